@@ -1,0 +1,1 @@
+"""casae finds, outlines, crops, classifies and measures defects on surfaces (Tao et al. 2018)."""

@@ -1,0 +1,49 @@
+"""The command `casae`. Each command's module imports what it needs only when it runs, so that `--help` is quick."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from casae.cli import data, evaluate, inspect, synthetic, train
+
+app = typer.Typer(
+    name="casae",
+    help="Find, outline, crop, classify and measure defects on surfaces.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("inspect")(inspect.inspect)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("synthetic")(synthetic.synthetic)
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"casae {version('casae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run; a user's mistake is one line on stderr and exit code 2."""
+    from casae.errors import CasaeError
+
+    try:
+        app()
+    except CasaeError as error:
+        typer.echo(f"casae: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,2 @@
+def synthetic() -> None:
+    pass

@@ -1,0 +1,123 @@
+"""Settings: each has one home, one name and one default. Command line, API, docs and model card read them from here."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fit = Literal["letterbox", "squeeze"]  # keep the aspect ratio, or fill the input as the paper does
+
+DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
+DEFAULT_MODEL = "strip-steel"
+STRIDE = 32  # sides of a network input are multiples of this
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InspectionSettings(_Settings):
+    """What may change from one inspection to the next, with the same model.
+
+    Attributes:
+        gs: threshold Gs, 0..255; a larger one finds more. None takes the model's own.
+        min_area_px: smaller regions are not reported.
+        mm_per_pixel: side of an image pixel in millimetres; None gives no millimetres.
+        threads: processor threads, 0 for all.
+    """
+
+    gs: float | None = Field(default=None, ge=0, le=255)
+    min_area_px: int = Field(default=12, ge=1)
+    mm_per_pixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    threads: int = Field(default=0, ge=0)
+
+
+class SegmenterSettings(_Settings):
+    """The cascade and how it learns; see `AutoEncoder` for the network's own options."""
+
+    width: int = Field(default=64, ge=2)
+    atrous: bool = True
+    norm: bool = False
+    patch: Literal[1, 2] = 1
+    max_width: int | None = None
+    last_convs: int = 1
+    standardise: bool = False
+    residual: bool = False
+    size: int = Field(default=512, ge=STRIDE)
+    fit: Fit = "squeeze"
+    loss: Literal["weighted", "dice"] = "weighted"
+    optimiser: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(default=1e-4, gt=0)
+    one_cycle: bool = False
+    batch: int = Field(default=2, ge=1)
+    epochs_1: int = Field(default=30, ge=1)
+    epochs_2: int = Field(default=20, ge=1)
+    views: int = Field(default=3000, ge=1, description="augmented images an epoch, at least")
+
+
+class ClassifierSettings(_Settings):
+    """The compact CNN and how it learns."""
+
+    width: int = Field(default=96, ge=3)
+    initial: Literal["normal-0.001", "kaiming"] = "normal-0.001"
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    one_cycle: bool = False
+    smoothing: float = 0.0
+    batch: int = Field(default=8, ge=1)
+    iterations: int = Field(default=30_000, ge=1)
+
+
+class TrainingSettings(_Settings):
+    """Everything that decides what `casae train` makes, except the data.
+
+    Attributes:
+        preset: where the values came from.
+        minutes: time for all three networks; epochs and iterations then follow the clock.
+        minutes_share: parts of `minutes` for network 1, network 2 and the classifier.
+        min_area_px: smaller labelled regions give no crop.
+        validation_share: part of the split that is held out where the dataset has no list `val`.
+    """
+
+    preset: Literal["fast", "paper"]
+    segmenter: SegmenterSettings
+    classifier: ClassifierSettings
+    minutes: float | None = Field(default=None, gt=0)
+    minutes_share: tuple[float, float, float] = (0.66, 0.16, 0.18)
+    seed: int = Field(default=0, ge=0)
+    min_area_px: int = Field(default=12, ge=1)
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+
+
+PRESETS = {
+    "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(), classifier=ClassifierSettings()),
+    "fast": TrainingSettings(
+        preset="fast",
+        segmenter=SegmenterSettings(
+            width=16,
+            norm=True,
+            patch=2,
+            standardise=True,
+            residual=True,
+            size=256,
+            fit="letterbox",
+            loss="dice",
+            optimiser="adamw",
+            learning_rate=3e-3,
+            one_cycle=True,
+            batch=8,
+            epochs_1=40,
+            epochs_2=10,
+            views=480,
+        ),
+        classifier=ClassifierSettings(
+            width=32,
+            initial="kaiming",
+            optimiser="adamw",
+            learning_rate=1e-3,
+            one_cycle=True,
+            smoothing=0.05,
+            batch=32,
+            iterations=1200,
+        ),
+    ),
+}

@@ -1,0 +1,148 @@
+"""`sd-saliency-900:PATH`, `neu-seg:PATH`, `folder:PATH` -> Dataset.
+
+A reader is a function from a folder to a `Dataset`, entered in `READERS`. Image and mask are paired by name, never by
+order; what has no partner is kept and reported by `casae data check`.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from casae.datasets.sample import Dataset, Sample
+from casae.errors import DatasetError
+from casae.image import find_images
+
+MAX_CLASSES = 200
+
+
+def open_dataset(spec: str) -> Dataset:
+    """Open `READER:PATH`; the reader's name is one of `READERS`.
+
+    Raises:
+        DatasetError: unknown reader, or the folder is not laid out as the reader expects.
+    """
+    reader, colon, path = spec.partition(":")
+    if not colon or reader not in READERS:
+        known = ", ".join(f"{name}:PATH" for name in READERS)
+        raise DatasetError(f"{spec}: a dataset is named {known}")
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder; name the folder that holds the {reader} files")
+    dataset = READERS[reader](root)
+    if not dataset.samples:
+        raise DatasetError(f"{root}: no images where a {reader} dataset keeps them; see docs/datasets.md")
+    return dataset
+
+
+def read_folder(root: Path) -> Dataset:
+    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml, optional splits/NAME.txt."""
+    settings = _read_toml(root / "dataset.toml")
+    classes = _read_classes(settings, root)
+    mm = settings.get("mm_per_pixel")
+    if mm is not None and not (isinstance(mm, int | float) and mm > 0):
+        raise DatasetError(f"{root / 'dataset.toml'}: mm_per_pixel = {mm!r} must be a number above 0")
+    images = _by_name(root / "images")
+    masks = _by_name(root / "masks")
+    return Dataset(
+        name=f"folder:{root}",
+        classes=classes,
+        samples=tuple(Sample(name, image, masks.get(name)) for name, image in images.items()),
+        splits=_read_splits(root),
+        mm_per_pixel=None if mm is None else float(mm),
+        orphans=tuple(mask for name, mask in masks.items() if name not in images),
+        licence=str(settings.get("licence", "not stated")),
+    )
+
+
+def read_sd_saliency_900(root: Path) -> Dataset:
+    """SD-saliency-900: 900 images 200 x 200 of hot-rolled steel strip, 300 a class; class by file-name prefix.
+
+    G. Song, K. Song, Y. Yan: Saliency detection for strip steel surface defects using multiple constraints and
+    improved texture features, Opt. Lasers Eng. 128 (2020) 106000. Published for research; no licence stated.
+    """
+    prefixes = {"In": 1, "Pa": 2, "Sc": 3}
+    images, masks = _by_name(root / "Source Images"), _by_name(root / "Ground truth")
+    foreign = [name for name in images if name.split("_")[0] not in prefixes]
+    if foreign:
+        raise DatasetError(f"{images[foreign[0]]}: name starts with none of {', '.join(prefixes)}; remove the file")
+    return Dataset(
+        name=f"sd-saliency-900:{root}",
+        classes=("inclusion", "patches", "scratches"),
+        samples=tuple(Sample(n, image, masks.get(n), prefixes[n.split("_")[0]]) for n, image in images.items()),
+        splits={**packaged_splits("sd-saliency-900"), **_read_splits(root)},
+        orphans=tuple(mask for name, mask in masks.items() if name not in images),
+        licence="SD-saliency-900 (Song et al. 2020), published for research; no licence stated",
+    )
+
+
+def read_neu_seg(root: Path) -> Dataset:
+    """NEU-Seg: 4470 images 200 x 200 of hot-rolled steel strip; mask value = class.
+
+    Y. Dong et al.: PGA-Net: Pyramid feature fusion and global context attention network for automated surface defect
+    detection, IEEE Trans. Ind. Inform. 16 (2020). Published for research; no licence stated.
+    """
+    samples: dict[str, Sample] = {}
+    orphans: list[Path] = []
+    splits: dict[str, tuple[str, ...]] = {}
+    for folder, split in (("training", "train"), ("test", "test")):
+        images, masks = _by_name(root / "images" / folder), _by_name(root / "annotations" / folder)
+        names = {name: f"{folder}/{name}" for name in images}
+        samples |= {names[n]: Sample(names[n], image, masks.get(n)) for n, image in images.items()}
+        orphans += [mask for name, mask in masks.items() if name not in images]
+        splits[split] = tuple(names.values())
+    return Dataset(
+        name=f"neu-seg:{root}",
+        classes=("inclusion", "patches", "scratches"),
+        samples=tuple(samples[name] for name in sorted(samples)),
+        splits={**splits, **_read_splits(root)},
+        orphans=tuple(orphans),
+        licence="NEU-Seg (Dong et al. 2020), published for research; no licence stated",
+    )
+
+
+READERS: Mapping[str, Callable[[Path], Dataset]] = {
+    "folder": read_folder,
+    "sd-saliency-900": read_sd_saliency_900,
+    "neu-seg": read_neu_seg,
+}
+
+
+def packaged_splits(dataset: str) -> dict[str, tuple[str, ...]]:
+    """The split lists that ship with casae for a public dataset (`sd-saliency-900`, `nanotwice`, `dagm`)."""
+    lists = (files("casae.datasets") / "splits" / dataset).iterdir()
+    return {Path(file.name).stem: tuple(file.read_text("utf-8").split()) for file in lists}
+
+
+def _read_splits(root: Path) -> dict[str, tuple[str, ...]]:
+    lists = sorted((root / "splits").glob("*.txt"))
+    return {file.stem: tuple(filter(None, map(str.strip, file.read_text("utf-8").splitlines()))) for file in lists}
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by name without suffix; sub-folders are part of the name."""
+    found: dict[str, Path] = {}
+    for file in find_images(folder):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise DatasetError(f"{file}: same name as {found[name].name}; names without suffix must differ")
+        found[name] = file
+    return found
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(f'{path}: missing; write one line into it, such as: classes = ["scratch", "dent"]') from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not valid TOML ({error}); see docs/datasets.md") from error
+
+
+def _read_classes(settings: Mapping[str, object], root: Path) -> tuple[str, ...]:
+    classes = settings.get("classes")
+    good = isinstance(classes, list) and 0 < len(classes) <= MAX_CLASSES and all(isinstance(c, str) for c in classes)
+    if not good or len(set(classes)) != len(classes):  # type: ignore[arg-type]
+        rule = f'1 to {MAX_CLASSES} different names, such as ["scratch", "dent"]'
+        raise DatasetError(f"{root / 'dataset.toml'}: classes = {classes!r} must list {rule}")
+    return tuple(classes)  # type: ignore[arg-type]

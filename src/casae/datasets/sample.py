@@ -1,0 +1,138 @@
+"""Labelled images as a plain table: what a dataset reader yields and training, checking and evaluation read.
+
+Label values are those of the `folder:` format: 0 background, k = class k (1 is `classes[0]`), 255 = a defect whose class
+nobody named.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.errors import DatasetError, ImageError
+from casae.image import Image, read_image
+
+UNCLASSED = 255
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a dataset.
+
+    Attributes:
+        name: unique within the dataset; split lists hold it.
+        image: the picture's file.
+        mask: the label's file, None where nobody labelled the image.
+        mask_class: None where the mask's values are label values; else the value that every pixel above 127 gets.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None
+    mask_class: int | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table of samples with the names of their classes.
+
+    Attributes:
+        name: the reader and folder, as the user wrote them.
+        classes: names of label values 1, 2, ...
+        samples: sorted by name.
+        splits: split name -> sample names.
+        split_name: the split this table was cut to, "all" before.
+        mm_per_pixel: calibration, None where unknown.
+        orphans: mask files that no image belongs to.
+        licence: one sentence for the model card.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    split_name: str = "all"
+    mm_per_pixel: float | None = None
+    orphans: tuple[Path, ...] = ()
+    licence: str = "not stated"
+
+    def split(self, name: str) -> "Dataset":
+        """The part that the list `name` holds; "all" is the whole.
+
+        Raises:
+            DatasetError: no such list, or it names images that are not there.
+        """
+        if name == "all":
+            return self
+        if name not in self.splits:
+            known = ", ".join(["all", *sorted(self.splits)])
+            raise DatasetError(f"{self.name}: no split '{name}'; there are: {known}")
+        by_name = {sample.name: sample for sample in self.samples}
+        missing = [wanted for wanted in self.splits[name] if wanted not in by_name]
+        if missing:
+            some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+            raise DatasetError(f"{self.name}: split '{name}' names {len(missing)} images that are not there: {some}")
+        samples = tuple(by_name[wanted] for wanted in sorted(set(self.splits[name])))
+        return replace(self, samples=samples, split_name=name)
+
+    def only(self, names: Iterable[str], split_name: str) -> "Dataset":
+        """The samples of these names, as a part called `split_name`."""
+        wanted = set(names)
+        return replace(self, samples=tuple(s for s in self.samples if s.name in wanted), split_name=split_name)
+
+    @property
+    def labelled(self) -> "Dataset":
+        """The samples that have a mask."""
+        return replace(self, samples=tuple(s for s in self.samples if s.mask is not None))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash over the names and bytes of all images and masks here: the same data, the same hash, wherever it lies."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            digest.update(f"{sample.name}\0{sample.mask_class}\0".encode())
+            for file in (sample.image, sample.mask):
+                digest.update(hashlib.sha256(file.read_bytes()).digest() if file else b"unlabelled")
+        return digest.hexdigest()
+
+
+def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
+    """The label values (H, W) uint8 of a labelled sample whose image has `shape`.
+
+    Raises:
+        DatasetError: the mask has another size than the image, or holds a value that names no class.
+        ImageError: the mask cannot be read.
+    """
+    if sample.mask is None:
+        raise DatasetError(f"{sample.image}: has no mask; label it, or an all-zero mask says it is free of defects")
+    label = label_values(read_image(sample.mask), sample)
+    if label.shape != shape[:2]:
+        sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {shape[1]} x {shape[0]}"
+        raise DatasetError(f"{sample.mask}: mask is {sizes}; both must have one size")
+    unknown = unknown_values(label, classes)
+    if unknown:
+        raise DatasetError(f"{sample.mask}: value {unknown[0]} names no class; use 0..{classes} or {UNCLASSED}")
+    return label
+
+
+def label_values(mask: Image, sample: Sample) -> NDArray[np.uint8]:
+    """Pixels of a mask file -> label values, (H, W) uint8."""
+    if mask.ndim == 3:
+        same = np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2])
+        if not same and sample.mask_class is None:
+            raise ImageError(f"{sample.mask}: a colour picture is no label mask; save one gray value a class")
+        mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
+    if sample.mask_class is not None:
+        return np.where(mask > 127, np.uint8(sample.mask_class), np.uint8(0))
+    return mask if mask.dtype == np.uint8 else np.minimum(mask, UNCLASSED - 1).astype(np.uint8)
+
+
+def unknown_values(label: NDArray[np.uint8], classes: int) -> list[int]:
+    """Values in a label that are neither background, a class, nor `UNCLASSED`."""
+    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    return [int(value) for value in present if classes < value < UNCLASSED]

@@ -1,0 +1,40 @@
+"""Every error a user can cause, as one tree.
+
+    CasaeError
+    +-- UsageError         a value or a combination of values that cannot work
+    +-- ImageError         a file that is no readable image
+    +-- DatasetError       a dataset whose files do not fit together
+    +-- BundleError        a .casae file that is damaged, foreign or too new
+    +-- OutputError        a place that cannot be written
+    +-- MissingExtraError  an optional part of casae is not installed
+
+Each message is one line: the file or value, the rule it breaks, and a way out.
+"""
+
+
+class CasaeError(Exception):
+    """Base of all errors that casae raises on purpose."""
+
+
+class UsageError(CasaeError):
+    """A value or a combination of values that cannot work."""
+
+
+class ImageError(CasaeError):
+    """A file that is no readable image."""
+
+
+class DatasetError(CasaeError):
+    """A dataset whose files do not fit together."""
+
+
+class BundleError(CasaeError):
+    """A .casae file that is damaged, foreign or too new."""
+
+
+class OutputError(CasaeError):
+    """A place that cannot be written."""
+
+
+class MissingExtraError(CasaeError):
+    """An optional part of casae is not installed."""

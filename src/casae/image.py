@@ -1,0 +1,192 @@
+"""Images on their way in: read, turn gray, fit to a network's input, and bring maps back to the image's size.
+
+Arrays are (row, column) or (row, column, RGB). Scaling follows the dtype, never the values: uint8 is divided by 255,
+uint16 by 65535, float is taken as it is and must lie in 0..1.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.config import Fit
+from casae.errors import ImageError
+
+Image = NDArray[Any]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, what cv2.cvtColor applies to integers
+
+
+def read_image(path: str | Path) -> Image:
+    """Read a PNG, JPEG, BMP or TIFF file of 8 or 16 bits a channel.
+
+    Transparency is dropped, CMYK becomes RGB, EXIF orientation is applied, and of a TIFF with many pages the first is
+    taken.
+
+    Returns:
+        (H, W) or (H, W, 3) RGB, uint8 or uint16, or float32 in 0..1 from a floating-point TIFF.
+
+    Raises:
+        ImageError: the file is missing, empty, truncated, of another format, or too large to decode.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str) -> Image:
+    """Decode the bytes of an image file; `name` stands in error messages. See `read_image`."""
+    if not data:
+        raise ImageError(f"{name}: the file is empty; copy it again from the camera")
+    if _is_truncated(data):
+        raise ImageError(f"{name}: the file is cut off before its end; copy it again from the camera")
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _decode_tiff(data, name)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise ImageError(f"{name}: cannot be decoded ({error.err}); save it as an ordinary PNG") from error
+    if image is None:
+        raise ImageError(f"{name}: not a PNG, JPEG, BMP or TIFF image; casae reads only these")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
+
+
+def check_image(image: Image, name: str = "image") -> Image:
+    """Return an array that the road can travel with, without transparency or a singleton channel axis.
+
+    Raises:
+        ImageError: shape is not (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), a side is 0, or the dtype is not uint8,
+            uint16 or float in 0..1.
+    """
+    shape = image.shape
+    if image.ndim == 3 and shape[2] == 1:
+        image = image[:, :, 0]
+    elif image.ndim == 3 and shape[2] == 4:
+        image = image[:, :, :3]
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in shape:
+        raise ImageError(f"{name}: shape {shape} is no image; pass (H, W) gray or (H, W, 3) RGB")
+    if np.issubdtype(image.dtype, np.floating):
+        image = image.astype(np.float32, copy=False)
+        if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+            raise ImageError(f"{name}: float values leave 0..1; divide by the camera's full scale first")
+    elif image.dtype not in FULL_SCALE:
+        raise ImageError(f"{name}: dtype {image.dtype} has no known full scale; convert to uint8 or uint16")
+    return image
+
+
+def to_gray(image: Image) -> Image:
+    """(H, W) or (H, W, 3) RGB -> (H, W) of the same dtype."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+
+
+def to_unit(image: Image) -> NDArray[np.float32]:
+    """Values in units of full scale: float32 in 0..1, by dtype."""
+    scale = FULL_SCALE.get(image.dtype, 1.0)
+    return np.multiply(image, np.float32(1 / scale), dtype=np.float32)
+
+
+def to_8bit(image: Image) -> NDArray[np.uint8]:
+    """The same picture in uint8, by dtype; for showing and saving."""
+    if image.dtype == np.uint8:
+        return image
+    return np.rint(to_unit(image) * 255).astype(np.uint8)
+
+
+def resize(image: Image, height: int, width: int) -> Image:
+    """Resize to (height, width): area average when shrinking, bilinear when growing; dtype kept."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How an image lies in a network's input: `height` x `width` px, the content at the top left.
+
+    Content fills the frame when squeezed; when letterboxed it keeps its aspect ratio and the rest mirrors it, so that
+    no artificial edge arises.
+    """
+
+    height: int
+    width: int
+    content_height: int
+    content_width: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], height: int, width: int, fit: Fit) -> "Frame":
+        """The frame for an image of `shape` (H, W, ...) in an input of height x width px.
+
+        A letterboxed image in portrait turns a landscape input, and the other way round: nothing is lost to padding.
+        """
+        if fit == "squeeze":
+            return cls(height, width, height, width)
+        if (shape[0] - shape[1]) * (height - width) < 0:
+            height, width = width, height
+        scale = min(height / shape[0], width / shape[1])
+        return cls(height, width, max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale)))
+
+    def put(self, image: Image) -> Image:
+        """(H, W) -> (height, width), same dtype."""
+        content = resize(image, self.content_height, self.content_width)
+        below, right = self.height - self.content_height, self.width - self.content_width
+        if not below and not right:
+            return content
+        return cv2.copyMakeBorder(content, 0, below, 0, right, cv2.BORDER_REFLECT)
+
+    def take(self, values: Image, shape: tuple[int, ...]) -> Image:
+        """(height, width) map -> (H, W) of an image of `shape`; the inverse of `put`."""
+        return resize(values[: self.content_height, : self.content_width], shape[0], shape[1])
+
+
+def find_images(path: Path) -> Iterable[Path]:
+    """Image files under a folder, recursive, sorted; hidden ones left out."""
+    inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    return sorted(f for f in inside if not any(part.startswith(".") for part in f.relative_to(path).parts))
+
+
+def _decode_tiff(data: bytes, name: str) -> Image:
+    import io
+
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages[0]
+            image = np.asarray(page.asarray())
+            inverted = getattr(page, "photometric", None) == tifffile.PHOTOMETRIC.MINISWHITE
+    except Exception as error:  # tifffile and imagecodecs raise many kinds, all of which mean the same to a user
+        raise ImageError(f"{name}: damaged or unusual TIFF ({error}); save it as an ordinary PNG") from error
+    if image.dtype == np.bool_:
+        image = image.astype(np.uint8) * 255
+    image = check_image(image, name)
+    return np.iinfo(image.dtype).max - image if inverted and image.dtype in FULL_SCALE else image
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Whether the end marker of the format is missing; decoders would quietly fill the rest with gray."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" not in data[-64:] and b"IEND" not in data
+    if data.startswith(b"BM") and len(data) >= 26:
+        return _bmp_is_truncated(data)
+    return False
+
+
+def _bmp_is_truncated(data: bytes) -> bool:
+    offset, compression = int.from_bytes(data[10:14], "little"), int.from_bytes(data[30:34], "little")
+    if compression not in (0, 3):
+        return False
+    width, height = (abs(int.from_bytes(data[at : at + 4], "little", signed=True)) for at in (18, 22))
+    bits = int.from_bytes(data[28:30], "little")
+    return len(data) < offset + (width * bits + 31) // 32 * 4 * height

@@ -1,0 +1,185 @@
+"""One file NAME.casae: everything an inspection needs, and where it came from.
+
+A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class) and `card.md`. Reading
+one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from casae.errors import BundleError, OutputError
+
+SCHEMA_VERSION = 1
+SUFFIX = ".casae"
+MANIFEST, SEGMENTER, CLASSIFIER, CARD = "model.json", "segmenter.onnx", "classifier.onnx", "card.md"
+MAX_BYTES = 512 * 2**20  # of one part, unpacked
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same file
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSize(_Record):
+    """The segmenter's input in pixels, and how an image is brought there."""
+
+    height: int = Field(ge=16, le=8192)
+    width: int = Field(ge=16, le=8192)
+    fit: Literal["letterbox", "squeeze"]
+
+
+class Origin(_Record):
+    """What the model learned from."""
+
+    name: str
+    sha256: str
+    split: str
+    images: int
+    validation_images: int
+    licence: str
+
+
+class Part(_Record):
+    """Size and hash of one file in the bundle."""
+
+    bytes: int = Field(ge=0, le=MAX_BYTES)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Manifest(_Record):
+    """`model.json`. Unknown fields are refused; `schema_version` rises when the meaning of a field changes."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(min_length=1)
+    input: InputSize
+    classes: tuple[str, ...] = Field(min_length=1)
+    gs: float = Field(ge=0, le=255)
+    width: int
+    dataset: Origin
+    seed: int
+    training: dict[str, Any]
+    scores: dict[str, dict[str, float | None]]
+    versions: dict[str, str]
+    files: dict[str, Part] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model in memory.
+
+    Attributes:
+        manifest: `model.json`; its `files` are filled on reading and writing.
+        segmenter: ONNX, gray (1, 1, H, W) float32 in 0..1 -> P(defect) of the same shape.
+        classifier: ONNX, crops (N, 1, 227, 227) float32 in 0..1 -> probabilities (N, classes); None with one class.
+        card: model card, Markdown.
+        sha256: of the whole file; empty before it was written.
+    """
+
+    manifest: Manifest
+    segmenter: bytes
+    classifier: bytes | None
+    card: str
+    sha256: str = ""
+
+
+def write_bundle(bundle: Bundle, path: Path) -> str:
+    """Write a bundle in one step: a reader sees the old file or the new one. Returns the file's sha256.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    parts = {SEGMENTER: bundle.segmenter, CARD: bundle.card.encode()}
+    if bundle.classifier is not None:
+        parts[CLASSIFIER] = bundle.classifier
+    described = {name: Part(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
+    manifest = bundle.manifest.model_copy(update={"files": described})
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {MANIFEST: text.encode(), **parts}.items():
+            archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), data, zipfile.ZIP_DEFLATED)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(stream.getvalue())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    return hashlib.sha256(stream.getvalue()).hexdigest()
+
+
+def read_bundle(model: str | Path) -> Bundle:
+    """Read a bundle from a file, or one that ships with casae by its name, such as "strip-steel".
+
+    Raises:
+        BundleError: not there, damaged, or made by something this version does not understand.
+    """
+    path = resolve_model(model)
+    try:
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            manifest = _read_manifest(archive, path)
+            parts = {name: _read_part(archive, name, part, path) for name, part in manifest.files.items()}
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
+    return Bundle(
+        manifest, parts[SEGMENTER], parts.get(CLASSIFIER), parts[CARD].decode(), hashlib.sha256(data).hexdigest()
+    )
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The file behind a path or the name of a shipped model."""
+    path = Path(model)
+    if path.is_file():
+        return path
+    shipped = shipped_models()
+    if str(model) in shipped:
+        return shipped[str(model)]
+    known = ", ".join(sorted(shipped)) or "none"
+    raise BundleError(f"{model}: no such model file; name a .casae file or a shipped model ({known})")
+
+
+def shipped_models() -> dict[str, Path]:
+    """The bundles in the package, by name."""
+    folder = Path(str(files("casae"))) / "models"
+    return {file.stem: file for file in sorted(folder.glob(f"*{SUFFIX}"))}
+
+
+def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
+    infos = {info.filename: info for info in archive.infolist()}
+    if MANIFEST not in infos or infos[MANIFEST].file_size > 2**20:
+        raise BundleError(f"{path}: holds no {MANIFEST}; it is no casae model")
+    try:
+        content = json.loads(archive.read(MANIFEST))
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            rule = f"schema version {version!r}, this casae reads {SCHEMA_VERSION}"
+            raise BundleError(f"{path}: {rule}; upgrade casae or train the model anew")
+        manifest = Manifest.model_validate(content)
+    except (ValueError, UnicodeDecodeError) as error:
+        what = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (MANIFEST,), "msg": str(error)}
+        where = ".".join(str(step) for step in what["loc"])
+        raise BundleError(f"{path}: {MANIFEST} is not understood at {where} ({what['msg']}); train it anew") from error
+    expected = {SEGMENTER, CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
+    if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:
+        raise BundleError(f"{path}: holds {sorted(infos)}, but should hold {sorted(expected | {MANIFEST})}; copy it again")
+    return manifest
+
+
+def _read_part(archive: zipfile.ZipFile, name: str, part: Part, path: Path) -> bytes:
+    if archive.getinfo(name).file_size != part.bytes:
+        raise BundleError(f"{path}: {name} has another size than {MANIFEST} says; copy the file again")
+    data = archive.read(name)
+    if hashlib.sha256(data).hexdigest() != part.sha256:
+        raise BundleError(f"{path}: {name} does not match its hash in {MANIFEST}; copy the file again")
+    return data

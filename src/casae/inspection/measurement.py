@@ -1,0 +1,83 @@
+"""How large a defect is: pixels, and millimetres where the scale is known."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from casae.image import Image, to_unit
+from casae.inspection.regions import Region
+
+RING_PX = 6  # width of the surrounding that contrast is measured against
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures of one defect; millimetres are None where nobody gave the scale.
+
+    Attributes:
+        area_px: number of defective pixels.
+        length_px: longer side of the minimum enclosing rectangle.
+        width_px: its shorter side.
+        perimeter_px: length of the outer outline.
+        angle_deg: direction of the longer side, counter-clockwise as seen, 0 <= angle < 180; 0 is horizontal.
+        centre_x_px: centre of the rectangle, pixel centres, origin top left.
+        centre_y_px: the same, downwards.
+        contrast: mean gray inside minus mean gray of the surrounding ring, in full scales; negative is darker. None where
+            nothing surrounds the defect.
+    """
+
+    area_px: int
+    length_px: float
+    width_px: float
+    perimeter_px: float
+    angle_deg: float
+    centre_x_px: float
+    centre_y_px: float
+    contrast: float | None
+    area_mm2: float | None
+    length_mm: float | None
+    width_mm: float | None
+    perimeter_mm: float | None
+
+
+def measure(region: Region, gray: Image, defective: Image, mm_per_pixel: float | None = None) -> Measures:
+    """Measure one region.
+
+    Args:
+        region: from `find_regions`.
+        gray: the image (H, W), any dtype that `casae.image` knows.
+        defective: mask (H, W) bool of all defects; they are no surrounding.
+        mm_per_pixel: side of a pixel in millimetres.
+    """
+    rectangle = region.rectangle
+    lengths = (rectangle.length, rectangle.width, region.perimeter)
+    length_mm, width_mm, perimeter_mm = (v * mm_per_pixel if mm_per_pixel else None for v in lengths)
+    return Measures(
+        area_px=region.area,
+        length_px=rectangle.length,
+        width_px=rectangle.width,
+        perimeter_px=region.perimeter,
+        angle_deg=rectangle.angle,
+        centre_x_px=rectangle.centre[0],
+        centre_y_px=rectangle.centre[1],
+        contrast=_contrast(region, gray, defective),
+        area_mm2=region.area * mm_per_pixel**2 if mm_per_pixel else None,
+        length_mm=length_mm,
+        width_mm=width_mm,
+        perimeter_mm=perimeter_mm,
+    )
+
+
+def _contrast(region: Region, gray: Image, defective: Image) -> float | None:
+    (x, y), (height, width) = region.offset, region.mask.shape
+    top, left = max(0, y - RING_PX), max(0, x - RING_PX)
+    window = slice(top, y + height + RING_PX), slice(left, x + width + RING_PX)
+    inside = np.zeros(gray[window].shape, np.uint8)
+    inside[y - top : y - top + height, x - left : x - left + width] = region.mask
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
+    around = cv2.dilate(inside, disc).astype(bool) & ~defective[window]
+    if not around.any():
+        return None
+    values = to_unit(gray[window])
+    return float(values[inside.astype(bool)].mean() - values[around].mean())

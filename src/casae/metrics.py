@@ -1,0 +1,90 @@
+"""Pixel and region scores: count once, derive everything; intervals by bootstrap over images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BOOTSTRAP_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of the defect class: true positives, false positives, false negatives, true negatives."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @classmethod
+    def of(cls, predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> "Counts":
+        """Count two masks of one shape (H, W), True = defect.
+
+        >>> Counts.of(np.array([[True, True]]), np.array([[True, False]])).iou
+        0.5
+        """
+        if predicted.shape != truth.shape:
+            raise ValueError(f"masks of {predicted.shape} and {truth.shape}: both must have the image's size")
+        tp = int(np.count_nonzero(predicted & truth))
+        fp = int(np.count_nonzero(predicted)) - tp
+        fn = int(np.count_nonzero(truth)) - tp
+        return cls(tp, fp, fn, truth.size - tp - fp - fn)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union, equation (3) of the paper; 1 where neither mask has a defect."""
+        return ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def precision(self) -> float:
+        """Share of the found pixels that are defects; 1 where nothing was found."""
+        return ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        """Share of the defective pixels that were found; 1 where there are none."""
+        return ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score with its 95 % bootstrap interval over images; all None where nothing could be counted."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def ratio(part: float, whole: float) -> float:
+    """part / whole, and 1 where there was nothing to get wrong."""
+    return part / whole if whole else 1.0
+
+
+def bootstrap(
+    per_image: ArrayLike, statistic: Callable[[NDArray[np.float64]], float | None], *, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap over images.
+
+    Args:
+        per_image: (images, columns) counts or scores, a row an image.
+        statistic: rows -> score; called on resampled rows. None where it is undefined.
+        seed: of the resampling.
+    """
+    rows = np.asarray(per_image, dtype=np.float64)
+    value = statistic(rows) if len(rows) else None
+    if value is None:
+        return Interval(None, None, None)
+    rng = np.random.default_rng(seed)
+    draws = [statistic(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(BOOTSTRAP_DRAWS)]
+    low, high = np.percentile([draw for draw in draws if draw is not None], [2.5, 97.5])
+    return Interval(float(value), float(low), float(high))

@@ -1,0 +1,65 @@
+"""The model card that travels in a bundle: what the model is, what it learned from, how good it is, what it is not for."""
+
+from casae.inspection.bundle import Manifest
+
+TEMPLATE = """# {name}
+
+Finds and names defects on surfaces: cascaded autoencoder (CASAE), threshold module, minimum enclosing rectangles, compact
+CNN (Tao et al. 2018, doi:10.3390/app8091575).
+
+| | |
+| --- | --- |
+| classes | {classes} |
+| input | gray {width} x {height} px, {fit} |
+| threshold Gs | {gs:g} |
+| learned from | {dataset}, split `{split}`: {images} images, {held} more held out for validation |
+| data licence | {licence} |
+| data sha256 | `{sha256}` |
+| recipe | preset `{preset}`, width {features}, seed {seed} |
+| command | `{command}` |
+| versions | {versions} |
+
+## Scores
+
+{scores}
+
+Validation images chose the best weights, so their scores are a little too good; judge by a test split.
+The export differences are the largest differences of a probability between the trained and the exported network.
+
+## Limits
+
+The model knows surfaces, lamps, lenses and defects like those it learned from. On anything else, measure with
+`casae evaluate` first and train on your own images.
+"""
+
+
+def write_card(manifest: Manifest) -> str:
+    """The card of a bundle, Markdown."""
+    origin = manifest.dataset
+    return TEMPLATE.format(
+        name=manifest.name,
+        classes=", ".join(manifest.classes),
+        width=manifest.input.width,
+        height=manifest.input.height,
+        fit=manifest.input.fit,
+        gs=manifest.gs,
+        dataset=origin.name,
+        split=origin.split,
+        images=origin.images,
+        held=origin.validation_images,
+        licence=origin.licence,
+        sha256=origin.sha256,
+        preset=manifest.training["preset"],
+        features=manifest.width,
+        seed=manifest.seed,
+        command=manifest.training["command"],
+        versions=", ".join(f"{name} {number}" for name, number in manifest.versions.items()),
+        scores=_score_table(manifest.scores),
+    )
+
+
+def _score_table(scores: dict[str, dict[str, float | None]]) -> str:
+    rows = ["| part | score | value |", "| --- | --- | --- |"]
+    for part, values in scores.items():
+        rows += [f"| {part} | {name} | {'-' if v is None else format(v, '.4g')} |" for name, v in values.items()]
+    return "\n".join(rows)

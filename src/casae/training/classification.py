@@ -1,0 +1,80 @@
+"""Train the compact CNN on crops of labelled defects (paper, section 5.3)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from casae.config import ClassifierSettings
+from casae.inspection.classification import classifier_input
+from casae.training.budget import Budget
+from casae.training.data import LabelledCrop, Pair
+from casae.training.loop import Task
+from casae.training.networks import CompactCNN
+
+VALIDATION_BATCH = 32
+
+
+def build(settings: ClassifierSettings, classes: int) -> CompactCNN:
+    """The compact CNN that the settings describe, with fresh weights."""
+    network = CompactCNN(classes, width=settings.width)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            if settings.initial == "kaiming":
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            else:
+                nn.init.normal_(layer.weight, 0, 0.001)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class ClassificationTask(Task):
+    """Train a compact CNN.
+
+    Args:
+        crops: training defects; their class frequencies balance the loss in `fast`.
+        validation: defects to score on; the training ones where it is empty.
+    """
+
+    score_name = "val_accuracy"
+
+    def __init__(
+        self,
+        network: CompactCNN,
+        settings: ClassifierSettings,
+        budget: Budget,
+        crops: Sequence[LabelledCrop],
+        validation: Sequence[LabelledCrop],
+        classes: int,
+    ) -> None:
+        super().__init__(network, budget, settings.learning_rate, settings.one_cycle)
+        self.settings, self.validation = settings, validation or crops
+        counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
+        balance = np.sqrt(counts.max() / np.maximum(counts, 1)) if settings.optimiser == "adamw" else np.ones(classes)
+        self.register_buffer("weight", torch.tensor(balance, dtype=torch.float32))
+
+    def loss(self, batch: Pair) -> Tensor:
+        """Cross-entropy of (crops, classes)."""
+        crops, classes = batch
+        logits = self.trained(crops.contiguous(memory_format=torch.channels_last))
+        smoothing = self.settings.smoothing
+        return functional.cross_entropy(logits.float(), classes, self.weight, label_smoothing=smoothing)  # type: ignore[arg-type]
+
+    def score(self) -> float:
+        """Share of validation defects whose class is right."""
+        right = 0
+        for start in range(0, len(self.validation), VALIDATION_BATCH):
+            batch = self.validation[start : start + VALIDATION_BATCH]
+            crops = np.stack([classifier_input(crop.gray, crop.rectangle) for crop in batch])[:, None]
+            found = self.trained(torch.from_numpy(crops)).argmax(1).numpy()
+            right += int((found == [crop.defect_class for crop in batch]).sum())
+        return right / len(self.validation)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """SGD of the paper, or AdamW."""
+        parameters = self.trained.parameters()
+        if self.settings.optimiser == "sgd":
+            return torch.optim.SGD(parameters, self.learning_rate, momentum=0.9, weight_decay=5e-5)
+        return torch.optim.AdamW(parameters, self.learning_rate, weight_decay=5e-2)

@@ -1,0 +1,190 @@
+"""One training run: Lightning's loop, a budget, the best weights on validation, a resumable folder, a progress bar."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
+from torch.utils.data import DataLoader
+
+from casae.training.budget import Budget, one_cycle
+from casae.training.data import Pair
+from casae.training.progress import Reporter
+
+
+class Task(L.LightningModule):
+    """What `fit` trains: a part of a network, its loss, and a score on validation; larger is better.
+
+    Args:
+        trained: the part whose weights change.
+        budget: steps or seconds.
+        learning_rate: at the peak, or throughout.
+        cycle: whether the learning rate follows `one_cycle`.
+    """
+
+    score_name = "score"
+
+    def __init__(self, trained: nn.Module, budget: Budget, learning_rate: float, cycle: bool) -> None:
+        super().__init__()
+        self.trained, self.budget, self.learning_rate, self.cycle = trained, budget, learning_rate, cycle
+
+    def loss(self, batch: Pair) -> torch.Tensor:
+        """Loss of one batch."""
+        raise NotImplementedError
+
+    def score(self) -> float:
+        """Score of the present weights on the validation part."""
+        raise NotImplementedError
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Over the parameters of `trained`."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Lightning asks for the optimiser by this name."""
+        return self.optimiser()
+
+    def training_step(self, batch: Pair, index: int) -> torch.Tensor:
+        """Lightning asks for the loss by this name."""
+        factor = one_cycle(self.budget.progress) if self.cycle else 1.0
+        for group in self.optimizers().optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate * factor
+        loss = self.loss(batch)
+        self.log("loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+
+class _Keeper(Callback):
+    """Counts the budget, scores each epoch, and keeps the best weights on disk."""
+
+    def __init__(self, folder: Path, reporter: Reporter) -> None:
+        self.best_file, self.reporter = folder / "best.pt", reporter
+        self.best = float("-inf")
+        self.scores: list[float] = []
+
+    def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        task.budget.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
+        task.budget.advance()
+        self.reporter.step(task.budget, float(outputs["loss"]))
+        if task.budget.progress >= 1 or self.reporter.interrupted:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
+        task.eval()
+        with torch.inference_mode():
+            score = task.score()
+        task.train()
+        task.log(task.score_name, score)
+        self.scores.append(score)
+        self.reporter.scored(task.score_name, score)
+        if score >= self.best:
+            self.best = score
+            _save(task.trained.state_dict(), self.best_file)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "scores": self.scores}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.scores = state_dict["best"], state_dict["scores"]
+
+    def on_save_checkpoint(self, trainer: L.Trainer, task: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["budget"] = {"spent": task.budget.spent, "step": task.budget.step}
+
+    def on_load_checkpoint(self, trainer: L.Trainer, task: Any, checkpoint: dict[str, Any]) -> None:
+        task.budget.spent, task.budget.step = checkpoint["budget"]["spent"], checkpoint["budget"]["step"]
+
+
+def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter) -> float:
+    """Train `task.trained` until its budget ends or Ctrl-C, and leave the best weights in it.
+
+    `folder` holds `best.pt`, `last.ckpt` and the logs; a folder with `done` in it is only read, one with `last.ckpt` is
+    gone on with.
+
+    Returns:
+        The best validation score.
+    """
+    keeper = _Keeper(folder, reporter)
+    finished = folder / "done"
+    if not finished.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with _quiet(), _stop_on_interrupt(reporter):
+            _run(task, batches, folder, keeper)
+        finished.write_text(str(keeper.best))
+    task.trained.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
+    task.trained.eval()
+    return float(finished.read_text())
+
+
+def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -> None:
+    last = ModelCheckpoint(folder, filename="last", every_n_epochs=1, enable_version_counter=False)
+    trainer = L.Trainer(
+        max_epochs=-1,
+        accelerator="cpu",
+        devices=1,
+        precision="bf16-mixed" if has_bf16() else "32-true",
+        callbacks=[keeper, last],
+        logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        gradient_clip_val=1.0,
+    )
+    checkpoint = folder / "last.ckpt"
+    trainer.fit(task, batches, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices natively (AVX-512 BF16 or AMX)."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _save(weights: dict[str, torch.Tensor], file: Path) -> None:
+    temporary = file.with_suffix(".part")
+    torch.save(weights, temporary)
+    temporary.replace(file)
+
+
+@contextmanager
+def _stop_on_interrupt(reporter: Reporter) -> Iterator[None]:
+    """The first Ctrl-C ends the present step and keeps the best; the second one ends the program."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: object) -> None:
+        reporter.interrupted = True
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not in the main thread: there is no Ctrl-C to catch
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's hints are for those who write trainers, not for those who use this one."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*(num_workers|lr_scheduler|isinstance\\(treespec).*")
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

@@ -1,0 +1,210 @@
+"""The networks of Tao et al. 2018: the atrous autoencoder, its cascade, and the compact CNN.
+
+Shapes are written (channels, height, width); a batch axis comes first. Every layer stands where Figure 3, Table 1 or
+Table 2 of the paper puts it. Three options leave X
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+LEVELS = 5
+ATROUS_FACTORS = (1, 2, 2, 4, 4)  # Table 1: first convolution of levels 2..5, which are convolutions 3, 5, 7, 9
+
+
+class AutoEncoder(nn.Module):
+    """One autoencoder (AE) network, Figure 3: five encoder levels, four decoder levels, a 1 x 1 head.
+
+    Args:
+        width: features of level 1; they double at each deeper level. 64 in the paper.
+        atrous: dilate the first convolution of levels 2 to 5 by 2, 2, 4, 4 (Table 1). The paper prints "padding 1",
+            which would shrink the map; padding equals the factor here, so the size is kept.
+        classes: maps in the output; 2 in the paper, background then defect.
+        norm: batch normalisation after every convolution. Not in the paper.
+        patch: space-to-depth factor before level 1 and back after the head. 1 in the paper; 2 or 4 make the network
+            four or sixteen times cheaper at the same input size.
+        max_width: upper limit for the doubling of features. `None` in the paper.
+        last_convs: convolutions of the last decoder level. Figure 3 draws one where the other levels have two.
+        standardise: bring every input to mean 0 and standard deviation 1 first, which takes the lamp out of the image.
+            Not in the paper.
+
+    Raises:
+        ValueError: from `forward`, if a side of the input is no multiple of `AutoEncoder.stride`.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        *,
+        atrous: bool = True,
+        classes: int = 2,
+        norm: bool = False,
+        patch: int = 1,
+        max_width: int | None = None,
+        last_convs: int = 1,
+        standardise: bool = False,
+    ) -> None:
+        super().__init__()
+        self.standardise = standardise
+        features = [min(width * 2**level, max_width or width * 2**level) for level in range(LEVELS)]
+        factors = ATROUS_FACTORS if atrous else (1,) * LEVELS
+        self.stride = patch * 2 ** (LEVELS - 1)
+        self.to_patches = nn.PixelUnshuffle(patch)
+        self.encoder = nn.ModuleList()
+        channels = patch**2
+        for count, factor in zip(features, factors, strict=True):
+            self.encoder.append(_convolutions([channels, count, count], factor, norm))
+            channels = count
+        self.pool = nn.MaxPool2d(2)
+        self.up = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for level in reversed(range(LEVELS - 1)):
+            count = features[level]
+            convs = last_convs if level == 0 else 2
+            self.up.append(nn.ConvTranspose2d(features[level + 1], count, 2, stride=2))
+            self.decoder.append(_convolutions([2 * count] + [count] * convs, 1, norm))
+        self.head = nn.Conv2d(features[0], classes * patch**2, 1)
+        self.from_patches = nn.PixelShuffle(patch)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Gray image (N, 1, H, W) float in 0..1 -> logits (N, classes, H, W)."""
+        _check_sides(image, self.stride)
+        x = self.to_patches(_standardised(image) if self.standardise else image)
+        skips = []
+        for level, encode in enumerate(self.encoder):
+            x = encode(x if level == 0 else self.pool(x))  # at width 64: 64x512x512 ... 1024x32x32
+            skips.append(x)
+        for up, decode, skip in zip(self.up, self.decoder, reversed(skips[:-1]), strict=True):
+            x = decode(torch.cat([skip, up(x)], dim=1))  # 1024 -> 512x64x64 ... 128 -> 64x512x512
+        logits: Tensor = self.from_patches(self.head(x))
+        return logits
+
+
+class CASAE(nn.Module):
+    """Cascaded autoencoder: a second network of the same structure refines the first one's prediction mask.
+
+    The second network sees the mask alone, one channel, not the image (paper, section 3.1).
+
+    Args:
+        width: see `AutoEncoder`; the remaining options are its own too, the same for both networks. Only the first one
+            standardises: the second one's input is a probability.
+        residual: add the second network's logits to the first one's, with a second head that starts at zero. Then the
+            cascade starts where the first network ended and the second one only has to learn what to mend.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        *,
+        atrous: bool = True,
+        norm: bool = False,
+        patch: int = 1,
+        max_width: int | None = None,
+        last_convs: int = 1,
+        standardise: bool = False,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.first, self.second = (
+            AutoEncoder(
+                width,
+                atrous=atrous,
+                norm=norm,
+                patch=patch,
+                max_width=max_width,
+                last_convs=last_convs,
+                standardise=standardise and index == 0,
+            )
+            for index in range(2)
+        )
+        self.residual = residual
+        self.stride = self.first.stride
+        if residual:
+            nn.init.zeros_(self.second.head.weight)
+            nn.init.zeros_(self.second.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Gray image (N, 1, H, W) float in 0..1 -> logits after both networks (N, 2, H, W)."""
+        return self.refine(self.first(image))
+
+    def refine(self, logits: Tensor) -> Tensor:
+        """Logits of the first network -> logits after the second one, both (N, 2, H, W)."""
+        refined: Tensor = self.second(defect_probability(logits))
+        return logits + refined if self.residual else refined
+
+
+class CompactCNN(nn.Module):
+    """Compact CNN of Table 2: upright gray crop 227 x 227 -> class logits.
+
+    Args:
+        classes: number of defect classes; 3 in the paper.
+        width: kernels of conv1, 96 in the paper; every other layer scales with it.
+    """
+
+    def __init__(self, classes: int = 3, *, width: int = 96) -> None:
+        super().__init__()
+
+        def scaled(count: int) -> int:
+            return max(1, count * width // 96)
+
+        self.features = nn.Sequential(
+            nn.Conv2d(1, scaled(96), 11, stride=4),  # 96 x 55 x 55
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(scaled(96)),
+            nn.MaxPool2d(3, stride=2),  # 96 x 27 x 27
+            nn.Conv2d(scaled(96), scaled(128), 5),  # 128 x 23 x 23
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(scaled(128)),
+            nn.MaxPool2d(3, stride=2),  # 128 x 11 x 11
+            nn.Conv2d(scaled(128), scaled(256), 3, padding=1),  # 256 x 11 x 11
+            nn.ReLU(inplace=True),
+            nn.Conv2d(scaled(256), scaled(256), 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(scaled(256), scaled(128), 3, padding=1),  # 128 x 11 x 11
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),  # 128 x 5 x 5
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(scaled(128) * 25, scaled(1000)),
+            nn.ReLU(inplace=True),
+            nn.Linear(scaled(1000), scaled(256)),
+            nn.ReLU(inplace=True),
+            nn.Linear(scaled(256), classes),
+        )
+
+    def forward(self, crop: Tensor) -> Tensor:
+        """Gray crops (N, 1, 227, 227) float in 0..1 -> logits (N, classes)."""
+        logits: Tensor = self.head(self.features(crop))
+        return logits
+
+
+def defect_probability(logits: Tensor) -> Tensor:
+    """Logits (N, 2, H, W), background then defect -> P(defect) (N, 1, H, W)."""
+    return torch.sigmoid(logits[:, 1:] - logits[:, :1])
+
+
+def _convolutions(channels: Sequence[int], first_factor: int, norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for index, (before, after) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+        factor = first_factor if index == 0 else 1
+        layers.append(nn.Conv2d(before, after, 3, padding=factor, dilation=factor, bias=not norm))
+        if norm:
+            layers.append(nn.BatchNorm2d(after))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def _standardised(image: Tensor) -> Tensor:
+    axes = (1, 2, 3)
+    centred = image - image.mean(axes, keepdim=True)
+    deviation = (centred * centred).mean(axes, keepdim=True).sqrt()
+    return centred / (deviation + 1e-4)
+
+
+def _check_sides(image: Tensor, stride: int) -> None:
+    height, width = image.shape[-2:]
+    if height % stride or width % stride:
+        fits = f"{-(-height // stride) * stride} x {-(-width // stride) * stride}"
+        raise ValueError(f"input of {height} x {width} px: sides must be multiples of {stride}; {fits} works")

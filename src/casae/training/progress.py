@@ -1,0 +1,64 @@
+"""What a person sees while a model trains: one bar, the loss, the validation score, the time left."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from casae.training.budget import Budget
+
+SMOOTHING = 0.95
+
+
+class Reporter:
+    """A rich progress bar over several stages; silent without a console.
+
+    Attributes:
+        interrupted: set by Ctrl-C; the running stage stops after its step, the later ones after their first.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(quiet=True)
+        self.interrupted = False
+        self._bar = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[state]}"),
+            console=self.console,
+        )
+        self._task: TaskID | None = None
+        self._loss: float | None = None
+        self._score = ""
+
+    def __enter__(self) -> "Reporter":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def stage(self, name: str) -> None:
+        """Begin a new line for a stage."""
+        self._task = self._bar.add_task(name, total=1.0, state="")
+        self._loss, self._score = None, ""
+
+    def step(self, budget: Budget, loss: float) -> None:
+        """One optimiser step is done."""
+        self._loss = loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
+        left = budget.remaining_seconds
+        eta = "" if left is None else f"  ETA {int(left) // 60}:{int(left) % 60:02d}"
+        if self._task is not None:
+            state = f"loss {self._loss:.3f}{self._score}{eta}"
+            self._bar.update(self._task, completed=budget.progress, state=state)
+
+    def scored(self, name: str, score: float) -> None:
+        """A validation score has been measured."""
+        self._score = f"  {name} {score:.3f}"
+        if not self.console.is_terminal:
+            self.console.print(f"{name} {score:.4f}")
+
+    def say(self, text: str) -> None:
+        """One line above the bar."""
+        self._bar.console.print(text)

@@ -1,0 +1,38 @@
+"""From what a person asks for on the command line to complete training settings."""
+
+from pydantic import ValidationError
+
+from casae.config import PRESETS, STRIDE, TrainingSettings
+from casae.errors import UsageError
+
+
+def settings_for(
+    preset: str = "fast",
+    width: int | None = None,
+    size: int | None = None,
+    epochs_1: int | None = None,
+    epochs_2: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+) -> TrainingSettings:
+    """A preset with some of its values replaced; None keeps the preset's.
+
+    Raises:
+        UsageError: no such preset, a value out of range, or both minutes and epochs.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"--preset {preset}: no such preset; there are {', '.join(PRESETS)}")
+    if minutes is not None and (epochs_1 is not None or epochs_2 is not None):
+        raise UsageError("--minutes and --epochs-1/--epochs-2: choose one way to say how long; leave the other out")
+    if size is not None and (size < STRIDE or size % STRIDE):
+        rounded = max(STRIDE, round(size / STRIDE) * STRIDE)
+        raise UsageError(f"--size {size}: must be a multiple of {STRIDE}; {rounded} works")
+    base = PRESETS[preset].model_dump()
+    changes = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
+    base["segmenter"] |= {name: value for name, value in changes.items() if value is not None}
+    try:
+        return TrainingSettings.model_validate(base | {"minutes": minutes, "seed": seed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "-".join(str(step) for step in first["loc"][-1:])
+        raise UsageError(f"--{name} {first['input']}: {first['msg'].lower()}") from error

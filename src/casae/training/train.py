@@ -1,0 +1,219 @@
+"""`casae train`: labelled images -> one bundle. Network 1, network 2, compact CNN, export, proof."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+
+from casae.config import DEFAULT_GS, TrainingSettings
+from casae.datasets.sample import Dataset
+from casae.errors import UsageError
+from casae.image import Frame, to_unit
+from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
+from casae.inspection.classification import classifier_input
+from casae.training import classification, export, segmentation
+from casae.training.budget import Budget
+from casae.training.card import write_card
+from casae.training.data import (
+    CropViews,
+    LabelledCrop,
+    LabelledImage,
+    MaskViews,
+    hold_out,
+    input_size,
+    labelled_crops,
+    load,
+    loader,
+)
+from casae.training.loop import fit, has_bf16
+from casae.training.progress import Reporter
+
+COMPARED = 8  # validation images and crops that the export is compared on
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` made: the bundle's file and its validation scores."""
+
+    file: Path
+    scores: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training: what it learns from and where it keeps its state."""
+
+    settings: TrainingSettings
+    classes: tuple[str, ...]
+    images: Sequence[LabelledImage]
+    validation: Sequence[LabelledImage]
+    size: segmentation.Input
+    folder: Path
+    reporter: Reporter
+
+    def budget(self, stage: int, images: int) -> Budget:
+        """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
+        settings, segmenter = self.settings, self.settings.segmenter
+        if settings.minutes is not None:
+            return Budget(seconds=60 * settings.minutes * settings.minutes_share[stage - 1])
+        if stage == 3:
+            return Budget(steps=settings.classifier.iterations)
+        epochs = segmenter.epochs_1 if stage == 1 else segmenter.epochs_2
+        return Budget(steps=epochs * -(-images // segmenter.batch))
+
+
+def train(
+    dataset: Dataset,
+    out: Path,
+    settings: TrainingSettings,
+    *,
+    split: str = "train",
+    resume: bool = False,
+    command: str = "",
+    reporter: Reporter | None = None,
+) -> Trained:
+    """Train a bundle.
+
+    The state of the training stands in a folder beside `out`, named `NAME-training`; logs for TensorBoard and CSV stay
+    there.
+
+    Args:
+        dataset: all of it; `split` chooses the part to learn from.
+        out: file to write, ends in `.casae`.
+        split: name of a split list, or "all".
+        resume: go on with an interrupted training of the same settings and data.
+        command: stands in the model card.
+
+    Raises:
+        UsageError: `out` has another suffix, or an interrupted training is in the way.
+        DatasetError: too few labelled images, or a label that does not fit.
+        ImageError: an image cannot be read.
+        BundleError: the exported networks differ from the trained ones.
+    """
+    reporter = reporter or Reporter()
+    if out.suffix != SUFFIX:
+        raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
+    L.seed_everything(settings.seed, verbose=False)
+    part, held = hold_out(dataset, split, settings.validation_share, settings.seed)
+    folder = out.with_name(f"{out.stem}-training")
+    _claim(folder, settings, part, held, resume)
+    images, validation = load(part), load(held)
+    segmenter = settings.segmenter
+    size = segmentation.Input(*input_size(images, segmenter.size, segmenter.fit), segmenter.fit)
+    run = _Run(settings, dataset.classes, images, validation, size, folder, reporter)
+    reporter.say(_describe(run))
+
+    casae, iou_1, iou_2 = _train_segmenter(run)
+    network, accuracy = _train_classifier(run)
+    exported = export.export_segmenter(casae, _segmenter_examples(run))
+    classifier, crop_difference = _export_classifier(run, network)
+    scores = {
+        "iou_network_1": iou_1,
+        "iou": iou_2,
+        "accuracy_true_crops": accuracy,
+        "export_difference_segmenter": exported.difference,
+        "export_difference_classifier": crop_difference,
+    }
+    manifest = Manifest(
+        name=out.stem,
+        input=InputSize(height=size.height, width=size.width, fit=size.fit),
+        classes=dataset.classes,
+        gs=DEFAULT_GS,
+        width=segmenter.width,
+        dataset=Origin(
+            name=dataset.name.split(":")[0] + ":" + Path(dataset.name.split(":", 1)[1]).name,
+            sha256=part.sha256,
+            split=split,
+            images=len(images),
+            validation_images=len(validation),
+            licence=dataset.licence,
+        ),
+        seed=settings.seed,
+        training={**settings.model_dump(mode="json"), "command": command},
+        scores={"validation": scores},
+        versions={name: version(name) for name in ("casae", "torch", "lightning", "onnx", "openvino", "numpy")},
+    )
+    write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
+    (folder / "finished").touch()
+    return Trained(out, scores)
+
+
+def _train_segmenter(run: _Run) -> tuple[torch.nn.Module, float, float]:
+    settings, reporter = run.settings.segmenter, run.reporter
+    casae = segmentation.build(settings)
+    views = MaskViews(run.images, run.size.height, run.size.width, run.size.fit, settings.views, run.settings.seed)
+    ious = []
+    for stage in (1, 2):
+        reporter.stage(f"network {stage}")
+        budget = run.budget(stage, len(views))
+        task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
+        ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
+    return casae, ious[0], ious[1]
+
+
+def _train_classifier(run: _Run) -> tuple[torch.nn.Module | None, float | None]:
+    settings, classes = run.settings.classifier, len(run.classes)
+    crops = labelled_crops(run.images, classes, run.settings.min_area_px)
+    present = {crop.defect_class for crop in crops}
+    if classes == 1:
+        return None, None
+    if len(present) < classes:
+        missing = ", ".join(name for index, name in enumerate(run.classes) if index not in present)
+        run.reporter.say(f"No labelled defect of class {missing} in the training part: it will hardly be recognised.")
+    network = classification.build(settings, classes)
+    if not crops:
+        return network, None
+    run.reporter.stage("classifier")
+    validation = labelled_crops(run.validation, classes, run.settings.min_area_px)
+    views = CropViews(crops, max(len(crops), 10 * settings.batch), run.settings.seed)
+    budget = run.budget(3, len(views))
+    task = classification.ClassificationTask(network, settings, budget, crops, validation, classes)
+    return network, fit(task, loader(views, settings.batch), run.folder / "classifier", run.reporter)
+
+
+def _segmenter_examples(run: _Run) -> np.ndarray:
+    size = run.size
+    chosen = run.validation[:COMPARED]
+    frames = [Frame.of((size.height, size.width), size.height, size.width, size.fit)] * len(chosen)
+    return np.stack([to_unit(frame.put(image.gray)) for frame, image in zip(frames, chosen, strict=True)])[:, None]
+
+
+def _export_classifier(run: _Run, network: torch.nn.Module | None) -> tuple[bytes | None, float | None]:
+    if network is None:
+        return None, None
+    crops: list[LabelledCrop] = labelled_crops([*run.validation, *run.images[:COMPARED]], len(run.classes), 1)
+    examples = [classifier_input(crop.gray, crop.rectangle) for crop in crops[:COMPARED]] or [np.zeros((227, 227))]
+    exported = export.export_classifier(network, np.stack(examples).astype(np.float32)[:, None])
+    return exported.onnx, exported.difference
+
+
+def _claim(folder: Path, settings: TrainingSettings, part: Dataset, held: Dataset, resume: bool) -> None:
+    """Make the folder ours: begin anew, or go on with the very same training."""
+    identity = {"settings": settings.model_dump(mode="json"), "training": part.sha256, "validation": held.sha256}
+    file = folder / "identity.json"
+    if resume and file.exists() and not (folder / "finished").exists():
+        if json.loads(file.read_text()) != identity:
+            raise UsageError(f"{folder}: holds a training with other settings or data; repeat its command to resume it")
+        return
+    if file.exists() and not (folder / "finished").exists():
+        raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    file.write_text(json.dumps(identity, indent=2))
+
+
+def _describe(run: _Run) -> str:
+    crops = len(labelled_crops(run.images, len(run.classes), run.settings.min_area_px))
+    free = sum(not image.label.any() for image in run.images)
+    precision = "bf16" if has_bf16() else "f32"
+    return (
+        f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held out; "
+        f"input {run.size.width} x {run.size.height} px ({run.size.fit}), width {run.settings.segmenter.width}, {precision}"
+    )
