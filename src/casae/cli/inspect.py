@@ -1,2 +1,92 @@
-def inspect() -> None:
-    pass
+"""`casae inspect`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from casae.results.record import InspectionRecord
+
+TABLE_ROWS = 40
+
+
+def inspect(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders (recursive) or globs.")],
+    model: Annotated[str, typer.Option(help="A .casae file, or a shipped model: strip-steel, component.")] = "strip-steel",
+    out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is gone on with.")] = Path("casae-results"),
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=255, help="Threshold Gs; a larger one finds more. Default: the model's.")
+    ] = None,
+    mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
+    min_area: Annotated[int | None, typer.Option(min=1, metavar="PX", help="Smaller regions are not reported.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
+) -> None:
+    """Find, outline, crop, classify and measure defects.
+
+    Writes inspections.jsonl, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected, 1 some files
+    unreadable (named, the rest done), 2 wrong usage.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from casae.cli.arguments import inspection_settings
+    from casae.inspection.inspector import Inspector
+    from casae.inspection.verdict import read_rules
+    from casae.results.run import gather, inspect_files
+
+    settings = inspection_settings(gs=threshold, mm_per_pixel=mm_per_pixel, min_area_px=min_area, threads=threads)
+    files = gather(paths)
+    inspector = Inspector(model, settings)
+    if rules:
+        inspector.rules = read_rules(rules, inspector.manifest.classes)
+    errors = Console(stderr=True)
+    bar = Progress(
+        TextColumn("inspecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=errors, transient=True
+    )
+    with bar:
+        task = bar.add_task("", total=len(files))
+
+        def done(path: Path, record: "InspectionRecord | None", failure: str | None) -> None:
+            bar.advance(task)
+            if failure:
+                bar.console.print(f"casae: {failure}", markup=False, highlight=False, soft_wrap=True)
+            elif json and record:
+                typer.echo(record.model_dump_json(by_alias=True))
+
+        records, failures = inspect_files(inspector, files, out, done)
+    if not json:
+        _print(Console(), records, len(failures), out)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _print(console: "Console", records: "list[InspectionRecord]", failures: int, out: Path) -> None:
+    from collections import Counter
+
+    from rich.table import Table
+
+    colours = {"OK": "green", "REVIEW": "yellow", "NG": "red"}
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("verdict", "image", "defects", "largest", "length"):
+        table.add_column(heading, justify="right" if heading in ("defects", "length") else "left", overflow="fold")
+    for record in records[:TABLE_ROWS]:
+        colour = colours[record.decision]
+        largest = record.defects[0] if record.defects else None
+        length = "" if not largest else f"{largest.length_px:.0f} px"
+        if largest and largest.length_mm is not None:
+            length = f"{largest.length_mm:.3g} mm"
+        name = "" if not largest else largest.defect_class
+        table.add_row(f"[{colour}]{record.decision}[/]", record.path, str(len(record.defects)), name, length)
+    console.print(table)
+    if len(records) > TABLE_ROWS:
+        console.print(f"... and {len(records) - TABLE_ROWS} more")
+    counts = Counter(record.decision for record in records)
+    summary = ", ".join(f"{counts[decision]} {decision}" for decision in colours)
+    unread = f", {failures} not readable" if failures else ""
+    console.print(f"\n{len(records)} images: {summary}{unread}")
+    console.print(f"Report: {out / 'report.html'}", soft_wrap=True, highlight=False)

@@ -1,0 +1,98 @@
+"""One result of one image as every system sees it: command line, JSON lines, report, and later API and database."""
+
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from casae.inspection.inspector import Defect, Inspection
+
+SCHEMA_VERSION = 1
+Point = tuple[float, float]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DefectRecord(_Record):
+    """One defect. Points are (x, y) in pixels of the original image, pixel centres, origin top left."""
+
+    number: int = Field(description="1 is the largest defect of the image")
+    defect_class: str = Field(alias="class", description="name of the class")
+    probability: float = Field(description="of that class, 0..1")
+    rectangle: tuple[Point, Point, Point, Point] = Field(description="corners of the minimum enclosing rectangle")
+    angle_deg: float = Field(description="of its longer side, counter-clockwise as seen, 0 <= angle < 180")
+    length_px: float = Field(description="longer side of the rectangle")
+    width_px: float = Field(description="shorter side of the rectangle")
+    area_px: int = Field(description="number of defective pixels")
+    perimeter_px: float = Field(description="length of the outer outline")
+    centre_x_px: float = Field(description="centre of the rectangle")
+    centre_y_px: float = Field(description="centre of the rectangle, downwards")
+    contrast: float | None = Field(description="mean inside minus mean around, in full scales; negative is darker")
+    length_mm: float | None = Field(description="null without --mm-per-pixel, as the next three")
+    width_mm: float | None = Field(description="shorter side of the rectangle")
+    area_mm2: float | None = Field(description="defective area")
+    perimeter_mm: float | None = Field(description="length of the outer outline")
+    polygons: tuple[tuple[tuple[int, int], ...], ...] = Field(description="outline through boundary pixels, then holes")
+
+
+class InspectionRecord(_Record):
+    """One image: a line of `inspections.jsonl`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    path: str = Field(description="the file, as it was found")
+    name: str = Field(description="its pictures are masks/NAME.png and overlays/NAME.jpg")
+    sha256: str = Field(description="of the file")
+    width_px: int
+    height_px: int
+    model: str
+    model_sha256: str
+    gs: float = Field(description="threshold, 0..255")
+    min_area_px: int = Field(description="smaller regions are not reported")
+    mm_per_pixel: float | None
+    rules_sha256: str = Field(description="of the acceptance rules that decided")
+    decision: Literal["OK", "REVIEW", "NG"]
+    reason: str = Field(description="the rule that decided")
+    defects: tuple[DefectRecord, ...]
+
+    @property
+    def largest_px(self) -> int:
+        """Area of the largest defect, 0 without one."""
+        return max((defect.area_px for defect in self.defects), default=0)
+
+
+def to_record(
+    inspection: Inspection, name: str, min_area_px: int, mm_per_pixel: float | None, rules_sha256: str
+) -> InspectionRecord:
+    """What is written about an inspection."""
+    return InspectionRecord(
+        path=inspection.source,
+        name=name,
+        sha256=inspection.sha256,
+        width_px=inspection.image.shape[1],
+        height_px=inspection.image.shape[0],
+        model=inspection.model,
+        model_sha256=inspection.model_sha256,
+        gs=inspection.gs,
+        min_area_px=min_area_px,
+        mm_per_pixel=mm_per_pixel,
+        rules_sha256=rules_sha256,
+        decision=inspection.verdict.decision,
+        reason=inspection.verdict.reason,
+        defects=tuple(_defect(defect) for defect in inspection.defects),
+    )
+
+
+def _defect(defect: Defect) -> DefectRecord:
+    sizes = {name: round(v, 6) if isinstance(v, float) else v for name, v in asdict(defect.measures).items()}
+    return DefectRecord.model_validate(
+        {
+            "number": defect.number,
+            "class": defect.name,
+            "probability": round(defect.probability, 4),
+            "rectangle": defect.region.rectangle.corners.round(2).tolist(),
+            "polygons": [contour.tolist() for contour in defect.region.contours],
+            **sizes,
+        }
+    )

@@ -1,0 +1,95 @@
+"""Whole synthetic components: a surface with some defects on it, its label, and folders of them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.errors import OutputError, UsageError
+from casae.synthetic.defects import BRUSHES, CLASSES
+from casae.synthetic.surfaces import FULL_WIDTH, draw_surface, expose
+
+SMALLEST_SIDE = 64
+MM_PER_PIXEL_AT_FULL_WIDTH = 0.002
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+CLEAN_EVERY = 6  # one image in so many has no defect
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """A picture (H, W, 3) uint8 RGB and its label values (H, W) uint8: 0 background, k = `CLASSES[k - 1]`."""
+
+    picture: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+
+
+def draw_component(seed: int, height: int = 2040, width: int = 2720, defects: int | None = None) -> Component:
+    """Draw a component; the same arguments draw the same one.
+
+    Args:
+        seed: of everything random.
+        height: of the picture, px.
+        width: of the picture, px.
+        defects: how many; by default 1 to 7, and none in one picture of six.
+
+    Raises:
+        UsageError: a side is too small for a defect to be seen.
+    """
+    if min(height, width) < SMALLEST_SIDE:
+        raise UsageError(f"{width} x {height} px: too small for a defect to show; each side needs {SMALLEST_SIDE} px")
+    rng = np.random.default_rng(seed)
+    picture = draw_surface(height, width, rng)
+    label = np.zeros((height, width), np.uint8)
+    if defects is None:
+        defects = 0 if rng.random() < 1 / CLEAN_EVERY else int(rng.integers(1, 8))
+    scale = max(height, width) / FULL_WIDTH
+    for _ in range(defects):
+        value = int(rng.integers(1, len(CLASSES) + 1))
+        brushes = BRUSHES[CLASSES[value - 1]]
+        mask = brushes[rng.integers(len(brushes))](picture, scale, rng)
+        label[mask] = value
+    return Component(expose(picture, rng), label)
+
+
+def write_components(out: Path, count: int, seed: int, height: int, width: int) -> Iterator[Path]:
+    """Write a dataset in the `folder:` format, image by image, with lists train, val and test.
+
+    Yields:
+        Each image's file.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        UsageError: see `draw_component`.
+    """
+    names = [f"component-{index:04d}" for index in range(count)]
+    try:
+        for part in ("images", "masks", "splits"):
+            (out / part).mkdir(parents=True, exist_ok=True)
+        start = 0
+        for split, share in SHARES.items():
+            stop = count if split == "test" else start + round(share * count)
+            (out / "splits" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names[start:stop]))
+            start = stop
+        (out / "dataset.toml").write_text(_settings(width))
+        for index, name in enumerate(names):
+            component = draw_component(seed + index, height, width)
+            file = out / "images" / f"{name}.png"
+            file.write_bytes(_png(cv2.cvtColor(component.picture, cv2.COLOR_RGB2BGR)))
+            (out / "masks" / f"{name}.png").write_bytes(_png(component.label))
+            yield file
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _settings(width: int) -> str:
+    scale = MM_PER_PIXEL_AT_FULL_WIDTH * FULL_WIDTH / width
+    licence = "synthetic, drawn by casae; free of rights"
+    return f"classes = {json.dumps(CLASSES)}\nmm_per_pixel = {scale:.6g}\nlicence = {json.dumps(licence)}\n"
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    return bytes(cv2.imencode(".png", picture)[1])
