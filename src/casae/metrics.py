@@ -66,7 +66,7 @@ class Interval:
 
 
 def ratio(part: float, whole: float) -> float:
-    """part / whole, and 1 where there was nothing to get wrong."""
+    """Part / whole, and 1 where there was nothing to get wrong."""
     return part / whole if whole else 1.0
 
 

@@ -1,8 +1,65 @@
+"""`casae data ...`."""
+
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from casae.datasets.check import Findings
+    from casae.datasets.sample import Dataset
+
+app = typer.Typer(help="Look at datasets.", no_args_is_help=True)
+SIZES_SHOWN = 5
+
+
+@app.callback()
+def _group() -> None:
+    pass
 
 
 @app.command()
-def check() -> None:
-    pass
+def check(
+    dataset: Annotated[str, typer.Argument(help="folder:PATH, sd-saliency-900:PATH or neu-seg:PATH")],
+) -> None:
+    """Say what is in a dataset, in numbers, and every problem by file.
+
+    Exit codes: 0 no problem, 1 problems found, 2 no such dataset.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from casae.datasets.check import check as run
+    from casae.datasets.readers import open_dataset
+
+    data = open_dataset(dataset)
+    steps = iter(track(data.samples, "checking", console=Console(stderr=True), transient=True))
+    next(steps, None)
+    findings = run(data, lambda sample: next(steps, None))
+    _print(Console(), data, findings)
+    if findings.problems:
+        raise typer.Exit(1)
+
+
+def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
+    labelled = findings.images - findings.unlabelled
+    table.add_row("images", f"{findings.images} ({labelled} labelled, {findings.defect_free} of them free of defects)")
+    sizes = [f"{w} x {h} px: {count}" for (w, h), count in findings.sizes.most_common(SIZES_SHOWN)]
+    more = len(findings.sizes) - SIZES_SHOWN
+    table.add_row("sizes", ", ".join(sizes) + (f" and {more} other sizes" if more > 0 else ""))
+    pixels = sum(findings.class_pixels.values()) or 1
+    for value, name in [*enumerate(data.classes, start=1), (255, "defect without class")]:
+        if value != 255 or findings.class_images[value]:
+            share = 100 * findings.class_pixels[value] / pixels
+            table.add_row(f"{value} {name}", f"in {findings.class_images[value]} images, {share:.2f} % of all pixels")
+    table.add_row("splits", ", ".join(f"{name}: {count}" for name, count in sorted(findings.splits.items())) or "none")
+    table.add_row("licence", data.licence)
+    console.print(table)
+    for file, problem in findings.problems:
+        console.print(f"[red]problem[/] {file}: {problem}", soft_wrap=True, highlight=False)
+    count = len(findings.problems)
+    console.print("no problems" if not count else f"{count} problem{'s' if count > 1 else ''}")

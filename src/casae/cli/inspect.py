@@ -15,8 +15,12 @@ TABLE_ROWS = 40
 
 def inspect(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders (recursive) or globs.")],
-    model: Annotated[str, typer.Option(help="A .casae file, or a shipped model: strip-steel, component.")] = "strip-steel",
-    out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is gone on with.")] = Path("casae-results"),
+    model: Annotated[
+        str, typer.Option(help="A .casae file, or a shipped model: strip-steel, component.")
+    ] = "strip-steel",
+    out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is gone on with.")] = Path(
+        "casae-results"
+    ),
     threshold: Annotated[
         float | None, typer.Option(min=0, max=255, help="Threshold Gs; a larger one finds more. Default: the model's.")
     ] = None,
@@ -46,7 +50,12 @@ def inspect(
         inspector.rules = read_rules(rules, inspector.manifest.classes)
     errors = Console(stderr=True)
     bar = Progress(
-        TextColumn("inspecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=errors, transient=True
+        TextColumn("inspecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
     )
     with bar:
         task = bar.add_task("", total=len(files))
@@ -85,7 +94,7 @@ def _print(console: "Console", records: "list[InspectionRecord]", failures: int,
     console.print(table)
     if len(records) > TABLE_ROWS:
         console.print(f"... and {len(records) - TABLE_ROWS} more")
-    counts = Counter(record.decision for record in records)
+    counts = Counter[str](record.decision for record in records)
     summary = ", ".join(f"{counts[decision]} {decision}" for decision in colours)
     unread = f", {failures} not readable" if failures else ""
     console.print(f"\n{len(records)} images: {summary}{unread}")

@@ -9,8 +9,12 @@ import typer
 def train(
     dataset: Annotated[str, typer.Argument(help="folder:PATH, sd-saliency-900:PATH or neu-seg:PATH")],
     out: Annotated[Path, typer.Option(help="Model file to write, NAME.casae.")],
-    split: Annotated[str | None, typer.Option(help="List to learn from: 'train' where there is one, else 'all'.")] = None,
-    preset: Annotated[str, typer.Option(help="'fast' for a machine without a GPU, 'paper' for the paper's numbers.")] = "fast",
+    split: Annotated[
+        str | None, typer.Option(help="List to learn from: 'train' where there is one, else 'all'.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="'fast' for a machine without a GPU, 'paper' for the paper's numbers.")
+    ] = "fast",
     width: Annotated[int | None, typer.Option(help="Features of the first level.", min=2)] = None,
     size: Annotated[int | None, typer.Option(help="Longer side of the network's input, px, a multiple of 32.")] = None,
     epochs_1: Annotated[int | None, typer.Option("--epochs-1", help="Epochs of network 1.", min=1)] = None,

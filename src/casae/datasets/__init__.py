@@ -1,0 +1,1 @@
+"""What casae learns from: tables of labelled images and one reader a dataset."""

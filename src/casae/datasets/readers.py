@@ -141,8 +141,8 @@ def _read_toml(path: Path) -> dict[str, object]:
 
 def _read_classes(settings: Mapping[str, object], root: Path) -> tuple[str, ...]:
     classes = settings.get("classes")
-    good = isinstance(classes, list) and 0 < len(classes) <= MAX_CLASSES and all(isinstance(c, str) for c in classes)
-    if not good or len(set(classes)) != len(classes):  # type: ignore[arg-type]
+    names = tuple(name for name in classes if isinstance(name, str)) if isinstance(classes, list) else ()
+    if not 0 < len(names) <= MAX_CLASSES or list(names) != classes or len(set(names)) != len(names):
         rule = f'1 to {MAX_CLASSES} different names, such as ["scratch", "dent"]'
         raise DatasetError(f"{root / 'dataset.toml'}: classes = {classes!r} must list {rule}")
-    return tuple(classes)  # type: ignore[arg-type]
+    return names

@@ -1,7 +1,7 @@
 """Labelled images as a plain table: what a dataset reader yields and training, checking and evaluation read.
 
-Label values are those of the `folder:` format: 0 background, k = class k (1 is `classes[0]`), 255 = a defect whose class
-nobody named.
+Label values are those of the `folder:` format: 0 background, k = class k (1 is `classes[0]`), 255 = a defect whose
+class nobody named.
 """
 
 import hashlib
@@ -92,7 +92,7 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash over the names and bytes of all images and masks here: the same data, the same hash, wherever it lies."""
+        """Hash over names and bytes of all images and masks: the same data has the same hash, wherever it lies."""
         digest = hashlib.sha256()
         for sample in self.samples:
             digest.update(f"{sample.name}\0{sample.mask_class}\0".encode())

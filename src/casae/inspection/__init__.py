@@ -1,0 +1,1 @@
+"""The road of an image, from pixels to a verdict. No torch, ever."""

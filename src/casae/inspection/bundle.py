@@ -1,7 +1,7 @@
 """One file NAME.casae: everything an inspection needs, and where it came from.
 
-A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class) and `card.md`. Reading
-one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
+A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class) and `card.md`.
+Reading one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
 """
 
 import hashlib
@@ -172,7 +172,9 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
         raise BundleError(f"{path}: {MANIFEST} is not understood at {where} ({what['msg']}); train it anew") from error
     expected = {SEGMENTER, CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
     if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:
-        raise BundleError(f"{path}: holds {sorted(infos)}, but should hold {sorted(expected | {MANIFEST})}; copy it again")
+        raise BundleError(
+            f"{path}: holds {sorted(infos)}, but should hold {sorted(expected | {MANIFEST})}; copy it again"
+        )
     return manifest
 
 

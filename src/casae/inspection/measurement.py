@@ -23,8 +23,8 @@ class Measures:
         angle_deg: direction of the longer side, counter-clockwise as seen, 0 <= angle < 180; 0 is horizontal.
         centre_x_px: centre of the rectangle, pixel centres, origin top left.
         centre_y_px: the same, downwards.
-        contrast: mean gray inside minus mean gray of the surrounding ring, in full scales; negative is darker. None where
-            nothing surrounds the defect.
+        contrast: mean gray inside minus mean gray of the surrounding ring, in full scales; negative is darker. None
+            where nothing surrounds the defect.
     """
 
     area_px: int

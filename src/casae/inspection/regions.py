@@ -1,7 +1,7 @@
 """Defect region detector (paper, section 3.3): mask -> contours -> minimum enclosing rectangle -> upright crop.
 
-Points are (x, y) in pixels, pixel centres, origin top left. A pixel is a square of side 1 around its centre, so one row of
-ten pixels is 10 long and 1 wide, and a rectangle encloses its region's pixels entirely.
+Points are (x, y) in pixels, pixel centres, origin top left. A pixel is a square of side 1 around its centre, so one row
+of ten pixels is 10 long and 1 wide, and a rectangle encloses its region's pixels entirely.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Rectangle:
     def corners(self) -> NDArray[np.float64]:
         """The four corners (4, 2), in order around the rectangle."""
         along, across = self.axes * [[self.length / 2], [self.width / 2]]
-        return np.array(self.centre) + [-along - across, along - across, along + across, across - along]
+        return [*np.array(self.centre), -along - across, along - across, along + across, across - along]
 
     def grown(self, margin: float) -> "Rectangle":
         """The same rectangle with every side moved outwards by `margin` px."""

@@ -13,9 +13,7 @@ GS_MAX = 255
 Segmenter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def defect_probability(
-    segmenter: Segmenter, image: Image, height: int, width: int, fit: Fit
-) -> NDArray[np.float32]:
+def defect_probability(segmenter: Segmenter, image: Image, height: int, width: int, fit: Fit) -> NDArray[np.float32]:
     """P(defect) of every pixel of an image (H, W) or (H, W, 3): float32 (H, W).
 
     The segmenter maps gray (1, 1, h, w) in 0..1 to P(defect) of the same shape, with h x w the network's input.

@@ -1,7 +1,7 @@
 """A results folder: one line an image, masks, overlays, table and report; killed at any moment, it goes on from there.
 
-`inspections.jsonl` is the only truth: a line is written, flushed and on disk before the next image begins. Everything else
-is made from it.
+`inspections.jsonl` is the only truth: a line is written, flushed and on disk before the next image begins. Everything
+else is made from it.
 """
 
 import csv
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 from pydantic import ValidationError
@@ -41,7 +41,7 @@ class ResultsFolder:
     _lines: IO[bytes] | None = None
     _names: set[str] = field(default_factory=set)
 
-    def __enter__(self) -> "ResultsFolder":
+    def __enter__(self) -> Self:
         """Open for writing, with what an earlier run left.
 
         Raises:
@@ -90,7 +90,9 @@ class ResultsFolder:
             self._lines.flush()
             os.fsync(self._lines.fileno())
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}); free space, start again") from error
+            raise OutputError(
+                f"{self.folder}: cannot be written ({error.strerror}); free space, start again"
+            ) from error
         self.records[inspection.source] = record
         return record
 

@@ -1,4 +1,4 @@
-"""The picture a person checks: defective pixels green, minimum enclosing rectangles red, labels (paper, Figures 2 and 6)."""
+"""The picture a person checks: defective pixels green, minimum enclosing rectangles red (paper, Figures 2 and 6)."""
 
 import cv2
 import numpy as np
@@ -69,7 +69,7 @@ def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:
     return bytes(data)
 
 
-def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+def _fixed(points: Image) -> NDArray[np.int32]:
     """Points in OpenCV's fixed-point form with 4 fractional bits."""
     return np.rint(points * 16).astype(np.int32)
 

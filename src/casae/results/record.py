@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from casae.inspection.inspector import Defect, Inspection
 
-SCHEMA_VERSION = 1
 Point = tuple[float, float]
 
 
@@ -40,7 +39,7 @@ class DefectRecord(_Record):
 class InspectionRecord(_Record):
     """One image: a line of `inspections.jsonl`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     path: str = Field(description="the file, as it was found")
     name: str = Field(description="its pictures are masks/NAME.png and overlays/NAME.jpg")
     sha256: str = Field(description="of the file")

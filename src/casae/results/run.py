@@ -1,7 +1,7 @@
 """Inspect many files into a results folder. A bad file is named and passed over."""
 
+import glob
 from collections.abc import Callable, Sequence
-from glob import glob
 from pathlib import Path
 
 from casae.errors import ImageError, UsageError
@@ -20,7 +20,9 @@ def gather(paths: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        matches = [Path(path)] if Path(path).exists() else [Path(match) for match in sorted(glob(path, recursive=True))]
+        matches = (
+            [Path(path)] if Path(path).exists() else [Path(match) for match in sorted(glob.glob(path, recursive=True))]
+        )
         if not matches:
             raise UsageError(f"{path}: no such file or folder, and no file matches it; check the path")
         for match in matches:

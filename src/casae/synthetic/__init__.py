@@ -1,0 +1,1 @@
+"""Procedural metal with exact masks."""

@@ -27,7 +27,9 @@ class Component:
     label: NDArray[np.uint8]
 
 
-def draw_component(seed: int, height: int = 2040, width: int = 2720, defects: int | None = None) -> Component:
+def draw_component(
+    seed: int | tuple[int, ...], height: int = 2040, width: int = 2720, defects: int | None = None
+) -> Component:
     """Draw a component; the same arguments draw the same one.
 
     Args:
@@ -76,7 +78,7 @@ def write_components(out: Path, count: int, seed: int, height: int, width: int) 
             start = stop
         (out / "dataset.toml").write_text(_settings(width))
         for index, name in enumerate(names):
-            component = draw_component(seed + index, height, width)
+            component = draw_component((seed, index), height, width)
             file = out / "images" / f"{name}.png"
             file.write_bytes(_png(cv2.cvtColor(component.picture, cv2.COLOR_RGB2BGR)))
             (out / "masks" / f"{name}.png").write_bytes(_png(component.label))

@@ -1,10 +1,11 @@
 """Procedural defects, drawn into a surface together with their exact masks.
 
-Each brush takes the picture (H, W, 3) float32 and returns the mask (H, W) bool of what it changed noticeably. Looks follow
-the paper's Figures 1, 2 and 6; lengths are in pixels of a 2720 x 2040 picture and follow `scale`.
+Each brush takes the picture (H, W, 3) float32 and returns the mask (H, W) bool of what it changed noticeably. Looks
+follow the paper's Figures 1, 2 and 6; lengths are in pixels of a 2720 x 2040 picture and follow `scale`.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ def draw_damage_spot(picture: Picture, scale: float, rng: np.random.Generator) -
     ring = rng.random() < 0.25
     alpha = np.clip(field * radius / 1.5, 0, 1)
     body = np.array(CHARRED, np.float32) + np.float32(rng.uniform(0, 0.10)) * np.array([1.2, 0.9, 0.6], np.float32)
-    grains = np.clip(cloud(*shape, 5 * scale, rng) * 0.09 + cloud(*shape, 12 * scale, rng) * 0.05, -0.1, 0.35)
+    grains = np.clip(cloud(shape, 5 * scale, rng) * 0.09 + cloud(shape, 12 * scale, rng) * 0.05, -0.1, 0.35)
     colour = np.clip(body + grains[..., None] * np.array([1.1, 0.95, 0.8], np.float32), 0, 1)
     if ring:
         light = np.clip((field - 0.55) * 4, 0, 1)[..., None] * 0.8
@@ -40,7 +41,7 @@ def draw_dust(picture: Picture, scale: float, rng: np.random.Generator) -> Mask:
     radius = rng.uniform(16, 60) * scale
     field, window = _blob(picture, radius, rng.uniform(1, 1.8), rng, roughness=0.16, lumps=0.35)
     focus = rng.uniform(0.10, 0.8)
-    alpha = np.clip(field / focus + 0.1, 0, 1) * rng.uniform(0.85, 1)
+    alpha = np.clip(field / focus + 0.1, 0, 1) * np.float32(rng.uniform(0.85, 1))
     return _blend(picture, window, alpha, np.array(BLACK, np.float32) + np.float32(rng.uniform(0, 0.07)))
 
 
@@ -51,7 +52,7 @@ def draw_fibre(picture: Picture, scale: float, rng: np.random.Generator) -> Mask
     half = rng.uniform(5, 13) * scale * (0.75 + 0.25 * np.cos(along * rng.uniform(3, 9)))
     edge = np.clip((half - distance) / max(0.7, 2.5 * scale) + 0.5, 0, 1)
     fade = np.clip((1 - along) * rng.uniform(1.6, 6), 0, 1)
-    alpha = edge * (0.25 + 0.75 * fade) * rng.uniform(0.8, 0.97)
+    alpha = edge * (0.25 + 0.75 * fade) * np.float32(rng.uniform(0.8, 0.97))
     sheen = np.exp(-((distance / (0.35 * half + 1e-3)) ** 2)) * rng.uniform(0.05, 0.16)
     colour = np.array(BLACK, np.float32) + sheen[..., None] * np.array([1.1, 0.9, 0.9], np.float32)
     return _blend(picture, _whole(picture), alpha, colour)
@@ -63,7 +64,7 @@ def draw_glue_streak(picture: Picture, scale: float, rng: np.random.Generator) -
     distance, along = _near(points, picture.shape)
     swell = 1 + 1.4 * np.exp(-(((along - rng.uniform(0.1, 0.9)) / 0.04) ** 2))
     half = rng.uniform(5, 15) * scale * swell * np.clip(1.25 - np.abs(2 * along - rng.uniform(0.3, 1.7)), 0.25, 1)
-    uneven = cloud(*picture.shape[:2], 14 * scale, rng)
+    uneven = cloud(picture.shape[:2], 14 * scale, rng)
     seam = np.clip((half - distance) / max(0.7, 2.0 * scale) + 0.5 + 0.25 * uneven, 0, 1)
     core = np.clip((0.5 * half - distance) / max(0.7, 2.0 * scale) + 0.6 + 0.9 * uneven, 0, 1)
     strength = rng.uniform(0.45, 0.8)
@@ -88,7 +89,7 @@ def draw_glue_spots(picture: Picture, scale: float, rng: np.random.Generator) ->
         away = np.hypot((x - at[0]) * rng.uniform(0.7, 1.3), y - at[1]) / radius
         rim = np.exp(-(((away - 0.75) / 0.3) ** 2)) if rng.random() < 0.4 else np.clip(1.2 - away, 0, 1)
         relief = np.maximum(relief, rim.astype(np.float32))
-    relief *= np.clip(1 + 0.25 * cloud(*relief.shape, 6 * scale, rng), 0.3, 1.5)
+    relief *= np.clip(1 + 0.25 * cloud(relief.shape, 6 * scale, rng), 0.3, 1.5)
     alpha = np.clip(relief * 2.2, 0, 1)
     angle = rng.uniform(0, 2 * np.pi)
     slope = cv2.Sobel(relief, cv2.CV_32F, 1, 0) * np.cos(angle) + cv2.Sobel(relief, cv2.CV_32F, 0, 1) * np.sin(angle)
@@ -124,7 +125,7 @@ BRUSHES: Mapping[str, tuple[Brush, ...]] = {
 }
 
 
-def _blend(picture: Picture, window: tuple[slice, slice], alpha: Picture, colour: Picture) -> Mask:
+def _blend(picture: Picture, window: tuple[slice, slice], alpha: NDArray[Any], colour: NDArray[Any]) -> Mask:
     """Paint `colour` over the window with opacity `alpha`; the mask is where that is noticeable."""
     opacity = alpha[..., None].astype(np.float32)
     picture[window] = picture[window] * (1 - opacity) + colour * opacity
@@ -146,11 +147,13 @@ def _blob(
     u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
     v = -(x - cx) * np.sin(angle) + (y - cy) * np.cos(angle)
     away = np.hypot(u / aspect, v) / radius
-    noise = lumps * cloud(*x.shape, radius * 0.7, rng) + roughness * cloud(*x.shape, max(2.0, radius * 0.15), rng)
+    noise = lumps * cloud(x.shape, radius * 0.7, rng) + roughness * cloud(x.shape, max(2.0, radius * 0.15), rng)
     return np.asarray(1 - away + noise * np.clip(away * 1.2, 0.2, 1) * np.clip(1.7 - away, 0, 1), np.float32), window
 
 
-def _curve(shape: tuple[int, ...], length: float, bend: float, scale: float, rng: np.random.Generator) -> NDArray[np.int32]:
+def _curve(
+    shape: tuple[int, ...], length: float, bend: float, scale: float, rng: np.random.Generator
+) -> NDArray[np.int32]:
     """Pixels (N, 2), (x, y), along a smooth curve of about `length` px that turns by about `bend` radians."""
     count = max(8, int(length))
     turning = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, 6), rng.standard_normal(6)) * bend / count * 2.2

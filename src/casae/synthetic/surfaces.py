@@ -30,7 +30,7 @@ def draw_surface(height: int, width: int, rng: np.random.Generator) -> Picture:
     film = film + rng.normal(0, 0.012, 3).astype(np.float32)
     grain = draw_grain(height, width, scale, rng)
     tint = rng.normal(0, 0.18, 3).astype(np.float32)  # grains differ a little in colour, too
-    mottle = cloud(height, width, 60 * scale, rng)[..., None] * 0.02 * tint
+    mottle = cloud((height, width), 60 * scale, rng)[..., None] * 0.02 * tint
     surface = film * (1 + grain[..., None]) + mottle + (grain[..., None] * 0.15 * tint)
     _draw_specks(surface, scale, rng)
     return np.asarray(surface * _light(height, width, rng)[..., None], np.float32)
@@ -38,15 +38,16 @@ def draw_surface(height: int, width: int, rng: np.random.Generator) -> Picture:
 
 def draw_grain(height: int, width: int, scale: float, rng: np.random.Generator) -> Picture:
     """Sand-blasted texture (H, W) around 0: a coarse and a fine grain, with sparse bright facets."""
-    coarse = cloud(height, width, 11 * scale, rng)
-    fine = cloud(height, width, 4.5 * scale, rng)
+    coarse = cloud((height, width), 11 * scale, rng)
+    fine = cloud((height, width), 4.5 * scale, rng)
     facets = np.clip(fine + 0.6 * coarse - 1.9, 0, None)
     strength = rng.uniform(0.7, 1.3)
     return np.asarray(strength * (0.035 * coarse + 0.04 * fine + 0.05 * facets), np.float32)
 
 
-def cloud(height: int, width: int, cell: float, rng: np.random.Generator) -> Picture:
-    """Smooth noise (H, W), mean 0 and standard deviation about 1, with structures of about `cell` px."""
+def cloud(shape: tuple[int, ...], cell: float, rng: np.random.Generator) -> Picture:
+    """Smooth noise of `shape` (H, W), mean 0 and standard deviation about 1, structures of about `cell` px."""
+    height, width = shape
     cell = max(1.0, cell)
     rows, columns = int(height / cell) + 3, int(width / cell) + 3
     coarse = rng.standard_normal((rows, columns), dtype=np.float32)

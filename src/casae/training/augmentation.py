@@ -1,8 +1,8 @@
 """Random views of one labelled image: the geometry and the light that a camera at a line varies.
 
-The paper turns 30 images into 3000 with rotation, translation, zoom, shear and elastic deformation (section 5.1); image
-and mask move together. Flips, gain, gamma, blur and noise are ours. One `cv2.remap` applies all of the geometry at once:
-`benchmarks/augmentation.py` measures it beside kornia, which took many times as long on a CPU.
+The paper turns 30 images into 3000 with rotation, translation, zoom, shear and elastic deformation (section 5.1);
+image and mask move together. Flips, gain, gamma, blur and noise are ours. One `cv2.remap` applies all of the geometry
+at once; `benchmarks/augmentation.py` times it beside kornia.
 """
 
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Augmentation:
     blur: float = 0.15  # probability of a slight Gaussian blur
     noise: float = 0.02  # largest standard deviation, in units of full scale
 
-    def geometry(self, image: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator) -> tuple[
-        NDArray[np.float32], NDArray[np.uint8]
-    ]:
+    def geometry(
+        self, image: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Move image and label together; what enters from outside mirrors the inside.
 
         Args:
@@ -71,9 +71,9 @@ class Augmentation:
         lit = lit + rng.standard_normal(lit.shape, dtype=np.float32) * rng.uniform(0, self.noise)
         return np.clip(lit, 0, 1).astype(np.float32, copy=False)
 
-    def __call__(self, image: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator) -> tuple[
-        NDArray[np.float32], NDArray[np.uint8]
-    ]:
+    def __call__(
+        self, image: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Geometry, then light; see the two methods for shapes."""
         moved, moved_label = self.geometry(image, label, rng)
         return self.light(moved, rng), moved_label

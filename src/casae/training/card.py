@@ -1,11 +1,11 @@
-"""The model card that travels in a bundle: what the model is, what it learned from, how good it is, what it is not for."""
+"""The model card that travels in a bundle: what the model is, what it learned from, how good it is, its limits."""
 
 from casae.inspection.bundle import Manifest
 
 TEMPLATE = """# {name}
 
-Finds and names defects on surfaces: cascaded autoencoder (CASAE), threshold module, minimum enclosing rectangles, compact
-CNN (Tao et al. 2018, doi:10.3390/app8091575).
+Finds and names defects on surfaces: cascaded autoencoder (CASAE), threshold module, minimum enclosing rectangles,
+compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 
 | | |
 | --- | --- |

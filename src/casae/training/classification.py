@@ -27,7 +27,7 @@ def build(settings: ClassifierSettings, classes: int) -> CompactCNN:
             else:
                 nn.init.normal_(layer.weight, 0, 0.001)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
 
 class ClassificationTask(Task):

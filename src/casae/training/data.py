@@ -17,8 +17,8 @@ from torch.utils.data import Dataset as TorchDataset
 from casae.config import STRIDE, Fit
 from casae.datasets.sample import UNCLASSED, Dataset, read_label
 from casae.errors import DatasetError
-from casae.image import Frame, Image, read_image, resize, to_gray, to_unit
-from casae.inspection.classification import CROP_SIDE, classifier_input
+from casae.image import Frame, Image, read_image, to_gray, to_unit
+from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, find_regions
 from casae.training.augmentation import Augmentation
 
@@ -71,7 +71,9 @@ def hold_out(dataset: Dataset, split: str, share: float, seed: int) -> tuple[Dat
         groups: dict[int | None, list[str]] = {}
         for sample in part.samples:
             groups.setdefault(sample.mask_class, []).append(sample.name)
-        held = {str(n) for group in groups.values() for n in rng.permutation(group)[: max(1, round(share * len(group)))]}
+        held = {
+            str(n) for group in groups.values() for n in rng.permutation(group)[: max(1, round(share * len(group)))]
+        }
         held = set(sorted(held)[: len(part.samples) - 1])
         validation = part.only(held, f"validation part of {split}")
     outside = {sample.name for sample in part.samples} - {sample.name for sample in validation.samples}

@@ -66,7 +66,7 @@ def _export(network: nn.Module, examples: NDArray[np.float32], name: str, axes: 
         torch.onnx.export(
             network,
             (torch.from_numpy(examples[:1]),),
-            stream,
+            stream,  # type: ignore[arg-type]  # documented as a path, accepts a stream with dynamo=False
             input_names=["input"],
             output_names=["output"],
             dynamic_axes=axes,

@@ -70,7 +70,7 @@ class _Keeper(Callback):
         self.best = float("-inf")
         self.scores: list[float] = []
 
-    def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
         task.budget.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:

@@ -1,4 +1,4 @@
-"""What the segmenter minimises. Logits are (N, 2, H, W), background then defect; targets (N, H, W) float, 1 = defect."""
+"""What the segmenter minimises. Logits are (N, 2, H, W), background then defect; targets (N, H, W), 1 = defect."""
 
 import torch
 from torch import Tensor

@@ -4,6 +4,7 @@ Shapes are written (channels, height, width); a batch axis comes first. Every la
 Table 2 of the paper puts it. Three options leave X
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -187,7 +188,7 @@ def defect_probability(logits: Tensor) -> Tensor:
 
 def _convolutions(channels: Sequence[int], first_factor: int, norm: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for index, (before, after) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+    for index, (before, after) in enumerate(itertools.pairwise(channels)):
         factor = first_factor if index == 0 else 1
         layers.append(nn.Conv2d(before, after, 3, padding=factor, dilation=factor, bias=not norm))
         if norm:

@@ -1,6 +1,7 @@
 """What a person sees while a model trains: one bar, the loss, the validation score, the time left."""
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -30,7 +31,7 @@ class Reporter:
         self._loss: float | None = None
         self._score = ""
 
-    def __enter__(self) -> "Reporter":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 

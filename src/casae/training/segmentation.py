@@ -13,8 +13,8 @@ from casae.inspection import segmentation
 from casae.metrics import Counts
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, Pair
-from casae.training.losses import LOSSES
 from casae.training.loop import Task
+from casae.training.losses import LOSSES
 from casae.training.networks import CASAE, defect_probability
 
 
@@ -29,7 +29,7 @@ class Input:
 
 def build(settings: SegmenterSettings) -> CASAE:
     """The cascade that the settings describe, with fresh weights."""
-    return CASAE(
+    casae = CASAE(
         settings.width,
         atrous=settings.atrous,
         norm=settings.norm,
@@ -38,7 +38,8 @@ def build(settings: SegmenterSettings) -> CASAE:
         last_convs=settings.last_convs,
         standardise=settings.standardise,
         residual=settings.residual,
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    )
+    return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
 
 class SegmentationTask(Task):

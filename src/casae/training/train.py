@@ -9,14 +9,14 @@ from pathlib import Path
 
 import lightning as L
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from casae.config import DEFAULT_GS, TrainingSettings
 from casae.datasets.sample import Dataset
 from casae.errors import UsageError
 from casae.image import Frame, to_unit
 from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
-from casae.inspection.classification import classifier_input
+from casae.inspection.classification import CROP_SIDE, classifier_input
 from casae.training import classification, export, segmentation
 from casae.training.budget import Budget
 from casae.training.card import write_card
@@ -32,8 +32,10 @@ from casae.training.data import (
     loader,
 )
 from casae.training.loop import fit, has_bf16
+from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
 
+EMPTY_CROP = (CROP_SIDE, CROP_SIDE)
 COMPARED = 8  # validation images and crops that the export is compared on
 
 
@@ -144,7 +146,7 @@ def train(
     return Trained(out, scores)
 
 
-def _train_segmenter(run: _Run) -> tuple[torch.nn.Module, float, float]:
+def _train_segmenter(run: _Run) -> tuple[CASAE, float, float]:
     settings, reporter = run.settings.segmenter, run.reporter
     casae = segmentation.build(settings)
     views = MaskViews(run.images, run.size.height, run.size.width, run.size.fit, settings.views, run.settings.seed)
@@ -157,7 +159,7 @@ def _train_segmenter(run: _Run) -> tuple[torch.nn.Module, float, float]:
     return casae, ious[0], ious[1]
 
 
-def _train_classifier(run: _Run) -> tuple[torch.nn.Module | None, float | None]:
+def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
     settings, classes = run.settings.classifier, len(run.classes)
     crops = labelled_crops(run.images, classes, run.settings.min_area_px)
     present = {crop.defect_class for crop in crops}
@@ -177,19 +179,19 @@ def _train_classifier(run: _Run) -> tuple[torch.nn.Module | None, float | None]:
     return network, fit(task, loader(views, settings.batch), run.folder / "classifier", run.reporter)
 
 
-def _segmenter_examples(run: _Run) -> np.ndarray:
+def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
     size = run.size
     chosen = run.validation[:COMPARED]
     frames = [Frame.of((size.height, size.width), size.height, size.width, size.fit)] * len(chosen)
     return np.stack([to_unit(frame.put(image.gray)) for frame, image in zip(frames, chosen, strict=True)])[:, None]
 
 
-def _export_classifier(run: _Run, network: torch.nn.Module | None) -> tuple[bytes | None, float | None]:
+def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | None, float | None]:
     if network is None:
         return None, None
     crops: list[LabelledCrop] = labelled_crops([*run.validation, *run.images[:COMPARED]], len(run.classes), 1)
-    examples = [classifier_input(crop.gray, crop.rectangle) for crop in crops[:COMPARED]] or [np.zeros((227, 227))]
-    exported = export.export_classifier(network, np.stack(examples).astype(np.float32)[:, None])
+    examples = [classifier_input(crop.gray, crop.rectangle) for crop in crops[:COMPARED]]
+    exported = export.export_classifier(network, np.stack(examples or [np.zeros(EMPTY_CROP, np.float32)])[:, None])
     return exported.onnx, exported.difference
 
 
@@ -213,7 +215,8 @@ def _describe(run: _Run) -> str:
     crops = len(labelled_crops(run.images, len(run.classes), run.settings.min_area_px))
     free = sum(not image.label.any() for image in run.images)
     precision = "bf16" if has_bf16() else "f32"
+    size = run.size
     return (
-        f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held out; "
-        f"input {run.size.width} x {run.size.height} px ({run.size.fit}), width {run.settings.segmenter.width}, {precision}"
+        f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
+        f"out; input {size.width} x {size.height} px ({size.fit}), width {run.settings.segmenter.width}, {precision}"
     )

@@ -1,0 +1,129 @@
+"""What is in a dataset, in numbers, and everything that is wrong with it, by file."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from casae.datasets.sample import UNCLASSED, Dataset, Sample, label_values, unknown_values
+from casae.errors import CasaeError
+from casae.image import Image, read_image
+
+
+@dataclass
+class Findings:
+    """The result of `check`.
+
+    Attributes:
+        images: all of them.
+        unlabelled: without a mask file.
+        defect_free: with an all-zero mask.
+        sizes: (width, height) -> images.
+        class_images: label value -> images that show it; 255 is a defect without class.
+        class_pixels: label value -> pixels, 0 included.
+        splits: list -> names in it.
+        problems: (file, what is wrong and how to mend it).
+    """
+
+    images: int = 0
+    unlabelled: int = 0
+    defect_free: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    class_images: Counter[int] = field(default_factory=Counter)
+    class_pixels: Counter[int] = field(default_factory=Counter)
+    splits: dict[str, int] = field(default_factory=dict)
+    problems: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def check(dataset: Dataset, done: Callable[[Sample], object] = lambda sample: None) -> Findings:
+    """Read every file of a dataset; nothing raises, everything is reported."""
+    findings = Findings(
+        images=len(dataset.samples), splits={name: len(names) for name, names in dataset.splits.items()}
+    )
+    findings.problems += [(mask, "no image of this name; add the image or remove the mask") for mask in dataset.orphans]
+    pictures: dict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset.samples:
+        digest = _check_sample(sample, len(dataset.classes), findings)
+        if digest:
+            pictures[digest].append(sample)
+        done(sample)
+    _check_splits(dataset, findings)
+    _check_duplicates(dataset, pictures, findings)
+    return findings
+
+
+def _check_sample(sample: Sample, classes: int, findings: Findings) -> str | None:
+    """Look at one sample; the hash of its pixels, None where it cannot be read."""
+    try:
+        image = read_image(sample.image)
+    except CasaeError as error:
+        findings.problems.append((sample.image, _without_name(error, sample.image)))
+        return None
+    findings.sizes[image.shape[1], image.shape[0]] += 1
+    if sample.mask is None:
+        findings.unlabelled += 1
+    else:
+        _check_mask(sample, sample.mask, image, classes, findings)
+    return hashlib.sha256(f"{image.shape}{image.dtype}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def _check_mask(sample: Sample, mask: Path, image: Image, classes: int, findings: Findings) -> None:
+    try:
+        label = label_values(read_image(mask), sample)
+    except CasaeError as error:
+        findings.problems.append((mask, _without_name(error, mask)))
+        return
+    if label.shape != image.shape[:2]:
+        sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {image.shape[1]} x {image.shape[0]}"
+        findings.problems.append((mask, f"{sizes}; both must have one size"))
+        return
+    unknown = unknown_values(label, classes)
+    if unknown:
+        some = ", ".join(map(str, unknown[:5]))
+        findings.problems.append((mask, f"value {some} names no class; use 0..{classes}, or {UNCLASSED} without class"))
+    counts = np.bincount(label.ravel(), minlength=256)
+    present = [int(value) for value in np.flatnonzero(counts)]
+    findings.class_pixels.update({value: int(counts[value]) for value in present})
+    findings.class_images.update(value for value in present if value)
+    findings.defect_free += present == [0]
+
+
+def _check_splits(dataset: Dataset, findings: Findings) -> None:
+    names = {sample.name for sample in dataset.samples}
+    for split, wanted in sorted(dataset.splits.items()):
+        for name in sorted(set(wanted) - names):
+            findings.problems.append((Path(f"splits/{split}.txt"), f"names '{name}', but there is no such image"))
+        for name, count in sorted(Counter(wanted).items()):
+            if count > 1:
+                findings.problems.append((Path(f"splits/{split}.txt"), f"names '{name}' {count} times; once is enough"))
+
+
+def _check_duplicates(dataset: Dataset, pictures: dict[str, list[Sample]], findings: Findings) -> None:
+    """Equal pictures are wasted labels within a split and a lie between what is learned and what is judged."""
+    held_out = [split for split in ("val", "test") if split in dataset.splits]
+    for split in held_out:
+        others = {name: set(names) for name, names in dataset.splits.items() if name not in ("val", "test")}
+        others |= {name: set(dataset.splits[name]) for name in held_out if name < split}
+        judged = set(dataset.splits[split])
+        for other, learned in sorted(others.items()):
+            for name in sorted(judged & learned):
+                findings.problems.append(
+                    (Path(f"splits/{split}.txt"), f"'{name}' is in '{other}', too; scores would be too good")
+                )
+    membership = defaultdict(set)
+    for split, names in dataset.splits.items():
+        for name in names:
+            membership[name].add(split)
+    for samples in pictures.values():
+        for twin in samples[1:]:
+            first = samples[0]
+            across = membership[first.name] ^ membership[twin.name]
+            place = f" across splits {', '.join(sorted(across))}" if across else ""
+            findings.problems.append((twin.image, f"same picture as {first.image.name}{place}; keep one"))
+
+
+def _without_name(error: CasaeError, file: Path) -> str:
+    return str(error).removeprefix(f"{file}: ")

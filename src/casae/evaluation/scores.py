@@ -1,0 +1,167 @@
+"""How good a model is on labelled images: pixels, regions, classes, each with a 95 % bootstrap interval over images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.datasets.sample import UNCLASSED, Dataset, Sample, read_label
+from casae.errors import DatasetError, ImageError
+from casae.image import Image, read_image, to_gray
+from casae.inspection.classification import classify
+from casae.inspection.inspector import Inspector
+from casae.inspection.regions import Region, find_regions
+from casae.metrics import Counts, Interval, bootstrap
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """Counts of one image, enough to derive every score from.
+
+    Attributes:
+        pixels: of the defect class.
+        true_regions: labelled regions, connected and of one class, at least as large as what is reported.
+        touched: those that the found mask overlaps.
+        found_regions: reported regions.
+        false_regions: those that overlap no labelled pixel, of whatever size.
+        true_crops: (true class, named class) of each labelled region with a class, cut out by its label.
+        found_crops: (true class, named class) of each reported region that overlaps a label with a class.
+    """
+
+    name: str
+    pixels: Counts
+    true_regions: int
+    touched: int
+    found_regions: int
+    false_regions: int
+    true_crops: tuple[tuple[int, int], ...]
+    found_crops: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a split.
+
+    Attributes:
+        images: one score an image.
+        classes: names in the order of the confusion matrix.
+        failures: images that could not be read, and why.
+    """
+
+    images: tuple[ImageScore, ...]
+    classes: tuple[str, ...]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def scores(self, seed: int = 0) -> dict[str, Interval]:
+        """Every score with its interval; the order is that of the table."""
+        pixels = [(s.pixels.tp, s.pixels.fp, s.pixels.fn, s.pixels.tn) for s in self.images]
+        regions = [(s.touched, s.true_regions, s.false_regions) for s in self.images]
+
+        def of_counts(name: str) -> Callable[[NDArray[np.float64]], float]:
+            return lambda rows: float(getattr(Counts(*(int(v) for v in rows.sum(0))), name))
+
+        def share(rows: NDArray[np.float64]) -> float | None:
+            part, whole = rows[:, :2].sum(0)
+            return float(part / whole) if whole else None
+
+        def accuracy(crops: str) -> Interval:
+            rows = [(sum(a == b for a, b in getattr(s, crops)), len(getattr(s, crops))) for s in self.images]
+            return bootstrap(rows, share, seed=seed)
+
+        return {
+            "iou": bootstrap(pixels, of_counts("iou"), seed=seed),
+            "mean_image_iou": bootstrap([[s.pixels.iou] for s in self.images], lambda r: float(r.mean()), seed=seed),
+            "precision": bootstrap(pixels, of_counts("precision"), seed=seed),
+            "recall": bootstrap(pixels, of_counts("recall"), seed=seed),
+            "f1": bootstrap(pixels, of_counts("f1"), seed=seed),
+            "region_recall": bootstrap(regions, share, seed=seed),
+            "false_regions_per_image": bootstrap(regions, lambda rows: float(rows[:, 2].mean()), seed=seed),
+            "accuracy_true_crops": accuracy("true_crops"),
+            "accuracy_found_regions": accuracy("found_crops"),
+        }
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Labelled regions by true class (row) and the class their crop is given (column), (classes, classes)."""
+        size = len(self.classes)
+        matrix = np.zeros((size, size), np.int64)
+        for score in self.images:
+            for true, named in score.true_crops:
+                matrix[true, named] += 1
+        return matrix
+
+
+def evaluate(
+    inspector: Inspector, dataset: Dataset, done: Callable[[ImageScore | None], object] = lambda score: None
+) -> Evaluation:
+    """Inspect every labelled image of a dataset and compare with its label.
+
+    Args:
+        inspector: with the threshold and smallest area to judge.
+        dataset: already cut to the split to judge on.
+        done: called after each image.
+
+    Raises:
+        DatasetError: the model's classes are not the dataset's, or nothing is labelled.
+    """
+    if dataset.classes != inspector.manifest.classes:
+        theirs, ours = ", ".join(inspector.manifest.classes), ", ".join(dataset.classes)
+        raise DatasetError(f"{dataset.name}: classes are {ours}, the model's are {theirs}; evaluate on its own classes")
+    scores, failures = [], {}
+    for sample in dataset.labelled.samples:
+        try:
+            score: ImageScore | None = score_image(inspector, sample)
+        except (ImageError, DatasetError) as error:
+            failures[sample.name], score = str(error), None
+        scores.append(score)
+        done(score)
+    good = tuple(score for score in scores if score is not None)
+    if not good:
+        raise DatasetError(f"{dataset.name}: no labelled image in '{dataset.split_name}' could be judged; label some")
+    return Evaluation(good, dataset.classes, failures)
+
+
+def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
+    """Counts of one labelled image.
+
+    Raises:
+        ImageError: the image or its mask cannot be read.
+        DatasetError: the mask does not fit the image.
+    """
+    classes = len(inspector.manifest.classes)
+    image = read_image(sample.image)
+    label = read_label(sample, image.shape, classes)
+    mask, found = inspector.find(inspector.probability(image))
+    true = true_regions(label, classes, inspector.settings.min_area_px)
+    named = [(value - 1, region) for value, region in true if value != UNCLASSED]
+    matched = [(value - 1, r) for r in found if (value := _true_class(label, r)) not in (0, UNCLASSED)]
+    return ImageScore(
+        name=sample.name,
+        pixels=Counts.of(mask, label > 0),
+        true_regions=len(true),
+        touched=sum(bool((mask[region.window] & region.mask).any()) for _, region in true),
+        found_regions=len(found),
+        false_regions=sum(not label[region.window][region.mask].any() for region in found),
+        true_crops=_named(inspector, image, named),
+        found_crops=_named(inspector, image, matched),
+    )
+
+
+def true_regions(label: NDArray[np.uint8], classes: int, min_area: int) -> list[tuple[int, Region]]:
+    """(label value, region) of every labelled region, class by class."""
+    values = [*range(1, classes + 1), UNCLASSED]
+    return [(value, region) for value in values for region in find_regions(label == value, min_area)]
+
+
+def _true_class(label: NDArray[np.uint8], region: Region) -> int:
+    """The label value that most defective pixels under a region have, 0 without any."""
+    counts = np.bincount(label[region.window][region.mask], minlength=256)
+    counts[0] = 0
+    return int(counts.argmax()) if counts.any() else 0
+
+
+def _named(inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]]) -> tuple[tuple[int, int], ...]:
+    if inspector.classifier is None:
+        return tuple((true, 0) for true, _ in regions)
+    rows = classify(inspector.classifier, to_gray(image), [region.rectangle for _, region in regions])
+    return tuple((true, int(row.argmax())) for (true, _), row in zip(regions, rows, strict=True))

@@ -1,0 +1,72 @@
+"""Contact sheet of the worst cases: each image beside itself with found, wrongly found and missed pixels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.datasets.sample import Dataset, Sample, read_label
+from casae.errors import OutputError
+from casae.evaluation.scores import Evaluation, ImageScore
+from casae.image import read_image, resize
+from casae.inspection.inspector import Inspector
+from casae.results.overlay import FONT, encode, to_rgb
+
+CELL, COLUMNS, CASES, GAP, CAPTION = 240, 4, 16, 8, 22
+RIGHT, WRONG, MISSED = (0, 190, 0), (230, 30, 30), (40, 90, 255)
+INK, PAPER = (30, 40, 50), 255
+LEGEND = "worst IoU first: image, then green found, red found wrongly, blue missed"
+
+
+def write_sheet(file: Path, evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> None:
+    """Write the sheet as PNG or JPEG.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    worst = sorted(evaluation.images, key=lambda score: (score.pixels.iou, -score.pixels.fp - score.pixels.fn))[:CASES]
+    samples = {sample.name: sample for sample in dataset.samples}
+    sheet = draw_sheet([(score, samples[score.name]) for score in worst], inspector, len(dataset.classes))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode(sheet, file.suffix if file.suffix in (".jpg", ".jpeg") else ".png"))
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def draw_sheet(cases: Sequence[tuple[ImageScore, Sample]], inspector: Inspector, classes: int) -> NDArray[np.uint8]:
+    """The sheet as (h, w, 3) uint8 RGB, `COLUMNS` cases a row, each two pictures wide."""
+    cells = [_cell(score, sample, inspector, classes) for score, sample in cases]
+    rows = -(-len(cells) // COLUMNS)
+    height, width = cells[0].shape[:2]
+    sheet = np.full((rows * (height + GAP) + GAP + CAPTION, COLUMNS * (width + GAP) + GAP, 3), PAPER, np.uint8)
+    _caption(sheet, LEGEND, (GAP, CAPTION - 6))
+    for index, cell in enumerate(cells):
+        row, column = divmod(index, COLUMNS)
+        top, left = CAPTION + GAP + row * (height + GAP), GAP + column * (width + GAP)
+        sheet[top : top + height, left : left + width] = cell
+    return sheet
+
+
+def _cell(score: ImageScore, sample: Sample, inspector: Inspector, classes: int) -> NDArray[np.uint8]:
+    image = read_image(sample.image)
+    truth = read_label(sample, image.shape, classes) > 0
+    found, _ = inspector.find(inspector.probability(image))
+    picture = to_rgb(image)
+    marked = picture.copy()
+    for pixels, colour in ((found & truth, RIGHT), (found & ~truth, WRONG), (truth & ~found, MISSED)):
+        marked[pixels] = (0.4 * marked[pixels] + 0.6 * np.array(colour)).astype(np.uint8)
+    cell = np.full((CELL + CAPTION, 2 * CELL + 2, 3), PAPER, np.uint8)
+    for index, part in enumerate((picture, marked)):
+        scale = CELL / max(part.shape[:2])
+        small = resize(part, max(1, round(part.shape[0] * scale)), max(1, round(part.shape[1] * scale)))
+        left = index * (CELL + 2)
+        cell[: small.shape[0], left : left + small.shape[1]] = small
+    _caption(cell, f"{sample.name}  IoU {score.pixels.iou:.2f}", (2, CELL + CAPTION - 7))
+    return cell
+
+
+def _caption(picture: NDArray[np.uint8], text: str, place: tuple[int, int]) -> None:
+    cv2.putText(picture, text, place, FONT, 0.45, INK, 1, cv2.LINE_AA)
