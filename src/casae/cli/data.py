@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from casae.datasets.check import Findings
     from casae.datasets.sample import Dataset
 
-app = typer.Typer(help="Look at datasets.", no_args_is_help=True)
+app = typer.Typer(help="Look at datasets.")
 SIZES_SHOWN = 5
 
 
@@ -34,7 +34,8 @@ def check(
     from casae.datasets.readers import open_dataset
 
     data = open_dataset(dataset)
-    steps = iter(track(data.samples, "checking", console=Console(stderr=True), transient=True))
+    errors = Console(stderr=True)
+    steps = iter(track(data.samples, "checking", console=errors, transient=True, disable=not errors.is_terminal))
     next(steps, None)
     findings = run(data, lambda sample: next(steps, None))
     _print(Console(), data, findings)

@@ -39,7 +39,9 @@ def evaluate(
     part = open_dataset(dataset).split(split)
     inspector = Inspector(model, inspection_settings(gs=threshold, min_area_px=min_area))
     errors = Console(stderr=True)
-    steps = iter(track(part.labelled.samples, "evaluating", console=errors, transient=True))
+    steps = iter(
+        track(part.labelled.samples, "evaluating", console=errors, transient=True, disable=not errors.is_terminal)
+    )
     next(steps, None)
     result = run(inspector, part, lambda score: next(steps, None))
     scores = result.scores(seed)

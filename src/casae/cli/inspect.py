@@ -56,6 +56,7 @@ def inspect(
         TimeRemainingColumn(),
         console=errors,
         transient=True,
+        disable=not errors.is_terminal,
     )
     with bar:
         task = bar.add_task("", total=len(files))

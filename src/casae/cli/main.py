@@ -10,7 +10,7 @@ from casae.cli import data, evaluate, inspect, synthetic, train
 app = typer.Typer(
     name="casae",
     help="Find, outline, crop, classify and measure defects on surfaces.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -31,11 +31,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -43,7 +45,12 @@ def main() -> None:
     from casae.errors import CasaeError
 
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        typer.echo(f"casae: {error.format_message()}; see casae --help", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
     except CasaeError as error:
         typer.echo(f"casae: {error}", err=True)
         sys.exit(2)

@@ -26,6 +26,7 @@ def synthetic(
         raise UsageError(f"--size {size}: write width x height in pixels, such as 1360x1020")
     width, height = int(sides[1]), int(sides[2])
     files = write_components(out, count, seed, height, width)
-    for _ in track(files, "drawing", total=count, console=Console(stderr=True), transient=True):
+    errors = Console(stderr=True)
+    for _ in track(files, "drawing", total=count, console=errors, transient=True, disable=not errors.is_terminal):
         pass
     typer.echo(f"{count} pictures in {out}; learn from them: casae train folder:{out} --out part.casae")

@@ -45,7 +45,7 @@ class Rectangle:
     def corners(self) -> NDArray[np.float64]:
         """The four corners (4, 2), in order around the rectangle."""
         along, across = self.axes * [[self.length / 2], [self.width / 2]]
-        return [*np.array(self.centre), -along - across, along - across, along + across, across - along]
+        return np.array(self.centre) + np.array([-along - across, along - across, along + across, across - along])
 
     def grown(self, margin: float) -> "Rectangle":
         """The same rectangle with every side moved outwards by `margin` px."""

@@ -153,17 +153,18 @@ class CropViews(TorchDataset[Pair]):
 
 
 class EpochSampler(Sampler[int]):
-    """Positions that go on counting from epoch to epoch; Lightning calls `set_epoch`."""
+    """Positions that go on counting from epoch to epoch.
+
+    Lightning's own `set_epoch` starts at 0 again after an interruption, so the epoch is counted here.
+    """
 
     def __init__(self, length: int) -> None:
         self.length, self.epoch = length, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Where to go on."""
-        self.epoch = epoch
-
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.epoch * self.length, (self.epoch + 1) * self.length))
+        start = self.epoch * self.length
+        self.epoch += 1
+        return iter(range(start, start + self.length))
 
     def __len__(self) -> int:
         return self.length

@@ -140,6 +140,8 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
         gradient_clip_val=1.0,
     )
     checkpoint = folder / "last.ckpt"
+    if checkpoint.exists():
+        batches.sampler.epoch = torch.load(checkpoint, weights_only=False)["epoch"] + 1  # type: ignore[attr-defined]
     trainer.fit(task, batches, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
 
 

@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install demo test lint format docs bench
+
+install: $(STAMP)  ## a virtual environment with everything
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: install  ## draw some parts, inspect them with the bundled model
+	$(BIN)/casae synthetic --out .demo/parts --count 6 --size 1088x816 --seed 2018
+	$(BIN)/casae inspect .demo/parts/images --model component --out .demo/results --mm-per-pixel 0.005
+
+test: install lint docs  ## everything that is checked
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff format src tests benchmarks docs
+	$(BIN)/ruff check --fix src tests benchmarks docs
+
+docs: install  ## docs/reference is made from the code; fails where it is out of date or a link leads nowhere
+	$(BIN)/python docs/generate.py --check
+
+bench: install
+	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/whole_road.py

@@ -1,0 +1,98 @@
+"""Make docs/reference.md and docs/inspection.schema.json from the code, and check the links of all pages.
+
+`python docs/generate.py` writes; `--check` only compares and exits with 1 where something differs.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from casae.config import PRESETS, InspectionSettings
+from casae.results.record import DefectRecord, InspectionRecord
+
+DOCS = Path(__file__).parent
+COMMANDS = ([], ["inspect"], ["train"], ["evaluate"], ["data", "check"], ["synthetic"])
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def help_text(command: list[str]) -> str:
+    """What `casae COMMAND --help` prints, 100 columns wide."""
+    environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "TERMINAL_WIDTH": "100"}
+    call = [sys.executable, "-m", "casae", *command, "--help"]
+    printed = subprocess.run(call, capture_output=True, text=True, check=True, env=environment).stdout
+    lines = (line.rstrip() for line in printed.replace("python -m casae", "casae").strip("\n").splitlines())
+    return "\n".join(lines).strip("\n")
+
+
+def reference() -> str:
+    """Commands, the fields of a record, and the presets."""
+    parts = ["# Reference", "", "Made by `python docs/generate.py` from the code; do not edit.", "", "## Commands", ""]
+    for command in COMMANDS:
+        parts += [f"### `{' '.join(['casae', *command])}`", "", "```text", help_text(command), "```", ""]
+    parts += [
+        "## Fields of `inspections.jsonl`, schema version 1",
+        "",
+        "The same as JSON Schema: [inspection.schema.json](inspection.schema.json).",
+        "",
+    ]
+    for record in (InspectionRecord, DefectRecord):
+        parts += [
+            f"### {record.__name__}",
+            "",
+            (record.__doc__ or "").strip(),
+            "",
+            "| field | type | meaning |",
+            "| --- | --- | --- |",
+        ]
+        for name, field in record.model_fields.items():
+            kind = str(field.annotation).replace("typing.", "").replace("casae.results.record.", "")
+            kind = re.sub(r"<class '([\w.]+)'>", r"\1", kind).replace("|", "or")
+            parts.append(f"| `{field.alias or name}` | {kind} | {field.description or ''} |")
+        parts.append("")
+    parts += ["## Inspection settings", "", "| setting | default |", "| --- | --- |"]
+    parts += [f"| `{name}` | {value} |" for name, value in InspectionSettings().model_dump().items()]
+    parts += ["", "## Training presets", "", "| setting | paper | fast |", "| --- | --- | --- |"]
+    paper, fast = (_flat(PRESETS[name].model_dump(mode="json")) for name in ("paper", "fast"))
+    parts += [f"| `{name}` | {paper[name]} | {fast[name]} |" for name in paper if name not in ("preset", "seed")]
+    return "\n".join(parts) + "\n"
+
+
+def _flat(settings: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def dead_links() -> list[str]:
+    """Relative links in README, CHANGELOG, CONTRIBUTING and docs that lead to no file."""
+    root = DOCS.parent
+    pages = [*root.glob("*.md"), *DOCS.rglob("*.md")]
+    return [
+        f"{page.relative_to(root)}: link to {target} leads nowhere"
+        for page in pages
+        for target in LINK.findall(page.read_text("utf-8"))
+        if not (page.parent / target).exists()
+    ]
+
+
+def main() -> int:
+    """Write or compare; 1 where something is wrong."""
+    schema = json.dumps(InspectionRecord.model_json_schema(by_alias=True), indent=2) + "\n"
+    made = {DOCS / "reference.md": reference(), DOCS / "inspection.schema.json": schema}
+    problems = []
+    for file, text in made.items():
+        if "--check" not in sys.argv:
+            file.write_text(text, "utf-8")
+        elif not file.exists() or file.read_text("utf-8") != text:
+            problems.append(f"{file.name}: out of date; run python docs/generate.py")
+    problems += dead_links()
+    print("\n".join(problems) or "docs are true to the code")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

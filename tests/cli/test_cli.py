@@ -1,0 +1,111 @@
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+
+def casae(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "casae", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+
+
+@pytest.fixture
+def picture(tmp_path, spotted):
+    cv2.imwrite(str(tmp_path / "part.png"), spotted)
+    return tmp_path / "part.png"
+
+
+def test_inspect_prints_a_table_and_where_the_report_is(picture, dark_model, tmp_path):
+    done = casae("inspect", picture, "--model", dark_model, "--out", tmp_path / "out", "--mm-per-pixel", "0.1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "NG" in done.stdout
+    assert "2 mm" in done.stdout
+    assert f"Report: {tmp_path / 'out' / 'report.html'}" in done.stdout
+
+
+def test_inspect_json_is_a_line_an_image(picture, dark_model, tmp_path):
+    done = casae("inspect", picture, picture, "--model", dark_model, "--out", tmp_path / "out", "--json")
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line) == json.loads((tmp_path / "out" / "inspections.jsonl").read_text())
+
+
+def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, tmp_path):
+    (tmp_path / "bad.png").write_text("text")
+    done = casae("inspect", tmp_path, "--model", dark_model, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "bad.png: not a PNG, JPEG, BMP or TIFF image" in done.stderr
+    assert "1 images: 0 OK, 0 REVIEW, 1 NG, 1 not readable" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        (["inspect", "nowhere"], "nowhere: no such file or folder"),
+        (["inspect", "."], "no PNG, JPEG, BMP or TIFF images"),
+        (["inspect", "part.png", "--model", "none"], "none: no such model file"),
+        (["inspect", "part.png", "--mm-per-pixel", "-1"], "--mm-per-pixel -1"),
+        (["inspect", "part.png", "--threshold", "300"], "300"),
+        (["inspect", "part.png", "--out", "part.png/out"], "choose another --out"),
+        (["train", "folder:.", "--out", "a.casae"], "dataset.toml: missing"),
+        (["train", "folder:.", "--out", "a.casae", "--size", "100"], "multiple of 32"),
+        (["evaluate", "voc:.", "--model", "component"], "a dataset is named"),
+        (["data", "check", "folder:nowhere"], "no such folder"),
+        (["synthetic", "--out", "x", "--size", "big"], "write width x height"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, rule, tmp_path, spotted):
+    (tmp_path / "empty").mkdir()
+    if "part.png" in arguments[1:2] or "folder:." in arguments:
+        cv2.imwrite(str(tmp_path / "part.png"), spotted)
+    done = casae(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert rule in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(picture, dark_model, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    done = casae("inspect", picture, "--model", dark_model, "--out", locked / "out")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_acceptance_rules_decide(picture, dark_model, tmp_path):
+    (tmp_path / "rules.toml").write_text("[[rule]]\nmax_area_px = 500\n")
+    arguments = ["inspect", picture, "--model", dark_model, "--out", tmp_path / "out"]
+    assert "1 images: 0 OK" not in casae(*arguments, "--rules", tmp_path / "rules.toml").stdout
+
+
+def test_draw_check_and_evaluate(dark_model, tmp_path):
+    assert casae("synthetic", "--out", "parts", "--count", "4", "--size", "160x120", cwd=tmp_path).returncode == 0
+    checked = casae("data", "check", "folder:parts", cwd=tmp_path)
+    assert checked.returncode == 0
+    assert "160 x 120 px: 4" in checked.stdout
+    (tmp_path / "parts" / "masks" / "component-0001.png").write_text("broken")
+    checked = casae("data", "check", "folder:parts", cwd=tmp_path)
+    assert checked.returncode == 1
+    assert "component-0001.png: not a PNG" in checked.stdout
+    settings = tmp_path / "parts" / "dataset.toml"
+    settings.write_text('classes = ["stain", "glare"]')
+    for mask in (tmp_path / "parts" / "masks").iterdir():
+        cv2.imwrite(str(mask), np.ones((120, 160), np.uint8))
+    done = casae(
+        "evaluate", "folder:parts", "--model", dark_model, "--json", "e.json", "--sheet", "s.png", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "e.json").read_text())
+    assert set(scores["iou"]) == {"value", "low", "high"}
+    assert (tmp_path / "s.png").stat().st_size > 1000
+
+
+def test_help_and_version():
+    assert "inspect" in casae("--help").stdout
+    assert casae("--version").stdout.startswith("casae 0.")
+    assert "Exit codes" in casae("inspect", "--help").stdout

@@ -1,0 +1,56 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from casae.datasets.check import check
+from casae.datasets.readers import open_dataset
+
+
+@pytest.fixture
+def folder(components, tmp_path):
+    return shutil.copytree(components, tmp_path / "data")
+
+
+def problems(folder):
+    return {file.name: problem for file, problem in check(open_dataset(f"folder:{folder}")).problems}
+
+
+def test_a_sound_dataset_is_counted(folder):
+    findings = check(open_dataset(f"folder:{folder}"))
+    assert findings.problems == []
+    assert (findings.images, findings.unlabelled) == (12, 0)
+    assert findings.sizes == {(256, 192): 12}
+    assert findings.splits == {"train": 8, "val": 1, "test": 3}
+    assert sum(findings.class_pixels.values()) == 12 * 256 * 192
+    assert findings.defect_free == sum(
+        not cv2.imread(str(mask), cv2.IMREAD_UNCHANGED).any() for mask in (folder / "masks").iterdir()
+    )
+
+
+def test_every_problem_is_named_by_file(folder):
+    images, masks = folder / "images", folder / "masks"
+    (masks / "component-0000.png").rename(masks / "stranger.png")
+    cv2.imwrite(str(masks / "component-0001.png"), np.zeros((5, 5), np.uint8))
+    cv2.imwrite(str(masks / "component-0002.png"), np.full((192, 256), 9, np.uint8))
+    cv2.imwrite(str(masks / "component-0003.png"), np.random.default_rng(0).integers(0, 9, (192, 256, 3), np.uint8))
+    (images / "component-0004.png").write_bytes(b"broken")
+    (masks / "component-0005.png").write_bytes(b"")
+    shutil.copy(images / "component-0006.png", images / "component-0011.png")
+    (folder / "splits" / "test.txt").write_text("component-0007\ncomponent-0007\nghost\ncomponent-0011\n")
+    found = check(open_dataset(f"folder:{folder}"))
+    by_file = {}
+    for file, problem in found.problems:
+        by_file.setdefault(file.name, []).append(problem)
+    assert found.unlabelled == 1
+    assert "no image of this name" in by_file["stranger.png"][0]
+    assert "5 x 5 px, its image 256 x 192" in by_file["component-0001.png"][0]
+    assert "value 9 names no class" in by_file["component-0002.png"][0]
+    assert "colour picture is no label" in by_file["component-0003.png"][0]
+    assert "not a PNG" in by_file["component-0004.png"][0]
+    assert "empty" in by_file["component-0005.png"][0]
+    assert by_file["component-0011.png"] == ["same picture as component-0006.png across splits test, train; keep one"]
+    assert any("ghost" in problem for problem in by_file["test.txt"])
+    assert any("2 times" in problem for problem in by_file["test.txt"])
+    assert any("'component-0007' is in 'train'" in problem for problem in by_file["test.txt"])

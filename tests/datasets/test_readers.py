@@ -1,0 +1,156 @@
+import cv2
+import numpy as np
+import pytest
+
+from casae.datasets.readers import open_dataset, packaged_splits
+from casae.datasets.sample import read_label
+from casae.errors import DatasetError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images a (labelled), b (unlabelled), c (free of defects)."""
+    for part in ("images", "masks", "splits"):
+        (tmp_path / part).mkdir()
+    for name in "abc":
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.bmp"), np.full((4, 6), 90, np.uint8))
+    mask = np.zeros((4, 6), np.uint8)
+    cv2.imwrite(str(tmp_path / "masks" / "c.png"), mask)
+    mask[1, 1:4] = [1, 2, 255]
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), mask)
+    (tmp_path / "splits" / "train.txt").write_text("c\na\n\n")
+    (tmp_path / "dataset.toml").write_text('classes = ["dent", "scratch"]\nmm_per_pixel = 0.5\n')
+    return tmp_path
+
+
+def test_the_folder_format(folder):
+    dataset = open_dataset(f"folder:{folder}")
+    assert dataset.classes == ("dent", "scratch")
+    assert dataset.mm_per_pixel == 0.5
+    assert [sample.name for sample in dataset.samples] == ["a", "b", "c"]
+    assert [sample.name for sample in dataset.labelled.samples] == ["a", "c"]
+    assert [sample.name for sample in dataset.split("train").samples] == ["a", "c"]
+    assert dataset.split("train").split_name == "train"
+    assert dataset.split("all") is dataset
+    label = read_label(dataset.samples[0], (4, 6), 2)
+    assert label[1].tolist() == [0, 1, 2, 255, 0, 0]
+
+
+def test_the_same_data_has_the_same_hash_wherever_it_lies(folder, tmp_path_factory):
+    import shutil
+
+    other = tmp_path_factory.mktemp("copy") / "data"
+    shutil.copytree(folder, other)
+    first = open_dataset(f"folder:{folder}").sha256
+    assert open_dataset(f"folder:{other}").sha256 == first
+    cv2.imwrite(str(other / "masks" / "a.png"), np.zeros((4, 6), np.uint8))
+    assert open_dataset(f"folder:{other}").sha256 != first
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        ("folder", "a dataset is named folder:PATH"),
+        ("voc:here", "a dataset is named folder:PATH"),
+        ("folder:nowhere", "nowhere: no such folder"),
+    ],
+)
+def test_a_wrong_name_lists_the_right_ones(spec, rule):
+    with pytest.raises(DatasetError, match=rule):
+        open_dataset(spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (None, "missing; write one line"),
+        ("classes = 3", "must list 1 to 200 different names"),
+        ('classes = ["a", "a"]', "must list"),
+        ('classes = ["a", 2]', "must list"),
+        ("classes = [", "not valid TOML"),
+        ('classes = ["a"]\nmm_per_pixel = -1', "mm_per_pixel"),
+    ],
+)
+def test_wrong_settings_are_explained(folder, text, rule):
+    (folder / "dataset.toml").unlink() if text is None else (folder / "dataset.toml").write_text(text)
+    with pytest.raises(DatasetError, match=rule):
+        open_dataset(f"folder:{folder}")
+
+
+def test_a_split_that_does_not_fit_is_explained(folder):
+    dataset = open_dataset(f"folder:{folder}")
+    with pytest.raises(DatasetError, match="no split 'test'; there are: all, train"):
+        dataset.split("test")
+    (folder / "splits" / "test.txt").write_text("zebra\n")
+    with pytest.raises(DatasetError, match="names 1 images that are not there: zebra"):
+        open_dataset(f"folder:{folder}").split("test")
+
+
+def test_labels_that_do_not_fit_are_explained(folder):
+    sample = open_dataset(f"folder:{folder}").samples[0]
+    with pytest.raises(DatasetError, match="mask is 6 x 4 px, its image 7 x 4; both must have one size"):
+        read_label(sample, (4, 7), 2)
+    with pytest.raises(DatasetError, match=r"value 2 names no class; use 0\.\.1 or 255"):
+        read_label(sample, (4, 6), 1)
+    with pytest.raises(DatasetError, match="has no mask"):
+        read_label(open_dataset(f"folder:{folder}").samples[1], (4, 6), 2)
+
+
+def test_two_images_of_one_name_are_refused(folder):
+    cv2.imwrite(str(folder / "images" / "a.png"), np.zeros((4, 6), np.uint8))
+    with pytest.raises(DatasetError, match="same name as a"):
+        open_dataset(f"folder:{folder}")
+
+
+def test_strip_steel_takes_the_class_from_the_name(tmp_path):
+    for folder in ("Source Images", "Ground truth"):
+        (tmp_path / folder).mkdir()
+    for name in ("In_1", "Pa_2", "Sc_3"):
+        cv2.imwrite(str(tmp_path / "Source Images" / f"{name}.bmp"), np.zeros((2, 2), np.uint8))
+        cv2.imwrite(str(tmp_path / "Ground truth" / f"{name}.png"), np.array([[0, 255], [0, 0]], np.uint8))
+    dataset = open_dataset(f"sd-saliency-900:{tmp_path}")
+    assert [read_label(sample, (2, 2), 3)[0, 1] for sample in dataset.samples] == [1, 2, 3]
+    assert len(dataset.splits["train"]) == 540
+    cv2.imwrite(str(tmp_path / "Source Images" / "Xx_4.bmp"), np.zeros((2, 2), np.uint8))
+    with pytest.raises(DatasetError, match="Xx_4"):
+        open_dataset(f"sd-saliency-900:{tmp_path}")
+
+
+def test_neu_seg_has_the_published_folders(tmp_path):
+    for split in ("training", "test"):
+        for part in ("images", "annotations"):
+            (tmp_path / part / split).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "images" / split / "000001.jpg"), np.zeros((8, 8), np.uint8))
+        cv2.imwrite(str(tmp_path / "annotations" / split / "000001.png"), np.full((8, 8), 3, np.uint8))
+    dataset = open_dataset(f"neu-seg:{tmp_path}")
+    assert [s.name for s in dataset.split("train").samples] == ["training/000001"]
+    assert read_label(dataset.split("test").samples[0], (8, 8), 3).max() == 3
+
+
+def test_the_packaged_lists_do_not_overlap():
+    steel = packaged_splits("sd-saliency-900")
+    assert (len(steel["train"]), len(steel["test"])) == (540, 360)
+    assert not set(steel["train"]) & set(steel["test"])
+    for draw in range(5):
+        few = steel[f"few30-{draw}"]
+        assert len(few) == 30
+        assert set(few) <= set(steel["train"])
+    assert {name: len(names) for name, names in packaged_splits("nanotwice").items()} == {"train10": 10, "test": 30}
+    assert {name: len(names) for name, names in packaged_splits("dagm").items()} == {"train": 60, "test": 82}
+
+
+@pytest.mark.parametrize(
+    ("spec", "images", "train"),
+    [
+        ("sd-saliency-900:{}/SD-saliency-900", 900, 540),
+        ("neu-seg:{}/NEU_Seg", 4470, 3630),
+        ("folder:{}/pool/welds", 321, None),
+    ],
+)
+def test_the_public_datasets_are_read(real_data, spec, images, train):
+    dataset = open_dataset(spec.format(real_data))
+    assert len(dataset.samples) == images
+    assert len(dataset.labelled.samples) == images
+    if train:
+        assert len(dataset.split("train").samples) == train
+    assert read_label(dataset.samples[0], cv2.imread(str(dataset.samples[0].image)).shape, len(dataset.classes)).any()

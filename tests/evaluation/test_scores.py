@@ -1,0 +1,78 @@
+import cv2
+import numpy as np
+import pytest
+
+from casae import Inspector
+from casae.datasets.readers import open_dataset
+from casae.errors import DatasetError
+from casae.evaluation.scores import evaluate
+from casae.evaluation.sheet import write_sheet
+from casae.image import read_image
+
+
+@pytest.fixture
+def folder(tmp_path, spotted):
+    """One image: the bar is labelled 'glare', a bright area 'stain', the dark spot is no defect."""
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    label = np.zeros(spotted.shape, np.uint8)
+    label[10:14, 30:50] = 2
+    label[20:26, 40:60] = 1
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), spotted)
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), label)
+    (tmp_path / "dataset.toml").write_text('classes = ["stain", "glare"]')
+    return tmp_path
+
+
+def test_everything_is_counted(dark_model, folder):
+    result = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}"))
+    (score,) = result.images
+    assert (score.pixels.tp, score.pixels.fp, score.pixels.fn) == (80, 36, 120)
+    assert (score.true_regions, score.touched, score.found_regions, score.false_regions) == (2, 1, 2, 1)
+    assert score.found_crops == ((1, 1),)
+    assert sorted(score.true_crops) == [(0, 1), (1, 1)]
+    scores = result.scores()
+    assert list(scores) == [
+        "iou",
+        "mean_image_iou",
+        "precision",
+        "recall",
+        "f1",
+        "region_recall",
+        "false_regions_per_image",
+        "accuracy_true_crops",
+        "accuracy_found_regions",
+    ]
+    assert scores["iou"].value == pytest.approx(80 / 236)
+    assert scores["region_recall"].value == 0.5
+    assert scores["false_regions_per_image"].value == 1
+    assert scores["accuracy_true_crops"].value == 0.5
+    assert scores["accuracy_found_regions"].value == 1
+    assert result.confusion().tolist() == [[0, 1], [0, 1]]
+
+
+def test_a_bad_file_is_reported_and_the_rest_judged(dark_model, folder):
+    (folder / "images" / "b.png").write_text("no image")
+    (folder / "masks" / "b.png").write_text("no mask")
+    result = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}"))
+    assert len(result.images) == 1
+    assert "b.png" in result.failures["b"]
+
+
+def test_other_classes_and_missing_labels_are_explained(dark_model, folder):
+    (folder / "dataset.toml").write_text('classes = ["rust", "dent"]')
+    with pytest.raises(DatasetError, match="classes are rust, dent, the model's are stain, glare"):
+        evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}"))
+    (folder / "dataset.toml").write_text('classes = ["stain", "glare"]')
+    (folder / "masks" / "a.png").unlink()
+    with pytest.raises(DatasetError, match="no labelled image"):
+        evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}"))
+
+
+def test_the_sheet_shows_right_wrong_and_missed(dark_model, folder, tmp_path):
+    inspector, dataset = Inspector(dark_model), open_dataset(f"folder:{folder}")
+    write_sheet(tmp_path / "out" / "sheet.png", evaluate(inspector, dataset), inspector, dataset)
+    sheet = read_image(tmp_path / "out" / "sheet.png").astype(int)
+    red, green, blue = (sheet[..., channel] for channel in range(3))
+    for more, less, other in ((red, green, blue), (green, red, blue), (blue, red, green)):
+        assert ((more - less > 60) & (more - other > 40)).sum() > 100

@@ -1,0 +1,108 @@
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from casae import ImageError, InspectionSettings, Inspector
+from casae.errors import BundleError
+from casae.inspection.bundle import Bundle, write_bundle
+from casae.inspection.runtime import Network
+from conftest import dark_manifest, dark_segmenter
+
+
+def test_the_road(dark_model, spotted):
+    inspection = Inspector(dark_model, InspectionSettings(mm_per_pixel=0.1)).inspect(spotted)
+    bar, spot = inspection.defects
+    assert (bar.number, bar.name, bar.region.area) == (1, "glare", 80)
+    assert (bar.measures.length_px, bar.measures.width_px, bar.measures.length_mm) == (20.0, 4.0, 2.0)
+    assert spot.region.area == 36
+    assert inspection.mask.sum() == 116
+    assert inspection.probability.shape == spotted.shape
+    assert (inspection.verdict.decision, inspection.source, inspection.gs) == ("NG", "array", 100)
+
+
+def test_small_regions_are_neither_reported_nor_in_the_mask(dark_model, spotted):
+    inspection = Inspector(dark_model, InspectionSettings(min_area_px=40)).inspect(spotted)
+    assert len(inspection.defects) == 1
+    assert inspection.mask.sum() == 80
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_rotating_the_image_rotates_masks_and_rectangles(dark_model, spotted, turns):
+    inspector = Inspector(dark_model)
+    before, after = inspector.inspect(spotted), inspector.inspect(np.rot90(spotted, turns).copy())
+    assert np.array_equal(np.rot90(before.mask, turns), after.mask)
+    for upright, turned in zip(before.defects, after.defects, strict=True):
+        assert turned.measures.length_px == upright.measures.length_px
+        assert turned.name == upright.name
+    assert after.defects[0].measures.angle_deg == (90 if turns % 2 else 0)
+
+
+def test_the_shipped_model_follows_a_rotation():
+    from casae.synthetic.components import draw_component
+
+    picture = draw_component(5, 384, 512, defects=5).picture
+    inspector = Inspector("component")
+    before, after = inspector.inspect(picture).mask, inspector.inspect(np.rot90(picture).copy()).mask
+    turned = np.rot90(before)
+    assert before.any()
+    assert (turned & after).sum() / (turned | after).sum() > 0.7
+
+
+def test_bits_and_channels_do_not_change_the_result(dark_model, spotted):
+    inspector = Inspector(dark_model)
+    expected = inspector.inspect(spotted).mask
+    wide = spotted.astype(np.uint16) * 257
+    for image in (wide, np.dstack([spotted] * 3), np.dstack([spotted] * 4), spotted[..., None]):
+        assert np.array_equal(inspector.inspect(image).mask, expected)
+    assert np.array_equal(inspector.inspect((spotted / 255).astype(np.float32)).mask, expected)
+
+
+def test_one_pixel_can_be_inspected(dark_model):
+    inspector = Inspector(dark_model, InspectionSettings(min_area_px=1))
+    assert len(inspector.inspect(np.zeros((1, 1), np.uint8)).defects) == 1
+    assert inspector.inspect(np.full((1, 1), 255, np.uint8)).defects == ()
+
+
+def test_a_file_is_read_and_hashed(dark_model, spotted, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), spotted)
+    inspection = Inspector(dark_model).inspect(tmp_path / "a.png")
+    assert inspection.source == str(tmp_path / "a.png")
+    assert len(inspection.sha256) == 64
+    with pytest.raises(ImageError, match=r"b\.png: cannot be read"):
+        Inspector(dark_model).inspect(tmp_path / "b.png")
+
+
+def test_a_single_class_is_certain(spotted, tmp_path):
+    write_bundle(Bundle(dark_manifest(classes=("dent",)), dark_segmenter(), None, ""), tmp_path / "a.casae")
+    defects = Inspector(tmp_path / "a.casae").inspect(spotted).defects
+    assert [(defect.name, defect.probability) for defect in defects] == [("dent", 1.0)] * 2
+
+
+def test_gs_can_be_changed_after_training(dark_model):
+    ramp = np.tile(np.linspace(60, 90, 64).astype(np.uint8), (64, 1))
+    areas = [Inspector(dark_model, InspectionSettings(gs=gs)).inspect(ramp).mask.sum() for gs in (20, 100, 200)]
+    assert areas == sorted(areas)
+    assert areas[0] < areas[2]
+
+
+def test_a_network_that_openvino_refuses_is_named():
+    with pytest.raises(BundleError, match="segmenter: OpenVINO cannot read"):
+        Network(b"no onnx", "segmenter")
+
+
+def test_inspecting_works_where_torch_cannot_be_imported(dark_model, spotted, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), spotted)
+    code = f"""
+import sys
+for name in ("torch", "lightning", "onnx"):
+    sys.modules[name] = None
+from casae.cli.main import main
+sys.argv = ["casae", "inspect", {str(tmp_path / "a.png")!r}, "--model", {str(dark_model)!r}, "--out", {str(tmp_path)!r}]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 images: 0 OK, 0 REVIEW, 1 NG" in done.stdout

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casae.inspection.regions import Rectangle, crop_rectangle, find_regions, upright_crop
+
+
+def mask_of(*rows: str) -> np.ndarray:
+    return np.array([[c == "#" for c in row] for row in rows])
+
+
+def test_a_bar_has_the_size_of_its_pixels():
+    (region,) = find_regions(mask_of("......", ".####.", ".####.", "......"))
+    assert region.area == 8
+    assert region.rectangle == Rectangle((2.5, 1.5), 4.0, 2.0, 0.0)
+    assert region.rectangle.corners.tolist() == [[0.5, 0.5], [4.5, 0.5], [4.5, 2.5], [0.5, 2.5]]
+    assert region.window == (slice(1, 3), slice(1, 5))
+    assert region.perimeter == 8.0
+
+
+def test_a_single_pixel_is_one_by_one():
+    (region,) = find_regions(mask_of("...", ".#.", "..."))
+    rectangle = region.rectangle
+    assert (region.area, rectangle.centre, rectangle.length, rectangle.width) == (1, (1.0, 1.0), 1.0, 1.0)
+
+
+def test_a_diagonal_is_seen_along_its_direction():
+    (falling,) = find_regions(np.eye(20, dtype=bool))
+    (rising,) = find_regions(np.eye(20, dtype=bool)[::-1].copy())
+    assert falling.rectangle.angle == 135
+    assert rising.rectangle.angle == 45
+    assert rising.rectangle.length == pytest.approx(20 * 2**0.5, abs=1e-3)
+    assert rising.rectangle.width == pytest.approx(2**0.5, abs=1e-3)
+
+
+def test_holes_are_outlined_and_do_not_count():
+    (region,) = find_regions(mask_of("#####", "#...#", "#...#", "#####"))
+    assert region.area == 14
+    assert len(region.contours) == 2
+    assert region.contours[0].max(0).tolist() == [4, 3]
+
+
+def test_regions_come_largest_first_and_small_ones_not_at_all():
+    mask = mask_of("##..#", "##...", "....#", "...##")
+    assert [region.area for region in find_regions(mask)] == [4, 3, 1]
+    assert [region.area for region in find_regions(mask, min_area=3)] == [4, 3]
+    assert find_regions(np.zeros((3, 3), bool)) == []
+
+
+def test_a_full_mask_is_one_region():
+    (region,) = find_regions(np.ones((5, 9), bool))
+    assert (region.rectangle.length, region.rectangle.width) == (9.0, 5.0)
+
+
+@given(seed=st.integers(0, 10_000), turns=st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_rotating_the_mask_rotates_the_rectangles(seed, turns):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((40, 40), bool)
+    top, left, height, width = rng.integers(1, 18, 4)
+    mask[top : top + height, left : left + width] = rng.random((height, width)) < 0.7
+    before = find_regions(mask, 2)
+    after = find_regions(np.rot90(mask, turns).copy(), 2)
+    assert [region.area for region in before] == [region.area for region in after]
+    for region in before:
+        x, y = region.rectangle.centre
+        for _ in range(turns):
+            x, y = y, 39 - x
+        key = sorted(
+            (abs(r.rectangle.centre[0] - x) + abs(r.rectangle.centre[1] - y), r.rectangle.length * r.rectangle.width)
+            for r in after
+            if r.area == region.area
+        )
+        assert key[0][1] == pytest.approx(region.rectangle.length * region.rectangle.width, abs=0.02)
+
+
+def test_an_upright_crop_holds_the_pixels_of_its_rectangle():
+    image = np.zeros((10, 12), np.uint8)
+    image[4:6, 3:9] = np.arange(1, 13).reshape(2, 6)
+    (region,) = find_regions(image > 0)
+    assert upright_crop(image, region.rectangle).tolist() == np.arange(1, 13).reshape(2, 6).tolist()
+
+
+def test_an_upright_region_turned_by_90_degrees_is_laid_down():
+    image = np.zeros((12, 10), np.uint8)
+    image[3:9, 4:6] = 7
+    (region,) = find_regions(image > 0)
+    crop = upright_crop(image, region.rectangle)
+    assert crop.shape == (2, 6)
+    assert (crop == 7).all()
+
+
+def test_an_oblique_bar_is_cropped_upright_with_its_colour():
+    import cv2
+
+    image = np.full((100, 100, 3), 200, np.uint8)
+    cv2.line(image, (20, 20), (80, 60), (10, 20, 30), 9)
+    (region,) = find_regions(image[..., 0] < 100)
+    crop = upright_crop(image, region.rectangle.grown(-3))
+    assert crop.shape[1] > 4 * crop.shape[0]
+    assert np.abs(crop[:, 8:-8].astype(int) - [10, 20, 30]).max() < 12
+
+
+def test_a_crop_over_the_border_repeats_it():
+    image = np.full((4, 4), 50, np.uint8)
+    assert (upright_crop(image, Rectangle((0, 0), 8, 6, 30)) == 50).all()
+
+
+def test_a_long_thin_scratch_survives_the_reduction():
+    image = np.full((40, 2000), 200, np.uint8)
+    image[20, 100:1900] = 0
+    crop = upright_crop(image, Rectangle((1000, 20), 1800, 40, 0), (227, 227))
+    assert crop.shape == (227, 227)
+    assert crop[110:120, 100].min() < 110
+
+
+def test_the_classifier_sees_a_margin():
+    assert crop_rectangle(Rectangle((5, 5), 100, 10, 20)).width == 34
+    assert crop_rectangle(Rectangle((5, 5), 3, 2, 20)).length == 11

@@ -1,0 +1,83 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from casae.errors import UsageError
+from casae.inspection.measurement import measure
+from casae.inspection.regions import find_regions
+from casae.inspection.verdict import AcceptanceRules, judge, read_rules
+
+
+def sizes(length: int = 10, mm: float | None = None):
+    mask = np.zeros((5, 60), bool)
+    mask[2, 1 : 1 + length] = True
+    return measure(find_regions(mask)[0], mask.astype(np.uint8), mask, mm)
+
+
+def rules(**values):
+    return AcceptanceRules.model_validate(values)
+
+
+def test_no_defect_is_ok_and_without_rules_any_defect_is_not():
+    assert judge([], rules()).decision == "OK"
+    verdict = judge([("dent", 0.9, sizes())], rules())
+    assert (verdict.decision, verdict.reason) == ("NG", "dent: no rule accepts it")
+
+
+def test_a_limit_may_be_reached_but_not_exceeded():
+    limit = rules(rule=[{"class": "scratch", "max_length_px": 10}])
+    assert judge([("scratch", 0.9, sizes(10))], limit).decision == "OK"
+    verdict = judge([("scratch", 0.9, sizes(11))], limit)
+    assert (verdict.decision, verdict.reason) == ("NG", "scratch: length_px 11 exceeds 10")
+
+
+def test_the_rule_of_the_class_goes_before_the_general_one():
+    both = rules(rule=[{"max_length_px": 5}, {"class": "dust", "max_count": 1}])
+    assert judge([("dust", 0.9, sizes(30))], both).decision == "OK"
+    assert judge([("dust", 0.9, sizes(3))] * 2, both).reason == "dust: 2 found, 1 accepted"
+    assert judge([("dent", 0.9, sizes(6))], both).decision == "NG"
+
+
+def test_an_uncertain_class_goes_to_review():
+    verdict = judge([("dust", 0.55, sizes())], rules(rule=[{"max_count": 9}]))
+    assert verdict.decision == "REVIEW"
+    assert "0.55" in verdict.reason
+
+
+def test_millimetres_need_a_scale():
+    limit = rules(rule=[{"max_length_mm": 1.0}])
+    with pytest.raises(UsageError, match="--mm-per-pixel"):
+        judge([("dust", 0.9, sizes())], limit)
+    assert judge([("dust", 0.9, sizes(10, 0.2))], limit).reason == "dust: length_mm 2 exceeds 1"
+
+
+def test_every_limit_names_a_measure():
+    fields = {name.removeprefix("max_") for name in AcceptanceRules.model_json_schema()["$defs"]["Rule"]["properties"]}
+    measures = {field.name for field in dataclasses.fields(sizes())}
+    assert fields - {"class", "count"} <= measures
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("[[rule]]\nclass = 'rust'", "no class 'rust'"),
+        ("[[rule]]\nmax_lenght_px = 3", "max_lenght_px"),
+        ("rule = ", "not valid TOML"),
+        ("review_below = 2", "review_below"),
+    ],
+)
+def test_a_wrong_rules_file_is_explained(tmp_path, text, rule):
+    file = tmp_path / "rules.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=rule):
+        read_rules(file, ["scratch", "dust"])
+
+
+def test_a_rules_file_is_read(tmp_path):
+    file = tmp_path / "rules.toml"
+    file.write_text("review_below = 0.7\n[[rule]]\nclass = 'dust'\nmax_count = 3\n")
+    read = read_rules(file, ["dust"])
+    assert (read.review_below, read.rule[0].defect_class, read.rule[0].max_count) == (0.7, "dust", 3)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_rules(tmp_path / "none.toml", ["dust"])

@@ -1,0 +1,176 @@
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from casae import InspectionSettings, Inspector
+from casae.errors import OutputError, UsageError
+from casae.inspection.verdict import AcceptanceRules
+from casae.results.record import InspectionRecord
+from casae.results.run import gather, inspect_files
+
+
+@pytest.fixture
+def inspector(dark_model):
+    return Inspector(dark_model)
+
+
+@pytest.fixture
+def pictures(tmp_path, spotted):
+    """Two files of one name in different folders, one clean one, and three that are no images."""
+    folder = tmp_path / "in"
+    for name, image in (("a/part.png", spotted), ("b/part.png", spotted[::-1]), ("clean.png", spotted * 0 + 200)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name), image)
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("no image")
+    (folder / "cut.png").write_bytes((folder / "clean.png").read_bytes()[:-10])
+    return folder
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / "inspections.jsonl").read_text().splitlines()]
+
+
+def test_every_result_is_written_and_bad_files_stop_nothing(inspector, pictures, tmp_path):
+    out = tmp_path / "out"
+    records, failures = inspect_files(inspector, gather([str(pictures)]), out)
+    assert [record.decision for record in records] == ["NG", "NG", "OK"]
+    assert sorted(path.rsplit("/", 1)[1] for path in failures) == ["cut.png", "empty.png", "text.png"]
+    names = [line["name"] for line in lines(out)]
+    assert len(set(names)) == 3
+    for name in names:
+        mask = cv2.imread(str(out / "masks" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (48, 64)
+        assert set(np.unique(mask)) <= {0, 255}
+        assert (out / "overlays" / f"{name}.jpg").exists()
+    with (out / "defects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert rows[0]["class"] == "glare"
+    assert float(rows[0]["length_px"]) == 20
+    assert len((out / "failures.csv").read_text().splitlines()) == 4
+
+
+def test_a_record_can_be_read_back_and_tells_everything(inspector, pictures, tmp_path):
+    inspect_files(inspector, [pictures / "a/part.png"], tmp_path / "out")
+    (line,) = lines(tmp_path / "out")
+    record = InspectionRecord.model_validate(line)
+    assert (record.schema_version, record.width_px, record.height_px, record.gs) == (1, 64, 48, 100)
+    assert record.path == str(pictures / "a/part.png")
+    first = record.defects[0]
+    assert first.rectangle == ((29.5, 9.5), (49.5, 9.5), (49.5, 13.5), (29.5, 13.5))
+    assert first.polygons[0][0] == (30, 10)
+    assert first.length_mm is None
+
+
+def test_starting_again_does_only_what_is_new(inspector, pictures, tmp_path, monkeypatch):
+    out, files = tmp_path / "out", gather([str(pictures)])
+    inspect_files(inspector, files, out)
+    seen = []
+    original = Inspector.inspect
+    monkeypatch.setattr(Inspector, "inspect", lambda self, file: seen.append(file.name) or original(self, file))
+    inspect_files(inspector, files, out)
+    assert sorted(seen) == ["cut.png", "empty.png", "text.png"]
+    cv2.imwrite(str(pictures / "clean.png"), np.zeros((9, 9), np.uint8))
+    inspect_files(inspector, files, out)
+    assert "clean.png" in seen
+    assert len(lines(out)) == 3
+
+
+def test_other_settings_are_inspected_anew_and_replace_the_old_line(dark_model, pictures, tmp_path):
+    out, files = tmp_path / "out", [pictures / "a/part.png"]
+    inspect_files(Inspector(dark_model), files, out)
+    strict = Inspector(dark_model, InspectionSettings(min_area_px=50))
+    records, _ = inspect_files(strict, files, out)
+    assert len(records[0].defects) == 1
+    assert len(lines(out)) == 1
+    tolerant = Inspector(dark_model, rules=AcceptanceRules.model_validate({"rule": [{"max_count": 5}]}))
+    records, _ = inspect_files(tolerant, files, out)
+    assert records[0].decision == "OK"
+
+
+def test_a_line_cut_off_by_a_kill_is_done_again(inspector, pictures, tmp_path):
+    out, files = tmp_path / "out", gather([str(pictures / "*" / "*.png")])
+    inspect_files(inspector, files, out)
+    data = (out / "inspections.jsonl").read_bytes()
+    (out / "inspections.jsonl").write_bytes(data[:-40])
+    records, _ = inspect_files(inspector, files, out)
+    assert len(records) == len(lines(out)) == 2
+
+
+def test_a_kill_in_the_middle_loses_nothing_recorded(inspector, pictures, tmp_path, monkeypatch):
+    out, files = tmp_path / "out", gather([str(pictures / "*" / "*.png")])
+    original = Inspector.inspect
+
+    def killed_at_b(self, file):
+        if file.parent.name == "b":
+            raise KeyboardInterrupt
+        return original(self, file)
+
+    monkeypatch.setattr(Inspector, "inspect", killed_at_b)
+    with pytest.raises(KeyboardInterrupt):
+        inspect_files(inspector, files, out)
+    assert len(lines(out)) == 1
+
+
+def test_foreign_lines_are_not_overwritten(inspector, pictures, tmp_path):
+    (tmp_path / "inspections.jsonl").write_text('{"schema_version": 9}\n')
+    with pytest.raises(OutputError, match="line 1"):
+        inspect_files(inspector, [pictures / "clean.png"], tmp_path)
+    assert (tmp_path / "inspections.jsonl").read_text() == '{"schema_version": 9}\n'
+
+
+def test_an_output_place_that_cannot_be_written_is_named(inspector, pictures, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="choose another --out"):
+        inspect_files(inspector, [pictures / "clean.png"], tmp_path / "file" / "out")
+
+
+def test_the_report_is_one_file_with_pictures(inspector, pictures, tmp_path):
+    out = tmp_path / "out"
+    inspect_files(inspector, gather([str(pictures)]), out)
+    html = (out / "report.html").read_text()
+    assert html.count("<article>") == 2
+    assert "text.png: not a PNG" in html
+    assert 'src="data:image/jpeg;base64,' in html
+    assert "http" not in html.replace("http-equiv", "")
+    assert "None" not in html
+
+
+def test_the_report_does_without_a_picture_that_has_moved(inspector, pictures, tmp_path):
+    out = tmp_path / "out"
+    files = [pictures / "a/part.png"]
+    inspect_files(inspector, files, out)
+    from casae.results.report import write_report
+
+    records, _ = inspect_files(inspector, files, out)
+    files[0].unlink()
+    write_report(out / "report.html", records, {}, out, inspector.manifest)
+    assert "<article>" in (out / "report.html").read_text()
+
+
+def test_names_in_the_report_are_escaped(inspector, spotted, tmp_path):
+    file = tmp_path / "<b>&.png"
+    cv2.imwrite(str(file), spotted)
+    inspect_files(inspector, [file], tmp_path / "out")
+    assert "<b>" not in (tmp_path / "out" / "report.html").read_text().replace("<b>dark</b>", "").replace(
+        "<b>1</b>", ""
+    ).replace("<b>2</b>", "").replace("<b>0</b>", "")
+
+
+def test_files_folders_and_globs_each_once(pictures):
+    one = str(pictures / "a" / "part.png")
+    assert gather([one, str(pictures / "a"), str(pictures / "**" / "part.png")]) == [
+        pictures / "a/part.png",
+        pictures / "b/part.png",
+    ]
+
+
+def test_paths_that_lead_nowhere_are_named(tmp_path):
+    with pytest.raises(UsageError, match="nothing: no such file"):
+        gather(["nothing"])
+    with pytest.raises(UsageError, match="no PNG, JPEG, BMP or TIFF images in this folder"):
+        gather([str(tmp_path)])

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from casae.datasets.readers import open_dataset
+from casae.errors import OutputError, UsageError
+from casae.synthetic.components import draw_component, write_components
+from casae.synthetic.defects import BRUSHES, CLASSES
+from casae.synthetic.surfaces import draw_surface
+
+
+def test_the_same_seed_draws_the_same_part():
+    first, again, other = (draw_component(seed, 120, 160) for seed in (4, 4, 5))
+    assert np.array_equal(first.picture, again.picture)
+    assert np.array_equal(first.label, again.label)
+    assert not np.array_equal(first.picture, other.picture)
+
+
+def test_a_part_without_defects_has_an_empty_label_and_fine_grain():
+    component = draw_component(1, 300, 400, defects=0)
+    assert not component.label.any()
+    assert component.picture.shape == (300, 400, 3)
+    assert 2 < component.picture.std(axis=(0, 1)).min() < 25
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_each_mask_covers_what_its_brush_changed(name):
+    for brush in BRUSHES[name]:
+        rng = np.random.default_rng(11)
+        before = draw_surface(510, 680, rng)
+        after = before.copy()
+        mask = brush(after, 0.25, rng)
+        change = np.abs(after - before).max(axis=2)
+        assert 5 < mask.sum() < mask.size / 4
+        assert np.median(change[mask]) > 0.08
+        assert change[~mask].mean() < 0.005
+
+
+def test_every_class_is_drawn():
+    drawn = np.unique([value for seed in range(12) for value in np.unique(draw_component(seed, 240, 320).label)])
+    assert drawn.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_too_small_a_picture_is_refused():
+    with pytest.raises(UsageError, match="too small"):
+        draw_component(0, 30, 400)
+
+
+def test_a_folder_is_a_dataset(components):
+    dataset = open_dataset(f"folder:{components}")
+    assert dataset.classes == CLASSES
+    assert {name: len(names) for name, names in dataset.splits.items()} == {"train": 8, "val": 1, "test": 3}
+    assert dataset.mm_per_pixel == pytest.approx(0.02125)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        list(write_components(tmp_path / "file", 1, 0, 100, 100))

@@ -1,0 +1,133 @@
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from casae.errors import ImageError
+from casae.image import Frame, check_image, decode_image, find_images, read_image, resize, to_8bit, to_gray, to_unit
+
+
+def png(image: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def test_formats_give_the_same_pixels(tmp_path):
+    rgb = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    for suffix in (".png", ".bmp"):
+        cv2.imwrite(str(tmp_path / f"a{suffix}"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        assert np.array_equal(read_image(tmp_path / f"a{suffix}"), rgb)
+    tifffile.imwrite(tmp_path / "a.tiff", rgb, compression="lzw")
+    assert np.array_equal(read_image(tmp_path / "a.tiff"), rgb)
+
+
+def test_sixteen_bits_stay_sixteen_bits():
+    image = np.array([[0, 4095], [40000, 65535]], np.uint16)
+    read = decode_image(png(image), "a.png")
+    assert read.dtype == np.uint16
+    assert np.array_equal(read, image)
+    assert to_unit(read).max() == 1
+    assert to_8bit(read)[1, 1] == 255
+
+
+def test_scaling_follows_the_dtype_not_the_values():
+    dark = np.full((2, 2), 51, np.uint8)
+    assert to_unit(dark)[0, 0] == pytest.approx(0.2)
+    assert to_unit(dark.astype(np.uint16))[0, 0] == pytest.approx(51 / 65535)
+
+
+def test_transparency_is_dropped_and_one_pixel_is_an_image():
+    rgba = np.full((1, 1, 4), 128, np.uint8)
+    assert decode_image(png(rgba), "a.png").shape == (1, 1, 3)
+    assert check_image(rgba).shape == (1, 1, 3)
+    assert check_image(np.zeros((3, 4, 1), np.uint8)).shape == (3, 4)
+
+
+def test_cmyk_jpeg_becomes_rgb(tmp_path):
+    from PIL import Image
+
+    Image.new("CMYK", (20, 10), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
+    read = read_image(tmp_path / "red.jpg")
+    assert read.shape == (10, 20, 3)
+    assert read[5, 10, 0] > 200
+    assert read[5, 10, 1:].max() < 60
+
+
+def test_white_is_zero_tiff_is_turned(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 255]], np.uint8), photometric="miniswhite")
+    assert read_image(tmp_path / "a.tif").tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [
+        (b"", "empty"),
+        (b"just text, renamed\n", "not a PNG"),
+        (png(np.zeros((40, 40), np.uint8))[:-20], "cut off"),
+        (bytes(cv2.imencode(".jpg", np.zeros((40, 40), np.uint8))[1])[:-30], "cut off"),
+        (bytes(cv2.imencode(".bmp", np.zeros((40, 40), np.uint8))[1])[:-30], "cut off"),
+        (b"II*\0 but no tiff", "TIFF"),
+    ],
+)
+def test_a_bad_file_is_named_with_the_rule_it_breaks(data, rule):
+    with pytest.raises(ImageError, match=rule) as error:
+        decode_image(data, "line3/part.png")
+    assert "line3/part.png" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.png: cannot be read"):
+        read_image(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((2, 2, 2), np.uint8), np.zeros((0, 4), np.uint8), np.zeros((2, 2), np.int64), np.full((2, 2), 7.0)],
+)
+def test_arrays_that_are_no_images_are_refused(array):
+    with pytest.raises(ImageError):
+        check_image(array)
+
+
+def test_gray_of_a_gray_colour_is_the_same_gray():
+    assert to_gray(np.full((2, 2, 3), 77, np.uint8)).tolist() == [[77, 77], [77, 77]]
+
+
+def test_letterbox_keeps_the_aspect_ratio_and_mirrors():
+    image = np.tile(np.arange(100, dtype=np.uint8), (50, 1))
+    frame = Frame.of(image.shape, 64, 64, "letterbox")
+    assert (frame.content_height, frame.content_width) == (32, 64)
+    put = frame.put(image)
+    assert put.shape == (64, 64)
+    assert np.array_equal(put[32], put[31])
+    assert frame.take(put, image.shape).shape == (50, 100)
+
+
+def test_letterbox_turns_with_the_image():
+    assert Frame.of((300, 400), 192, 256, "letterbox") == Frame(192, 256, 192, 256)
+    assert Frame.of((400, 300), 192, 256, "letterbox") == Frame(256, 192, 256, 192)
+
+
+def test_squeeze_fills_the_input():
+    assert Frame.of((300, 400), 512, 512, "squeeze") == Frame(512, 512, 512, 512)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (7, 5)])
+def test_any_shape_goes_in_and_comes_back(shape):
+    image = np.full(shape, 9, np.uint8)
+    frame = Frame.of(shape, 64, 96, "letterbox")
+    put = frame.put(image)
+    assert sorted(put.shape) == [64, 96]
+    assert np.array_equal(frame.take(put, shape), image)
+
+
+def test_shrinking_averages():
+    checks = np.indices((8, 8)).sum(0) % 2 * np.float32(1)
+    assert np.allclose(resize(checks, 4, 4), 0.5)
+
+
+def test_images_are_found_in_folders_but_not_hidden_ones(tmp_path):
+    for name in ("b/x.PNG", "a.jpg", "notes.txt", ".cache/y.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [file.name for file in find_images(tmp_path)] == ["a.jpg", "x.PNG"]

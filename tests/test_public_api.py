@@ -1,0 +1,24 @@
+import subprocess
+import sys
+
+import pytest
+
+import casae
+
+
+def test_the_public_names_are_a_sorted_short_list_and_all_there():
+    assert casae.__all__ == sorted(casae.__all__)
+    assert len(casae.__all__) <= 15
+    assert all(getattr(casae, name).__doc__ for name in casae.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = casae.nonsense
+
+
+def test_the_command_line_imports_nothing_heavy():
+    heavy = "numpy cv2 openvino pydantic torch lightning jinja2"
+    code = f"import sys, casae.cli.main; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,55 @@
+import numpy as np
+
+from casae.training.augmentation import Augmentation
+
+
+def picture() -> tuple[np.ndarray, np.ndarray]:
+    image = np.full((64, 96), 0.8, np.float32)
+    image[20:40, 30:60] = 0.1
+    return image, (image < 0.5).astype(np.uint8)
+
+
+def test_image_and_mask_move_together():
+    image, label = picture()
+    for seed in range(20):
+        moved, moved_label = Augmentation().geometry(image, label, np.random.default_rng(seed))
+        assert (moved.shape, moved.dtype, moved_label.dtype) == (image.shape, np.float32, np.uint8)
+        dark = moved < 0.45
+        assert (dark == (moved_label == 1)).mean() > 0.98
+
+
+def test_labels_keep_their_values():
+    image, label = picture()
+    label[label == 1] = 3
+    _, moved = Augmentation().geometry(image, label, np.random.default_rng(1))
+    assert set(np.unique(moved)) == {0, 3}
+
+
+def test_without_strength_the_picture_stays_or_is_mirrored():
+    still = Augmentation(
+        rotation=0, translation=0, zoom=1, shear=0, elastic=0, gain=0, bias=0, gamma=0, blur=0, noise=0
+    )
+    image, label = picture()
+    image += np.linspace(0, 0.1, 96, dtype=np.float32)
+    results = [still(image, label, np.random.default_rng(seed))[0] for seed in range(8)]
+    straight = [np.allclose(result, image, atol=1e-4) for result in results]
+    mirrored = [np.allclose(result, image[:, ::-1], atol=1e-4) for result in results]
+    assert all(a != b for a, b in zip(straight, mirrored, strict=True))
+    assert any(straight)
+    assert any(mirrored)
+
+
+def test_light_stays_in_range_and_varies():
+    image, _ = picture()
+    means = [Augmentation().light(image, np.random.default_rng(seed)).mean() for seed in range(30)]
+    assert np.std(means) > 0.03
+    lit = Augmentation().light(image, np.random.default_rng(0))
+    assert lit.dtype == np.float32
+    assert lit.min() >= 0
+    assert lit.max() <= 1
+
+
+def test_the_same_seed_gives_the_same_view():
+    image, label = picture()
+    first, again = (Augmentation()(image, label, np.random.default_rng(5))[0] for _ in range(2))
+    assert np.array_equal(first, again)

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+
+from casae.datasets.readers import open_dataset
+from casae.errors import DatasetError
+from casae.image import Frame
+from casae.training.data import (
+    CropViews,
+    EpochSampler,
+    LabelledImage,
+    MaskViews,
+    draw,
+    hold_out,
+    input_size,
+    input_target,
+    labelled_crops,
+    load,
+)
+
+
+@pytest.fixture
+def images(components):
+    return load(open_dataset(f"folder:{components}"))
+
+
+def test_validation_is_the_list_val_where_there_is_one(components):
+    train, validation = hold_out(open_dataset(f"folder:{components}"), "train", 0.25, 0)
+    assert [sample.name for sample in validation.samples] == ["component-0008"]
+    assert len(train.samples) == 8
+    everything, validation = hold_out(open_dataset(f"folder:{components}"), "all", 0.25, 0)
+    assert len(everything.samples) == 11
+
+
+def test_without_a_list_a_share_is_held_out_and_nothing_overlaps(components):
+    dataset = open_dataset(f"folder:{components}")
+    dataset.splits.pop("val")
+    train, validation = hold_out(dataset, "all", 0.25, 0)
+    names = [{sample.name for sample in part.samples} for part in (train, validation)]
+    assert (len(names[0]), len(names[1])) == (9, 3)
+    assert not names[0] & names[1]
+    assert hold_out(dataset, "all", 0.25, 0)[1].samples == validation.samples
+    assert hold_out(dataset, "all", 0.25, 1)[1].samples != validation.samples
+
+
+def test_too_few_images_are_explained(components):
+    dataset = open_dataset(f"folder:{components}").only(["component-0000"], "all")
+    with pytest.raises(DatasetError, match="1 labelled images in 'all'; label at least two"):
+        hold_out(dataset, "all", 0.1, 0)
+
+
+def test_the_input_follows_the_shape_of_the_images(images):
+    assert input_size(images, 256, "letterbox") == (192, 256)
+    assert input_size(images, 512, "squeeze") == (512, 512)
+    tall = [LabelledImage("a", np.zeros((900, 100), np.uint8), np.zeros((900, 100), np.uint8))]
+    assert input_size(tall, 256, "letterbox") == (256, 32)
+
+
+def test_a_hairline_survives_in_the_target():
+    label = np.zeros((400, 400), np.uint8)
+    label[200, :] = 2
+    label[50:90, 50:90] = 1
+    target = input_target(label, Frame.of(label.shape, 64, 64, "letterbox"))
+    assert set(np.unique(target)) == {0, 1}
+    assert target[31:34].any(axis=0).mean() > 0.95
+    assert target[31:34].any(axis=1).sum() <= 2
+    assert target[:20].sum() == pytest.approx(40 * 40 / 6.25**2, rel=0.2)
+
+
+def test_every_image_is_shown_once_before_any_is_shown_again():
+    order = [draw(position, 10, 4, seed=0)[0] for position in range(10)]
+    assert sorted(order[:4]) == sorted(order[4:8]) == [0, 1, 2, 3]
+    assert [draw(position, 10, 4, seed=0)[0] for position in range(10)] == order
+    assert [draw(position + 10, 10, 4, seed=0)[0] for position in range(10)] != order
+
+
+def test_views_are_functions_of_seed_and_position(images):
+    views = MaskViews(images, 64, 96, "letterbox", 20, seed=1)
+    assert len(views) == 20
+    image, target = views[7]
+    assert image.shape == (1, 64, 96)
+    assert target.shape == (64, 96)
+    assert torch.equal(views[7][0], image)
+    assert not torch.equal(views[27][0], image)
+    assert set(target.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_a_portrait_is_turned_into_a_landscape_input(images):
+    turned = [LabelledImage("t", image.gray.T.copy(), image.label.T.copy()) for image in images]
+    assert MaskViews(turned, 64, 96, "letterbox", 4, seed=1)[0][0].shape == (1, 64, 96)
+
+
+def test_crops_are_cut_by_class(images):
+    crops = labelled_crops(images, 4, min_area_px=12)
+    assert {crop.defect_class for crop in crops} <= {0, 1, 2, 3}
+    view, defect_class = CropViews(crops, 8, seed=0)[3]
+    assert view.shape == (1, 227, 227)
+    assert view.dtype == torch.float32
+    assert defect_class in range(4)
+
+
+def test_the_sampler_counts_on():
+    sampler = EpochSampler(3)
+    assert list(sampler) == [0, 1, 2]
+    assert list(sampler) == [3, 4, 5]
+    sampler.epoch = 7
+    assert list(sampler) == [21, 22, 23]

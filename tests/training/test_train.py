@@ -1,0 +1,131 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from casae import Inspector
+from casae.datasets.readers import open_dataset
+from casae.errors import BundleError, UsageError
+from casae.inspection.bundle import read_bundle
+from casae.training import export, loop
+from casae.training.networks import CASAE
+from casae.training.recipe import settings_for
+from casae.training.train import train
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
+
+
+@pytest.fixture
+def small():
+    """A training of a few seconds."""
+    settings = settings_for("fast", width=4, size=64, epochs_1=2, epochs_2=1)
+    segmenter = settings.segmenter.model_copy(update={"views": 16})
+    classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 6, "batch": 4})
+    return settings.model_copy(update={"segmenter": segmenter, "classifier": classifier})
+
+
+@pytest.fixture(scope="module")
+def dataset(components):
+    return open_dataset(f"folder:{components}")
+
+
+def test_a_training_makes_a_bundle_that_inspects(small, dataset, tmp_path):
+    trained = train(dataset, tmp_path / "part.casae", small, command="casae train")
+    manifest = read_bundle(trained.file).manifest
+    assert manifest.classes == dataset.classes
+    assert (manifest.input.height, manifest.input.width, manifest.gs) == (64, 64, 100) or manifest.input.width == 64
+    assert manifest.dataset.sha256 == dataset.split("train").sha256
+    assert manifest.dataset.images == 8
+    assert manifest.scores["validation"]["export_difference_segmenter"] < 0.02
+    assert trained.scores["accuracy_true_crops"] is not None
+    inspection = Inspector(trained.file).inspect(dataset.samples[0].image)
+    assert inspection.probability.shape == (192, 256)
+    folder = tmp_path / "part-training"
+    with (folder / "network-1" / "metrics.csv").open() as file:
+        assert len([row for row in csv.DictReader(file) if row["val_iou"]]) == 2
+    assert list((folder / "network-2").glob("events.out.tfevents.*"))
+
+
+def test_the_same_seed_gives_the_same_bundle(small, dataset, tmp_path):
+    files = [train(dataset, tmp_path / name / "part.casae", small).file for name in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    other = train(dataset, tmp_path / "c" / "part.casae", small.model_copy(update={"seed": 1})).file
+    assert read_bundle(other).segmenter != read_bundle(files[0]).segmenter
+
+
+def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, monkeypatch):
+    whole = train(dataset, tmp_path / "whole" / "part.casae", small).file
+    original = loop._Keeper.on_train_batch_end
+    steps = []
+
+    def die(self, trainer, task, *rest):
+        original(self, trainer, task, *rest)
+        steps.append(1)
+        if len(steps) == 3:  # in the second epoch of network 1
+            raise MemoryError("killed")
+
+    monkeypatch.setattr(loop._Keeper, "on_train_batch_end", die)
+    out = tmp_path / "broken" / "part.casae"
+    with pytest.raises(MemoryError):
+        train(dataset, out, small)
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="--resume"):
+        train(dataset, out, small)
+    with pytest.raises(UsageError, match="other settings or data"):
+        train(dataset, out, small.model_copy(update={"seed": 9}), resume=True)
+    assert train(dataset, out, small, resume=True).file.read_bytes() == whole.read_bytes()
+
+
+def test_minutes_end_the_training(small, dataset, tmp_path):
+    settings = small.model_copy(update={"minutes": 0.05})
+    began = time.monotonic()
+    trained = train(dataset, tmp_path / "part.casae", settings)
+    assert read_bundle(trained.file).manifest.training["minutes"] == 0.05
+    assert time.monotonic() - began < 60
+
+
+def test_one_class_trains_no_classifier(small, dataset, tmp_path):
+    import dataclasses
+
+    one = dataclasses.replace(
+        dataset, classes=("defect",), samples=tuple(dataclasses.replace(s, mask_class=1) for s in dataset.samples)
+    )
+    trained = train(one, tmp_path / "part.casae", small)
+    assert trained.scores["accuracy_true_crops"] is None
+    assert read_bundle(trained.file).classifier is None
+
+
+def test_a_wrong_suffix_is_explained(small, dataset, tmp_path):
+    with pytest.raises(UsageError, match=r"say --out .*model\.casae"):
+        train(dataset, tmp_path / "model.pt", small)
+
+
+def test_an_export_that_differs_is_refused(monkeypatch):
+    casae = CASAE(4, norm=True).eval()
+    monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(BundleError, match="differs by"):
+        export.export_segmenter(casae, torch.rand(2, 1, 32, 32).numpy())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
+    out = tmp_path / "part.casae"
+    command = [sys.executable, "-m", "casae", "train", f"folder:{components}", "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--width", "4", "--size", "64", "--minutes", "30"], stdout=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / "part-training" / "network-1" / "best.pt"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    assert read_bundle(out).manifest.classes
+    assert json.loads((tmp_path / "part-training" / "identity.json").read_text())["settings"]["minutes"] == 30
