@@ -39,7 +39,7 @@ def test_a_training_makes_a_bundle_that_inspects(small, dataset, tmp_path):
     trained = train(dataset, tmp_path / "part.casae", small, command="casae train")
     manifest = read_bundle(trained.file).manifest
     assert manifest.classes == dataset.classes
-    assert (manifest.input.height, manifest.input.width, manifest.gs) == (64, 64, 100) or manifest.input.width == 64
+    assert (manifest.input.height, manifest.input.width, manifest.gs) == (64, 64, 100)
     assert manifest.dataset.sha256 == dataset.split("train").sha256
     assert manifest.dataset.images == 8
     assert manifest.scores["validation"]["export_difference_segmenter"] < 0.02
@@ -88,6 +88,16 @@ def test_minutes_end_the_training(small, dataset, tmp_path):
     trained = train(dataset, tmp_path / "part.casae", settings)
     assert read_bundle(trained.file).manifest.training["minutes"] == 0.05
     assert time.monotonic() - began < 60
+
+
+def test_the_recipe_of_the_paper_runs_when_made_small(dataset, tmp_path):
+    settings = settings_for("paper", width=4, size=64, epochs_1=1, epochs_2=1)
+    segmenter = settings.segmenter.model_copy(update={"views": 8})
+    classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 3})
+    settings = settings.model_copy(update={"segmenter": segmenter, "classifier": classifier})
+    manifest = read_bundle(train(dataset, tmp_path / "paper.casae", settings).file).manifest
+    assert (manifest.input.height, manifest.input.width, manifest.input.fit) == (64, 64, "squeeze")
+    assert manifest.training["segmenter"]["loss"] == "weighted"
 
 
 def test_one_class_trains_no_classifier(small, dataset, tmp_path):

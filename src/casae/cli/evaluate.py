@@ -17,10 +17,11 @@ def evaluate(
     dataset: Annotated[str, typer.Argument(help="folder:PATH, sd-saliency-900:PATH or neu-seg:PATH")],
     model: Annotated[str, typer.Option(help="A .casae file, or a shipped model.")],
     split: Annotated[str, typer.Option(help="List to judge on, or 'all'.")] = "test",
-    threshold: Annotated[float | None, typer.Option(min=0, max=255, help="Threshold Gs. Default: the model's.")] = None,
-    min_area: Annotated[int | None, typer.Option(min=1, metavar="PX", help="Smaller regions are not counted.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Threshold Gs. Default: the model's.")] = None,
+    min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores here.")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture of the worst cases here.")] = None,
+    into_card: Annotated[bool, typer.Option("--into-card", help="Write the scores into the model's card.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
     """Measure a model on labelled images: pixels, regions, classes, with 95 % intervals.
@@ -34,6 +35,7 @@ def evaluate(
     from casae.datasets.readers import open_dataset
     from casae.evaluation.scores import evaluate as run
     from casae.evaluation.sheet import write_sheet
+    from casae.inspection.card import add_scores
     from casae.inspection.inspector import Inspector
 
     part = open_dataset(dataset).split(split)
@@ -52,6 +54,8 @@ def evaluate(
     if sheet:
         write_sheet(sheet, result, inspector, part)
         console.print(f"Worst cases: {sheet}", soft_wrap=True)
+    if into_card:
+        add_scores(model, f"{split} of {dataset.split(':')[0]}", {name: s.value for name, s in scores.items()})
     for reason in result.failures.values():
         errors.print(f"casae: {reason}", markup=False, soft_wrap=True)
     if result.failures:

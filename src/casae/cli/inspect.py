@@ -22,10 +22,10 @@ def inspect(
         "casae-results"
     ),
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=255, help="Threshold Gs; a larger one finds more. Default: the model's.")
+        float | None, typer.Option(help="Threshold Gs; a larger one finds more. Default: the model's.")
     ] = None,
     mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
-    min_area: Annotated[int | None, typer.Option(min=1, metavar="PX", help="Smaller regions are not reported.")] = None,
+    min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,

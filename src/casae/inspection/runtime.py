@@ -32,10 +32,9 @@ class Network:
         }
         self._requests: dict[tuple[int, ...], Any] = {}
         try:
-            self._core.read_model(model=onnx)
+            self._model = self._core.read_model(model=onnx)
         except RuntimeError as error:
             raise BundleError(f"{name}: OpenVINO cannot read the network; train or export it again") from error
-        self._onnx = onnx
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run on an input whose shape the model allows; each new shape is compiled once."""
@@ -45,7 +44,7 @@ class Network:
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         try:
-            model = self._core.read_model(model=self._onnx)
+            model = self._model.clone()
             model.reshape(list(shape))
             request = self._core.compile_model(model, "CPU", self._config).create_infer_request()
         except RuntimeError as error:

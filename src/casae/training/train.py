@@ -16,10 +16,10 @@ from casae.datasets.sample import Dataset
 from casae.errors import UsageError
 from casae.image import Frame, to_unit
 from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
+from casae.inspection.card import write_card
 from casae.inspection.classification import CROP_SIDE, classifier_input
 from casae.training import classification, export, segmentation
 from casae.training.budget import Budget
-from casae.training.card import write_card
 from casae.training.data import (
     CropViews,
     LabelledCrop,

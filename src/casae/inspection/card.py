@@ -1,6 +1,10 @@
 """The model card that travels in a bundle: what the model is, what it learned from, how good it is, its limits."""
 
-from casae.inspection.bundle import Manifest
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from casae.inspection.bundle import Manifest, read_bundle, resolve_model, write_bundle
 
 TEMPLATE = """# {name}
 
@@ -56,6 +60,19 @@ def write_card(manifest: Manifest) -> str:
         versions=", ".join(f"{name} {number}" for name, number in manifest.versions.items()),
         scores=_score_table(manifest.scores),
     )
+
+
+def add_scores(model: str | Path, part: str, scores: Mapping[str, float | None]) -> None:
+    """Write scores of a data part, such as "test", into a bundle's `model.json` and card.
+
+    Raises:
+        BundleError: the model cannot be read.
+        OutputError: its file cannot be written.
+    """
+    path = resolve_model(model)
+    bundle = read_bundle(path)
+    manifest = bundle.manifest.model_copy(update={"scores": {**bundle.manifest.scores, part: dict(scores)}})
+    write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest)), path)
 
 
 def _score_table(scores: dict[str, dict[str, float | None]]) -> str:

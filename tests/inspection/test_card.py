@@ -1,0 +1,15 @@
+import shutil
+
+from casae.inspection.bundle import read_bundle
+from casae.inspection.card import add_scores
+
+
+def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
+    file = shutil.copy(dark_model, tmp_path / "dark.casae")
+    add_scores(file, "test of parts", {"iou": 0.81234, "accuracy_true_crops": None})
+    bundle = read_bundle(file)
+    assert bundle.manifest.scores["test of parts"]["iou"] == 0.81234
+    assert bundle.manifest.scores["validation"]["iou"] == 1
+    assert "| test of parts | iou | 0.8123 |" in bundle.card
+    assert "| test of parts | accuracy_true_crops | - |" in bundle.card
+    assert bundle.segmenter == read_bundle(dark_model).segmenter
