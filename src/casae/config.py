@@ -32,7 +32,14 @@ class InspectionSettings(_Settings):
 
 
 class SegmenterSettings(_Settings):
-    """The cascade and how it learns; see `AutoEncoder` for the network's own options."""
+    """The cascade and how it learns; see `AutoEncoder` for the networks' own options.
+
+    Attributes:
+        size: longer side of the input, px.
+        learning_rate: of network 1; `learning_rate_2` of what follows it.
+        joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
+        views: augmented images an epoch, at least.
+    """
 
     width: int = Field(default=64, ge=2)
     atrous: bool = True
@@ -47,11 +54,13 @@ class SegmenterSettings(_Settings):
     loss: Literal["weighted", "dice"] = "weighted"
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate_2: float = Field(default=1e-4, gt=0)
+    joint: bool = False
     one_cycle: bool = False
     batch: int = Field(default=2, ge=1)
     epochs_1: int = Field(default=30, ge=1)
     epochs_2: int = Field(default=20, ge=1)
-    views: int = Field(default=3000, ge=1, description="augmented images an epoch, at least")
+    views: int = Field(default=3000, ge=1)
 
 
 class ClassifierSettings(_Settings):
@@ -82,7 +91,7 @@ class TrainingSettings(_Settings):
     segmenter: SegmenterSettings
     classifier: ClassifierSettings
     minutes: float | None = Field(default=None, gt=0)
-    minutes_share: tuple[float, float, float] = (0.66, 0.16, 0.18)
+    minutes_share: tuple[float, float, float] = (0.56, 0.28, 0.16)
     seed: int = Field(default=0, ge=0)
     min_area_px: int = Field(default=12, ge=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
@@ -103,10 +112,12 @@ PRESETS = {
             loss="dice",
             optimiser="adamw",
             learning_rate=3e-3,
+            learning_rate_2=1.5e-3,
+            joint=True,
             one_cycle=True,
             batch=8,
             epochs_1=40,
-            epochs_2=10,
+            epochs_2=12,
             views=480,
         ),
         classifier=ClassifierSettings(

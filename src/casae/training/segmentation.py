@@ -43,11 +43,11 @@ def build(settings: SegmenterSettings) -> CASAE:
 
 
 class SegmentationTask(Task):
-    """Train one network of a cascade.
+    """Train a cascade, one network after the other.
 
     Args:
-        casae: the cascade; in stage 2 its first network stays as it is.
-        stage: 1 or 2.
+        casae: the cascade.
+        stage: 1 trains its first network; 2 the second one, and with `settings.joint` the first one along with it.
         validation: images to score on, at their own size, at Gs 100.
     """
 
@@ -62,36 +62,42 @@ class SegmentationTask(Task):
         validation: Sequence[LabelledImage],
         size: Input,
     ) -> None:
-        trained = casae.first if stage == 1 else casae.second
-        super().__init__(trained, budget, settings.learning_rate, settings.one_cycle)
+        trained = casae.first if stage == 1 else casae if settings.joint else casae.second
+        peak = settings.learning_rate if stage == 1 else settings.learning_rate_2
+        super().__init__(trained, budget, peak, settings.one_cycle)
         self.casae, self.stage, self.settings = casae, stage, settings
         self.validation, self.size = validation, size
         self._criterion = LOSSES[settings.loss]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Gray (N, 1, H, W) -> logits after the network of this stage."""
-        if self.stage == 1:
-            first: Tensor = self.casae.first(image)
-            return first
-        with torch.no_grad():
-            logits = self.casae.first(image)
-        return self.casae.refine(logits)
+        """Gray (N, 1, H, W) -> logits (N, 2, H, W) of the cascade as far as this stage."""
+        logits: Tensor = self.casae.first(image)
+        return logits if self.stage == 1 else self.casae.refine(logits)
 
     def train(self, mode: bool = True) -> "SegmentationTask":
-        """As PyTorch's; network 1 keeps its statistics in stage 2."""
+        """As PyTorch's; a first network that does not learn keeps its statistics."""
         super().train(mode)
-        if self.stage == 2:
+        if self._first_rests:
             self.casae.first.eval()
         return self
 
     def loss(self, batch: Pair) -> Tensor:
         """Loss of (image, target)."""
         image, target = batch
-        return self._criterion(self(image.contiguous(memory_format=torch.channels_last)), target)
+        with torch.set_grad_enabled(not self._first_rests):
+            first = self.casae.first(image.contiguous(memory_format=torch.channels_last))
+        if self.stage == 1:
+            return self._criterion(first, target)
+        loss = self._criterion(self.casae.refine(first), target)
+        return loss if self._first_rests else loss + self._criterion(first, target)
 
     def score(self) -> float:
         """IoU of the defect class over all validation pixels."""
         return sum((self._counts(image) for image in self.validation), Counts(0, 0, 0, 0)).iou
+
+    @property
+    def _first_rests(self) -> bool:
+        return self.stage == 2 and not self.settings.joint
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Adam as we read the paper, AdamW for `fast`."""

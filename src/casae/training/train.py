@@ -168,6 +168,7 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
     if len(present) < classes:
         missing = ", ".join(name for index, name in enumerate(run.classes) if index not in present)
         run.reporter.say(f"No labelled defect of class {missing} in the training part: it will hardly be recognised.")
+    L.seed_everything(run.settings.seed, verbose=False)  # whatever came before: resumed or not, the start is the same
     network = classification.build(settings, classes)
     if not crops:
         return network, None
