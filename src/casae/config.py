@@ -38,6 +38,7 @@ class SegmenterSettings(_Settings):
         size: longer side of the input, px.
         learning_rate: of network 1; `learning_rate_2` of what follows it.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
+        mild_2: after network 1, augment mildly: the last epochs see images nearly as they are.
         views: augmented images an epoch, at least.
     """
 
@@ -56,6 +57,7 @@ class SegmenterSettings(_Settings):
     learning_rate: float = Field(default=1e-4, gt=0)
     learning_rate_2: float = Field(default=1e-4, gt=0)
     joint: bool = False
+    mild_2: bool = False
     one_cycle: bool = False
     batch: int = Field(default=2, ge=1)
     epochs_1: int = Field(default=30, ge=1)
@@ -114,6 +116,7 @@ PRESETS = {
             learning_rate=3e-3,
             learning_rate_2=1.5e-3,
             joint=True,
+            mild_2=True,
             one_cycle=True,
             batch=8,
             epochs_1=40,

@@ -128,13 +128,16 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     out = tmp_path / "part.casae"
     command = [sys.executable, "-m", "casae", "train", f"folder:{components}", "--out", str(out)]
     process = subprocess.Popen(
-        [*command, "--width", "4", "--size", "64", "--minutes", "30"], stdout=subprocess.PIPE, text=True
+        [*command, "--width", "4", "--size", "64", "--minutes", "30"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     metrics = tmp_path / "part-training" / "network-1" / "best.pt"
     deadline = time.monotonic() + 120
     while not metrics.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the loader processes, too
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0, printed
     assert read_bundle(out).manifest.classes

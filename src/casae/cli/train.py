@@ -45,7 +45,7 @@ def train(
     settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
-    command = shlex.join(["casae", *sys.argv[1:]])
+    command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
     console = Console()
     with Reporter(console) as reporter:
         trained = run(data, out, settings, split=chosen, resume=resume, command=command, reporter=reporter)

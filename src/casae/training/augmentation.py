@@ -77,3 +77,17 @@ class Augmentation:
         """Geometry, then light; see the two methods for shapes."""
         moved, moved_label = self.geometry(image, label, rng)
         return self.light(moved, rng), moved_label
+
+
+MILD = Augmentation(
+    rotation=8,
+    translation=0.05,
+    zoom=1.1,
+    shear=0.03,
+    elastic=0.008,
+    gain=0.1,
+    bias=0.04,
+    gamma=0.1,
+    blur=0.05,
+    noise=0.008,
+)

@@ -4,6 +4,8 @@ Every view is a function of (seed, epoch, position) alone: the same seed gives t
 loader processes and across an interruption.
 """
 
+import copy
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -121,6 +123,12 @@ class MaskViews(TorchDataset[Pair]):
             turned = frame.height != height
             self.pairs.append((pair[0].T.copy(), pair[1].T.copy()) if turned else pair)
 
+    def augmented(self, augmentation: Augmentation) -> "MaskViews":
+        """The same images under another augmentation."""
+        other = copy.copy(self)
+        other.augmentation = augmentation
+        return other
+
     def __len__(self) -> int:
         return self.views
 
@@ -194,9 +202,13 @@ def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: i
 def loader(views: MaskViews | CropViews, batch: int) -> DataLoader[Pair]:
     """Batches prepared by one process beside the training."""
     cv2.setNumThreads(1)
-    return DataLoader(
-        views, batch, sampler=EpochSampler(len(views)), num_workers=1, persistent_workers=True, drop_last=False
-    )
+    sampler = EpochSampler(len(views))
+    return DataLoader(views, batch, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=_begin)
+
+
+def _begin(worker: int) -> None:
+    """Ctrl-C is for the training, which ends its step and still needs this process until then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:

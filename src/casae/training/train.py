@@ -19,6 +19,7 @@ from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin,
 from casae.inspection.card import write_card
 from casae.inspection.classification import CROP_SIDE, classifier_input
 from casae.training import classification, export, segmentation
+from casae.training.augmentation import MILD
 from casae.training.budget import Budget
 from casae.training.data import (
     CropViews,
@@ -153,6 +154,8 @@ def _train_segmenter(run: _Run) -> tuple[CASAE, float, float]:
     ious = []
     for stage in (1, 2):
         reporter.stage(f"network {stage}")
+        if stage == 2 and settings.mild_2:
+            views = views.augmented(MILD)
         budget = run.budget(stage, len(views))
         task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
         ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
