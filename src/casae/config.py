@@ -4,7 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Fit = Literal["letterbox", "squeeze"]  # keep the aspect ratio, or fill the input as the paper does
+Fit = Literal["letterbox", "squeeze", "tile"]
+"""How an image meets the input: scaled at its aspect ratio, squeezed as in the paper, or cut up at its own scale."""
+
+Strength = Literal["strong", "medium", "mild"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 DEFAULT_MODEL = "strip-steel"
@@ -35,10 +38,12 @@ class SegmenterSettings(_Settings):
     """The cascade and how it learns; see `AutoEncoder` for the networks' own options.
 
     Attributes:
-        size: longer side of the input, px.
+        size: longer side of the input, px; the side of a tile.
+        fit: "choose" decides between letterbox and tile by the labelled defects, see `casae.training.data.choose_fit`.
         learning_rate: of network 1; `learning_rate_2` of what follows it.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
-        mild_2: after network 1, augment mildly: the last epochs see images nearly as they are.
+        augmentation: of the views for network 1, see `casae.training.augmentation.AUGMENTATIONS`; `augmentation_2` of
+            those for what follows it.
         views: augmented images an epoch, at least.
     """
 
@@ -51,13 +56,14 @@ class SegmenterSettings(_Settings):
     standardise: bool = False
     residual: bool = False
     size: int = Field(default=512, ge=STRIDE)
-    fit: Fit = "squeeze"
+    fit: Fit | Literal["choose"] = "squeeze"
     loss: Literal["weighted", "dice"] = "weighted"
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
     learning_rate_2: float = Field(default=1e-4, gt=0)
     joint: bool = False
-    mild_2: bool = False
+    augmentation: Strength = "strong"
+    augmentation_2: Strength = "strong"
     one_cycle: bool = False
     batch: int = Field(default=2, ge=1)
     epochs_1: int = Field(default=30, ge=1)
@@ -83,6 +89,7 @@ class TrainingSettings(_Settings):
 
     Attributes:
         preset: where the values came from.
+        start: weights to start the segmenter from: "scratch", "shipped", or a file; see `casae.training.start`.
         minutes: time for all three networks; epochs and iterations then follow the clock.
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier.
         min_area_px: smaller labelled regions give no crop.
@@ -92,6 +99,7 @@ class TrainingSettings(_Settings):
     preset: Literal["fast", "paper"]
     segmenter: SegmenterSettings
     classifier: ClassifierSettings
+    start: str = "scratch"
     minutes: float | None = Field(default=None, gt=0)
     minutes_share: tuple[float, float, float] = (0.56, 0.28, 0.16)
     seed: int = Field(default=0, ge=0)
@@ -103,6 +111,7 @@ PRESETS = {
     "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(), classifier=ClassifierSettings()),
     "fast": TrainingSettings(
         preset="fast",
+        start="shipped",
         segmenter=SegmenterSettings(
             width=16,
             norm=True,
@@ -110,13 +119,14 @@ PRESETS = {
             standardise=True,
             residual=True,
             size=256,
-            fit="letterbox",
+            fit="choose",
             loss="dice",
             optimiser="adamw",
             learning_rate=3e-3,
             learning_rate_2=1.5e-3,
             joint=True,
-            mild_2=True,
+            augmentation="medium",
+            augmentation_2="mild",
             one_cycle=True,
             batch=8,
             epochs_1=40,

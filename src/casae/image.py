@@ -109,6 +109,12 @@ def resize(image: Image, height: int, width: int) -> Image:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def pad_to(image: Image, height: int, width: int) -> Image:
+    """Fill up to at least (height, width) below and to the right with the image's mirror image."""
+    below, right = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT) if below or right else image
+
+
 @dataclass(frozen=True)
 class Frame:
     """How an image lies in a network's input: `height` x `width` px, the content at the top left.
@@ -137,11 +143,7 @@ class Frame:
 
     def put(self, image: Image) -> Image:
         """(H, W) -> (height, width), same dtype."""
-        content = resize(image, self.content_height, self.content_width)
-        below, right = self.height - self.content_height, self.width - self.content_width
-        if not below and not right:
-            return content
-        return cv2.copyMakeBorder(content, 0, below, 0, right, cv2.BORDER_REFLECT)
+        return pad_to(resize(image, self.content_height, self.content_width), self.height, self.width)
 
     def take(self, values: Image, shape: tuple[int, ...]) -> Image:
         """(height, width) map -> (H, W) of an image of `shape`; the inverse of `put`."""

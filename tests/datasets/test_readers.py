@@ -47,6 +47,36 @@ def test_the_same_data_has_the_same_hash_wherever_it_lies(folder, tmp_path_facto
     assert open_dataset(f"folder:{other}").sha256 != first
 
 
+def test_nanotwice(tmp_path):
+    for part in ("Anomalous/images", "Anomalous/gt", "Normal"):
+        (tmp_path / part).mkdir(parents=True)
+    gray = np.full((4, 6), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "Anomalous" / "images" / "ITIA1101.tif"), gray)
+    cv2.imwrite(str(tmp_path / "Normal" / "ITIA1141.tif"), gray)
+    smooth = np.zeros((4, 6, 3), np.uint8)
+    smooth[1, 1:4] = np.array([[90], [140], [255]])
+    cv2.imwrite(str(tmp_path / "Anomalous" / "gt" / "ITIA1101_gt.png"), smooth)
+    dataset = open_dataset(f"nanotwice:{tmp_path}")
+    labels = [read_label(sample, (4, 6), 1) for sample in dataset.labelled.samples]
+    assert [label.sum() for label in labels] == [2, 0]
+    assert len(dataset.splits["train10"]) == 10
+    assert not dataset.orphans
+
+
+def test_dagm(tmp_path):
+    folder = tmp_path / "Class1" / "Test"
+    (folder / "Label").mkdir(parents=True)
+    for name in ("0002", "0003"):
+        cv2.imwrite(str(folder / f"{name}.PNG"), np.full((4, 6), 90, np.uint8))
+    mask = np.zeros((4, 6), np.uint8)
+    mask[2, 2:4] = 255
+    cv2.imwrite(str(folder / "Label" / "0002_label.PNG"), mask)
+    dataset = open_dataset(f"dagm:{tmp_path}")
+    assert [sample.name for sample in dataset.samples] == ["0002", "0003"]
+    assert [read_label(sample, (4, 6), 1).sum() for sample in dataset.labelled.samples] == [2, 0]
+    assert not dataset.orphans
+
+
 @pytest.mark.parametrize(
     ("spec", "rule"),
     [

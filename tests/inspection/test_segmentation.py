@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from casae.inspection.regions import find_regions
 from casae.inspection.segmentation import defect_probability, threshold
 
 
@@ -30,3 +31,49 @@ def test_the_map_comes_back_at_the_size_of_the_image():
     assert probability.shape == (30, 50)
     assert probability[:, :20].max() < 0.01
     assert probability[:, 30:].min() > 0.99
+
+
+def dark(values):
+    return (values < 0.5).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (40, 64), (1, 1), (30, 7)])
+def test_an_image_no_larger_than_a_tile_is_one_tile(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    calls = []
+
+    def segmenter(values):
+        calls.append(values.shape)
+        return dark(values)
+
+    probability = defect_probability(segmenter, image, 64, 64, "tile")
+    assert calls == [(1, 1, 64, 64)]
+    assert np.array_equal(probability, image < 127.5)
+
+
+@pytest.mark.parametrize("shape", [(65, 64), (200, 333), (64, 1000)])
+def test_tiles_cover_every_pixel_once(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    probability = defect_probability(dark, image, 64, 64, "tile")
+    np.testing.assert_allclose(probability, image < 127.5, atol=1e-6)
+
+
+def test_a_defect_across_tiles_is_one_region():
+    image = np.full((100, 300), 200, np.uint8)
+    image[50:53, 10:290] = 10
+    regions = find_regions(threshold(defect_probability(dark, image, 64, 64, "tile"), 100))
+    assert [region.area for region in regions] == [3 * 280]
+
+
+def test_tiles_that_disagree_blend_without_a_seam():
+    seen = []
+
+    def segmenter(values):
+        seen.append(None)
+        return np.full_like(values, len(seen) % 2)
+
+    probability = defect_probability(segmenter, np.zeros((64, 400), np.uint8), 64, 64, "tile")
+    assert len(seen) > 5
+    assert probability[0].max() == 1
+    assert probability[0].min() == 0
+    assert np.abs(np.diff(probability[0])).max() < 0.1

@@ -27,7 +27,17 @@ def test_labels_keep_their_values():
 
 def test_without_strength_the_picture_stays_or_is_mirrored():
     still = Augmentation(
-        rotation=0, translation=0, zoom=1, shear=0, elastic=0, gain=0, bias=0, gamma=0, blur=0, noise=0
+        quarter_turns=False,
+        rotation=0,
+        translation=0,
+        zoom=1,
+        shear=0,
+        elastic=0,
+        gain=0,
+        bias=0,
+        gamma=0,
+        blur=0,
+        noise=0,
     )
     image, label = picture()
     image += np.linspace(0, 0.1, 96, dtype=np.float32)

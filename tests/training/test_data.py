@@ -6,17 +6,15 @@ from casae.datasets.readers import open_dataset
 from casae.errors import DatasetError
 from casae.image import Frame
 from casae.training.data import (
-    CropViews,
-    EpochSampler,
     LabelledImage,
-    MaskViews,
-    draw,
+    choose_fit,
     hold_out,
     input_size,
     input_target,
     labelled_crops,
     load,
 )
+from casae.training.views import CropViews, EpochSampler, MaskViews, TileViews, draw
 
 
 @pytest.fixture
@@ -105,3 +103,31 @@ def test_the_sampler_counts_on():
     assert list(sampler) == [3, 4, 5]
     sampler.epoch = 7
     assert list(sampler) == [21, 22, 23]
+
+
+def hairline(size: int, thickness: int) -> list[LabelledImage]:
+    label = np.zeros((size, size), np.uint8)
+    label[size // 2 : size // 2 + thickness, 10:-10] = 1
+    return [LabelledImage("a", np.where(label, 20, 200).astype(np.uint8), label)]
+
+
+def test_what_scaling_would_lose_is_learned_from_tiles():
+    assert choose_fit(hairline(200, 2), 256) == ("letterbox", "")
+    assert choose_fit(hairline(2000, 2), 256)[0] == "tile"
+    assert choose_fit(hairline(1000, 40), 256)[0] == "letterbox"
+    fit, why = choose_fit(hairline(1024, 3), 256)
+    assert fit == "tile"
+    assert "3.0 px, has 0.8 px in an input of 256 px; --no-tile" in why
+
+
+def test_tiles_show_defects_at_their_own_scale():
+    views = TileViews(hairline(1000, 3), 64, 40, seed=1)
+    targets = [views[position][1] for position in range(40)]
+    assert views[3][0].shape == (1, 64, 64)
+    assert torch.equal(views[3][0], views[3][0])
+    with_defect = [target for target in targets if target.any()]
+    assert len(with_defect) >= 15  # a random place would show it in three of 40
+    for position in range(10):
+        image, target = views[position]
+        if target.any():
+            assert image[0][target > 0].mean() < image[0][target == 0].mean() - 0.3

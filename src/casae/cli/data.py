@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from casae.cli import DATASET_HELP
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,7 +23,7 @@ def _group() -> None:
 
 @app.command()
 def check(
-    dataset: Annotated[str, typer.Argument(help="folder:PATH, sd-saliency-900:PATH or neu-seg:PATH")],
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
 ) -> None:
     """Say what is in a dataset, in numbers, and every problem by file.
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from casae.cli import DATASET_HELP
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    dataset: Annotated[str, typer.Argument(help="folder:PATH, sd-saliency-900:PATH or neu-seg:PATH")],
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
     model: Annotated[str, typer.Option(help="A .casae file, or a shipped model.")],
     split: Annotated[str, typer.Option(help="List to judge on, or 'all'.")] = "test",
     threshold: Annotated[float | None, typer.Option(help="Threshold Gs. Default: the model's.")] = None,
@@ -96,6 +98,10 @@ def _write(
     content = {
         **{name: asdict(score) for name, score in scores.items()},
         "confusion": {"classes": result.classes, "true_by_named": result.confusion().tolist()},
+        "region_recall_by_size": [
+            {"from_px": low, "below_px": high, "regions": count, "touched": touched}
+            for low, high, count, touched in result.recall_by_size()
+        ],
         "images": len(result.images),
         "unreadable": result.failures,
         "dataset": dataset,

@@ -1,13 +1,21 @@
 """`casae train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from casae.cli import DATASET_HELP
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from casae.datasets.sample import Dataset
+    from casae.training.train import Trained
+
 
 def train(
-    dataset: Annotated[str, typer.Argument(help="folder:PATH, sd-saliency-900:PATH or neu-seg:PATH")],
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
     out: Annotated[Path, typer.Option(help="Model file to write, NAME.casae.")],
     split: Annotated[
         str | None, typer.Option(help="List to learn from: 'train' where there is one, else 'all'.")
@@ -17,10 +25,18 @@ def train(
     ] = "fast",
     width: Annotated[int | None, typer.Option(help="Features of the first level.", min=2)] = None,
     size: Annotated[int | None, typer.Option(help="Longer side of the network's input, px, a multiple of 32.")] = None,
+    tile: Annotated[
+        bool | None,
+        typer.Option("--tile/--no-tile", help="Cut images into tiles at their own scale. Default: by the data."),
+    ] = None,
     epochs_1: Annotated[int | None, typer.Option("--epochs-1", help="Epochs of network 1.", min=1)] = None,
     epochs_2: Annotated[int | None, typer.Option("--epochs-2", help="Epochs of network 2.", min=1)] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for the training instead of epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, data and threads: same model.", min=0)] = 0,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Weights to start from: 'shipped', 'scratch' or a file.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="How to choose the threshold Gs: recall=0.99, f1 or keep.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
 ) -> None:
     """Learn from labelled images and write a model.
@@ -29,11 +45,13 @@ def train(
     """
     import shlex
     import sys
+    import time
 
     from rich.console import Console
 
     from casae.datasets.readers import open_dataset
     from casae.errors import MissingExtraError
+    from casae.evaluation.curves import check_target
 
     try:
         from casae.training.progress import Reporter
@@ -42,14 +60,38 @@ def train(
         raise MissingExtraError(f"training needs {error.name}; install it with: pip install 'casae[train]'") from error
     from casae.training.recipe import settings_for
 
-    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed)
+    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, start)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
-    console = Console()
+    check_target(target)
+    console, began = Console(), time.monotonic()
     with Reporter(console) as reporter:
         trained = run(data, out, settings, split=chosen, resume=resume, command=command, reporter=reporter)
     console.print(f"\n[bold]{trained.file}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
     for name, value in trained.scores.items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
+    _judge(console, trained, data, target, (time.monotonic() - began) / 60)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True)
+
+
+def _judge(console: "Console", trained: "Trained", data: "Dataset", target: str | None, minutes: float) -> None:
+    """Choose the threshold on the held-out images, and write the page that shows how good the model is on them."""
+    from casae.evaluation.curves import choose_gs, cost_curve
+    from casae.evaluation.page import Training, write_page
+    from casae.evaluation.scores import evaluate
+    from casae.inspection.card import set_gs
+    from casae.inspection.inspector import Inspector
+
+    costs = cost_curve(Inspector(trained.file), trained.validation)
+    chosen, why = choose_gs(costs, target)
+    set_gs(trained.file, chosen.gs, chosen.summary())
+    console.print(f"Threshold Gs {chosen.gs:g}: {why}", soft_wrap=True)
+    for name, value in chosen.summary().items():
+        console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
+    inspector = Inspector(trained.file)
+    result = evaluate(inspector, trained.validation)
+    page = trained.file.with_suffix(".html")
+    training = Training(inspector, trained.validation, result, costs, chosen, why, trained.folder, minutes)
+    write_page(page, training, [sample for sample in data.samples if not sample.labelled])
+    console.print(f"How good it is, with pictures: {page}", soft_wrap=True)

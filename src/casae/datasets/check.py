@@ -20,7 +20,7 @@ class Findings:
     Attributes:
         images: all of them.
         unlabelled: without a mask file.
-        defect_free: with an all-zero mask.
+        defect_free: with an all-zero mask, or free of defects by the dataset's layout.
         sizes: (width, height) -> images.
         class_images: label value -> images that show it; 255 is a defect without class.
         class_pixels: label value -> pixels, 0 included.
@@ -63,10 +63,12 @@ def _check_sample(sample: Sample, classes: int, findings: Findings) -> str | Non
         findings.problems.append((sample.image, _without_name(error, sample.image)))
         return None
     findings.sizes[image.shape[1], image.shape[0]] += 1
-    if sample.mask is None:
-        findings.unlabelled += 1
-    else:
+    if sample.mask is not None:
         _check_mask(sample, sample.mask, image, classes, findings)
+    elif sample.defect_free:
+        findings.defect_free += 1
+    else:
+        findings.unlabelled += 1
     return hashlib.sha256(f"{image.shape}{image.dtype}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""`sd-saliency-900:PATH`, `neu-seg:PATH`, `folder:PATH` -> Dataset.
+"""`folder:PATH`, `sd-saliency-900:PATH`, `neu-seg:PATH`, `nanotwice:PATH`, `dagm:PATH` -> Dataset.
 
 A reader is a function from a folder to a `Dataset`, entered in `READERS`. Image and mask are paired by name, never by
 order; what has no partner is kept and reported by `casae data check`.
@@ -101,10 +101,52 @@ def read_neu_seg(root: Path) -> Dataset:
     )
 
 
+def read_nanotwice(root: Path) -> Dataset:
+    """NanoTWICE: 40 anomalous and 5 normal SEM images of nanofibres, about 1024 x 700.
+
+    D. Carrera et al.: Defect detection in SEM images of nanofibrous materials, IEEE Trans. Ind. Inform. 13 (2017).
+    Published for research; no licence stated.
+    """
+    anomalous, masks = _by_name(root / "Anomalous" / "images"), _by_name(root / "Anomalous" / "gt")
+    normal = _by_name(root / "Normal")
+    samples = [Sample(name, image, masks.get(f"{name}_gt"), 1) for name, image in anomalous.items()]
+    samples += [Sample(name, image, None, 1, defect_free=True) for name, image in normal.items()]
+    return Dataset(
+        name=f"nanotwice:{root}",
+        classes=("anomaly",),
+        samples=tuple(sorted(samples, key=lambda sample: sample.name)),
+        splits={**packaged_splits("nanotwice"), **_read_splits(root)},
+        orphans=tuple(mask for name, mask in masks.items() if name.removesuffix("_gt") not in anomalous),
+        licence="NanoTWICE (Carrera et al. 2017), published for research; no licence stated",
+    )
+
+
+def read_dagm(root: Path) -> Dataset:
+    """DAGM 2007, the part of Class1/Test: textured surfaces 512 x 512; the mask is a rough ellipse around the defect.
+
+    M. Wieler, T. Hahn, F. Hamprecht: Weakly supervised learning for industrial optical inspection, DAGM 2007.
+    Published for research; no licence stated. An image without a label file is free of defects.
+    """
+    folder = root / "Class1" / "Test"
+    masks = _by_name(folder / "Label")
+    images = {name: image for name, image in _by_name(folder).items() if "/" not in name}
+    by_image = {name: masks.get(f"{name}_label") for name in images}
+    return Dataset(
+        name=f"dagm:{root}",
+        classes=("defect",),
+        samples=tuple(Sample(n, image, by_image[n], 1, by_image[n] is None) for n, image in images.items()),
+        splits={**packaged_splits("dagm"), **_read_splits(root)},
+        orphans=tuple(mask for name, mask in masks.items() if name.removesuffix("_label") not in images),
+        licence="DAGM 2007 (Wieler, Hahn, Hamprecht), published for research; no licence stated",
+    )
+
+
 READERS: Mapping[str, Callable[[Path], Dataset]] = {
     "folder": read_folder,
     "sd-saliency-900": read_sd_saliency_900,
     "neu-seg": read_neu_seg,
+    "nanotwice": read_nanotwice,
+    "dagm": read_dagm,
 }
 
 

@@ -28,6 +28,7 @@ class Sample:
         name: unique within the dataset; split lists hold it.
         image: the picture's file.
         mask: the label's file, None where nobody labelled the image.
+        defect_free: known to show no defect, without a mask that says so.
         mask_class: None where the mask's values are label values; else the value that every pixel above 127 gets.
     """
 
@@ -35,6 +36,12 @@ class Sample:
     image: Path
     mask: Path | None
     mask_class: int | None = None
+    defect_free: bool = False
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it is known which pixels are defective."""
+        return self.mask is not None or self.defect_free
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,8 @@ class Dataset:
 
     @property
     def labelled(self) -> "Dataset":
-        """The samples that have a mask."""
-        return replace(self, samples=tuple(s for s in self.samples if s.mask is not None))
+        """The samples that are labelled."""
+        return replace(self, samples=tuple(sample for sample in self.samples if sample.labelled))
 
     @cached_property
     def sha256(self) -> str:
@@ -97,7 +104,8 @@ class Dataset:
         for sample in self.samples:
             digest.update(f"{sample.name}\0{sample.mask_class}\0".encode())
             for file in (sample.image, sample.mask):
-                digest.update(hashlib.sha256(file.read_bytes()).digest() if file else b"unlabelled")
+                absent = b"defect-free" if sample.defect_free else b"unlabelled"
+                digest.update(hashlib.sha256(file.read_bytes()).digest() if file else absent)
         return digest.hexdigest()
 
 
@@ -108,6 +116,8 @@ def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[
         DatasetError: the mask has another size than the image, or holds a value that names no class.
         ImageError: the mask cannot be read.
     """
+    if sample.defect_free:
+        return np.zeros(shape[:2], np.uint8)
     if sample.mask is None:
         raise DatasetError(f"{sample.image}: has no mask; label it, or an all-zero mask says it is free of defects")
     label = label_values(read_image(sample.mask), sample)

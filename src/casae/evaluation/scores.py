@@ -1,5 +1,6 @@
 """How good a model is on labelled images: pixels, regions, classes, each with a 95 % bootstrap interval over images."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from casae.inspection.inspector import Inspector
 from casae.inspection.regions import Region, find_regions
 from casae.metrics import Counts, Interval, bootstrap
 
+AREA_STEPS = (30, 100, 300, 1000, 3000)  # px, where `recall_by_size` cuts
+
 
 @dataclass(frozen=True)
 class ImageScore:
@@ -21,8 +24,8 @@ class ImageScore:
 
     Attributes:
         pixels: of the defect class.
-        true_regions: labelled regions, connected and of one class, at least as large as what is reported.
-        touched: those that the found mask overlaps.
+        true_regions: labelled regions, connected and of one class, at least as large as what is reported: area in px,
+            and whether the found mask overlaps it.
         found_regions: reported regions.
         false_regions: those that overlap no labelled pixel, of whatever size.
         true_crops: (true class, named class) of each labelled region with a class, cut out by its label.
@@ -31,12 +34,16 @@ class ImageScore:
 
     name: str
     pixels: Counts
-    true_regions: int
-    touched: int
+    true_regions: tuple[tuple[int, bool], ...]
     found_regions: int
     false_regions: int
     true_crops: tuple[tuple[int, int], ...]
     found_crops: tuple[tuple[int, int], ...]
+
+    @property
+    def touched(self) -> int:
+        """Labelled regions that the found mask overlaps."""
+        return sum(touched for _, touched in self.true_regions)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Evaluation:
     def scores(self, seed: int = 0) -> dict[str, Interval]:
         """Every score with its interval; the order is that of the table."""
         pixels = [(s.pixels.tp, s.pixels.fp, s.pixels.fn, s.pixels.tn) for s in self.images]
-        regions = [(s.touched, s.true_regions, s.false_regions) for s in self.images]
+        regions = [(s.touched, len(s.true_regions), s.false_regions) for s in self.images]
 
         def of_counts(name: str) -> Callable[[NDArray[np.float64]], float]:
             return lambda rows: float(getattr(Counts(*(int(v) for v in rows.sum(0))), name))
@@ -80,6 +87,15 @@ class Evaluation:
             "accuracy_true_crops": accuracy("true_crops"),
             "accuracy_found_regions": accuracy("found_crops"),
         }
+
+    def recall_by_size(self) -> list[tuple[int, int | None, int, int]]:
+        """(smallest area, largest area, regions, touched) of labelled regions, in steps of `AREA_STEPS` px."""
+        regions = [region for score in self.images for region in score.true_regions]
+        rows = []
+        for low, high in itertools.pairwise((0, *AREA_STEPS, None)):
+            inside = [touched for area, touched in regions if area >= (low or 0) and (high is None or area < high)]
+            rows.append((low or 0, high, len(inside), sum(inside)))
+        return rows
 
     def confusion(self) -> NDArray[np.int64]:
         """Labelled regions by true class (row) and the class their crop is given (column), (classes, classes)."""
@@ -138,8 +154,7 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
     return ImageScore(
         name=sample.name,
         pixels=Counts.of(mask, label > 0),
-        true_regions=len(true),
-        touched=sum(bool((mask[region.window] & region.mask).any()) for _, region in true),
+        true_regions=tuple((r.area, bool((mask[r.window] & r.mask).any())) for _, r in true),
         found_regions=len(found),
         false_regions=sum(not label[region.window][region.mask].any() for region in found),
         true_crops=_named(inspector, image, named),

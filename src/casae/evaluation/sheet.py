@@ -26,14 +26,19 @@ def write_sheet(file: Path, evaluation: Evaluation, inspector: Inspector, datase
     Raises:
         OutputError: the place cannot be written.
     """
-    worst = sorted(evaluation.images, key=lambda score: (score.pixels.iou, -score.pixels.fp - score.pixels.fn))[:CASES]
-    samples = {sample.name: sample for sample in dataset.samples}
-    sheet = draw_sheet([(score, samples[score.name]) for score in worst], inspector, len(dataset.classes))
+    sheet = draw_sheet(worst_cases(evaluation, dataset), inspector, len(dataset.classes))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(encode(sheet, file.suffix if file.suffix in (".jpg", ".jpeg") else ".png"))
     except OSError as error:
         raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def worst_cases(evaluation: Evaluation, dataset: Dataset) -> list[tuple[ImageScore, Sample]]:
+    """The images with the lowest IoU, worst first."""
+    worst = sorted(evaluation.images, key=lambda score: (score.pixels.iou, -score.pixels.fp - score.pixels.fn))[:CASES]
+    samples = {sample.name: sample for sample in dataset.samples}
+    return [(score, samples[score.name]) for score in worst]
 
 
 def draw_sheet(cases: Sequence[tuple[ImageScore, Sample]], inspector: Inspector, classes: int) -> NDArray[np.uint8]:

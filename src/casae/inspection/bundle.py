@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from casae.config import Fit
 from casae.errors import BundleError, OutputError
 
 SCHEMA_VERSION = 1
@@ -33,7 +34,7 @@ class InputSize(_Record):
 
     height: int = Field(ge=16, le=8192)
     width: int = Field(ge=16, le=8192)
-    fit: Literal["letterbox", "squeeze"]
+    fit: Fit
 
 
 class Origin(_Record):

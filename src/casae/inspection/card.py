@@ -75,6 +75,20 @@ def add_scores(model: str | Path, part: str, scores: Mapping[str, float | None])
     write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest)), path)
 
 
+def set_gs(model: str | Path, gs: float, cost: Mapping[str, float | None]) -> None:
+    """Make `gs` the threshold of a bundle, and write what it costs on validation images into `model.json` and card.
+
+    Raises:
+        BundleError: the model cannot be read.
+        OutputError: its file cannot be written.
+    """
+    path = resolve_model(model)
+    bundle = read_bundle(path)
+    scores = {**bundle.manifest.scores, "validation, at Gs": dict(cost)}
+    manifest = bundle.manifest.model_copy(update={"gs": gs, "scores": scores})
+    write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest)), path)
+
+
 def _score_table(scores: dict[str, dict[str, float | None]]) -> str:
     rows = ["| part | score | value |", "| --- | --- | --- |"]
     for part, values in scores.items():

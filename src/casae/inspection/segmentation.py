@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import Fit
-from casae.image import Frame, Image, to_gray, to_unit
+from casae.image import Frame, Image, pad_to, to_gray, to_unit
 
 GS_MAX = 255
+OVERLAP = 0.25  # of a tile's side, shared with each neighbour
 
 Segmenter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -19,6 +20,8 @@ def defect_probability(segmenter: Segmenter, image: Image, height: int, width: i
     The segmenter maps gray (1, 1, h, w) in 0..1 to P(defect) of the same shape, with h x w the network's input.
     """
     gray = to_gray(image)
+    if fit == "tile":
+        return _by_tiles(segmenter, gray, height, width)
     frame = Frame.of(gray.shape, height, width, fit)
     probability = segmenter(to_unit(frame.put(gray))[None, None])[0, 0]
     return frame.take(probability, gray.shape)
@@ -30,3 +33,32 @@ def threshold(probability: NDArray[np.float32], gs: float) -> NDArray[np.bool_]:
     A larger Gs finds more. Gs = 100 asks for P(defect) >= 1 - 100/255 = 0.608.
     """
     return probability >= np.float32(1 - gs / GS_MAX)
+
+
+def _by_tiles(segmenter: Segmenter, gray: Image, height: int, width: int) -> NDArray[np.float32]:
+    """P(defect) of an image at its own scale, tile by tile; neighbours blend where they overlap.
+
+    An image no larger than a tile is one tile, filled up with its mirror image.
+    """
+    padded = pad_to(gray, height, width)
+    total = np.zeros(padded.shape, np.float32)
+    weights = np.zeros(padded.shape, np.float32)
+    ramp = np.outer(_ramp(height), _ramp(width))
+    for top in _starts(padded.shape[0], height):
+        for left in _starts(padded.shape[1], width):
+            window = slice(top, top + height), slice(left, left + width)
+            total[window] += ramp * segmenter(to_unit(padded[window])[None, None])[0, 0]
+            weights[window] += ramp
+    return (total / weights)[: gray.shape[0], : gray.shape[1]]
+
+
+def _starts(length: int, tile: int) -> NDArray[np.int64]:
+    """Where tiles begin so that they cover `length` evenly, at least `OVERLAP` of a tile shared."""
+    count = 1 + -(-(length - tile) // round(tile * (1 - OVERLAP)))
+    return np.linspace(0, length - tile, count).round().astype(np.int64)
+
+
+def _ramp(tile: int) -> NDArray[np.float32]:
+    """Weight along a side: 1 in the middle, falling towards the ends, where a network sees the least around it."""
+    from_end = np.minimum(np.arange(tile), np.arange(tile)[::-1]) + 1
+    return np.minimum(1, from_end / (OVERLAP * tile)).astype(np.float32)

@@ -11,46 +11,65 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.image import Image, to_unit
+
 ELASTIC_GRID = 5  # control points a side of the elastic displacement field
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image, height x width px around `centre` (x, y); it may reach over the image's edge."""
+
+    height: int
+    width: int
+    centre: tuple[float, float]
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> "Window":
+        """All of an image of `shape` (H, W)."""
+        return cls(shape[0], shape[1], ((shape[1] - 1) / 2, (shape[0] - 1) / 2))
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How far a random view may leave the original; lengths are fractions of the image's longer side."""
 
-    rotation: float = 180.0  # degrees, either way
-    translation: float = 0.10
-    zoom: float = 1.3  # factor, up or down
-    shear: float = 0.10
-    elastic: float = 0.02
-    gain: float = 0.25
-    bias: float = 0.10
-    gamma: float = 0.25
-    blur: float = 0.15  # probability of a slight Gaussian blur
-    noise: float = 0.02  # largest standard deviation, in units of full scale
+    quarter_turns: bool = True  # 0, 90, 180 or 270 degrees, before the rotation
+    rotation: float = 15.0  # degrees, either way
+    translation: float = 0.08
+    zoom: float = 1.2  # factor, up or down
+    shear: float = 0.06
+    elastic: float = 0.012
+    gain: float = 0.15
+    bias: float = 0.06
+    gamma: float = 0.15
+    blur: float = 0.05  # probability of a slight Gaussian blur
+    noise: float = 0.01  # largest standard deviation, in units of full scale
 
     def geometry(
-        self, image: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        self, image: Image, label: NDArray[np.uint8], rng: np.random.Generator, window: Window | None = None
+    ) -> tuple[Image, NDArray[np.uint8]]:
         """Move image and label together; what enters from outside mirrors the inside.
 
         Args:
-            image: gray (H, W) float32 in 0..1.
+            image: gray (H, W).
             label: (H, W) uint8 of label values; moved without interpolation.
+            window: what to look at; by default all of the image.
 
         Returns:
-            The moved pair, same shapes and dtypes.
+            The moved pair, of the window's shape and the same dtypes.
         """
-        height, width = label.shape
+        window = window or Window.whole(label.shape)
+        height, width = window.height, window.width
         side = max(height, width)
-        angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
+        angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation) + 90 * self.quarter_turns * rng.integers(4))
         scale = self.zoom ** rng.uniform(-1, 1)
         flip = rng.choice([-1.0, 1.0])
         rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         shear = np.array([[flip, rng.uniform(-self.shear, self.shear)], [0, 1]])
         matrix = rotate @ shear / scale
-        centre = np.array([(width - 1) / 2, (height - 1) / 2])
-        shift = centre + rng.uniform(-self.translation, self.translation, 2) * side - matrix @ centre
+        middle = np.array([(width - 1) / 2, (height - 1) / 2])
+        shift = np.array(window.centre) + rng.uniform(-self.translation, self.translation, 2) * side - matrix @ middle
         field = rng.normal(0, self.elastic * side / 2, (ELASTIC_GRID, ELASTIC_GRID, 2)).astype(np.float32)
         bend = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -58,8 +77,7 @@ class Augmentation:
         map_y = (matrix[1, 0] * x + matrix[1, 1] * y + shift[1]).astype(np.float32) + bend[..., 1]
         border = cv2.BORDER_REFLECT_101
         moved = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=border)
-        moved_label = cv2.remap(label, map_x, map_y, cv2.INTER_NEAREST, borderMode=border)
-        return moved.astype(np.float32, copy=False), moved_label.astype(np.uint8, copy=False)
+        return moved, cv2.remap(label, map_x, map_y, cv2.INTER_NEAREST, borderMode=border)
 
     def light(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Vary gamma, gain, bias, focus and noise of a gray image (H, W) float32 in 0..1; clipped to 0..1."""
@@ -72,22 +90,39 @@ class Augmentation:
         return np.clip(lit, 0, 1).astype(np.float32, copy=False)
 
     def __call__(
-        self, image: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator
+        self, image: Image, label: NDArray[np.uint8], rng: np.random.Generator, window: Window | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Geometry, then light; see the two methods for shapes."""
-        moved, moved_label = self.geometry(image, label, rng)
-        return self.light(moved, rng), moved_label
+        """Geometry, then light: the image comes back as float32 in 0..1; see the two methods."""
+        moved, moved_label = self.geometry(image, label, rng, window)
+        return self.light(to_unit(moved), rng), moved_label
 
 
-MILD = Augmentation(
-    rotation=8,
-    translation=0.05,
-    zoom=1.1,
-    shear=0.03,
-    elastic=0.008,
-    gain=0.1,
-    bias=0.04,
-    gamma=0.1,
-    blur=0.05,
-    noise=0.008,
-)
+AUGMENTATIONS = {
+    "strong": Augmentation(
+        quarter_turns=False,
+        rotation=180,
+        translation=0.10,
+        zoom=1.3,
+        shear=0.10,
+        elastic=0.02,
+        gain=0.25,
+        bias=0.10,
+        gamma=0.25,
+        blur=0.15,
+        noise=0.02,
+    ),
+    "medium": Augmentation(),
+    "mild": Augmentation(
+        quarter_turns=False,
+        rotation=8,
+        translation=0.05,
+        zoom=1.1,
+        shear=0.03,
+        elastic=0.008,
+        gain=0.1,
+        bias=0.04,
+        gamma=0.1,
+        blur=0.05,
+        noise=0.008,
+    ),
+}

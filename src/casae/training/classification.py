@@ -10,9 +10,10 @@ from torch.nn import functional
 from casae.config import ClassifierSettings
 from casae.inspection.classification import classifier_input
 from casae.training.budget import Budget
-from casae.training.data import LabelledCrop, Pair
+from casae.training.data import LabelledCrop
 from casae.training.loop import Task
 from casae.training.networks import CompactCNN
+from casae.training.views import Pair
 
 VALIDATION_BATCH = 32
 

@@ -1,30 +1,23 @@
-"""Labelled images in memory and endless random views of them.
+"""Labelled images in memory: decoded once, cut into a part to learn from and a part to choose by."""
 
-Every view is a function of (seed, epoch, position) alone: the same seed gives the same training, with any number of
-loader processes and across an interruption.
-"""
-
-import copy
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
 
 from casae.config import STRIDE, Fit
 from casae.datasets.sample import UNCLASSED, Dataset, read_label
 from casae.errors import DatasetError
-from casae.image import Frame, Image, read_image, to_gray, to_unit
-from casae.inspection.classification import classifier_input
+from casae.image import Frame, Image, read_image, to_gray
 from casae.inspection.regions import Rectangle, find_regions
-from casae.training.augmentation import Augmentation
 
 Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +79,33 @@ def hold_out(dataset: Dataset, split: str, share: float, seed: int) -> tuple[Dat
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit) -> tuple[int, int]:
     """(height, width) of the network's input: `size` is the longer side, the shorter one follows the typical image."""
-    if fit == "squeeze":
+    if fit in ("squeeze", "tile"):
         return size, size
     ratio = float(np.median([image.gray.shape[0] / image.gray.shape[1] for image in images]))
     shorter = max(STRIDE, round(size * min(ratio, 1 / ratio) / STRIDE) * STRIDE)
     return (shorter, size) if ratio <= 1 else (size, shorter)
+
+
+def choose_fit(images: Sequence[LabelledImage], size: int) -> tuple[Fit, str]:
+    """Whether to scale images to an input of `size` px or to cut them into tiles, and why in words.
+
+    Tiles where scaling would leave the thinnest tenth of the labelled defects fewer than `THINNEST` pixels.
+    """
+    scale = float(np.median([size / max(image.gray.shape) for image in images]))
+    thickness = [
+        2
+        * float(cv2.distanceTransform(np.pad(region.mask, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+        - 1
+        for image in images
+        for region in find_regions(image.label > 0, 2)
+    ]
+    if scale >= 1 or not thickness:
+        return "letterbox", ""
+    thin = float(np.percentile(thickness, 10))
+    left = f"a thin labelled defect, {thin:.1f} px, has {thin * scale:.1f} px in an input of {size} px"
+    if thin * scale < THINNEST:
+        return "tile", f". Tiles at the images' own scale: {left}; --no-tile scales images instead"
+    return "letterbox", f". Scaled images: {left}; --tile cuts them into tiles instead"
 
 
 def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
@@ -108,87 +123,6 @@ def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
     return (covered >= 0.5).astype(np.uint8)
 
 
-class MaskViews(TorchDataset[Pair]):
-    """Random views for the segmenter: gray (1, h, w) float32 in 0..1, defect (h, w) float32 of 0 and 1."""
-
-    def __init__(
-        self, images: Sequence[LabelledImage], height: int, width: int, fit: Fit, views: int, seed: int
-    ) -> None:
-        self.augmentation = Augmentation()
-        self.seed, self.views = seed, max(views, len(images))
-        self.pairs = []
-        for image in images:
-            frame = Frame.of(image.gray.shape, height, width, fit)
-            pair = to_unit(frame.put(image.gray)), input_target(image.label, frame)
-            turned = frame.height != height
-            self.pairs.append((pair[0].T.copy(), pair[1].T.copy()) if turned else pair)
-
-    def augmented(self, augmentation: Augmentation) -> "MaskViews":
-        """The same images under another augmentation."""
-        other = copy.copy(self)
-        other.augmentation = augmentation
-        return other
-
-    def __len__(self) -> int:
-        return self.views
-
-    def __getitem__(self, position: int) -> Pair:
-        index, rng = draw(position, self.views, len(self.pairs), self.seed)
-        image, target = self.augmentation(*self.pairs[index], rng)
-        return torch.from_numpy(image[None]), torch.from_numpy(target.astype(np.float32))
-
-
-class CropViews(TorchDataset[Pair]):
-    """Random views of defects for the compact CNN: crop (1, 227, 227) float32 in 0..1, class.
-
-    The rectangle itself is disturbed, as a rectangle around a found region differs from that around a drawn one.
-    """
-
-    def __init__(self, crops: Sequence[LabelledCrop], views: int, seed: int) -> None:
-        self.crops, self.views, self.seed = crops, views, seed
-        self.augmentation = Augmentation()
-
-    def __len__(self) -> int:
-        return self.views
-
-    def __getitem__(self, position: int) -> Pair:
-        index, rng = draw(position, self.views, len(self.crops), self.seed)
-        crop = self.crops[index]
-        view = classifier_input(crop.gray, _disturbed(crop.rectangle, rng))
-        view = view[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-        view = self.augmentation.light(np.ascontiguousarray(view), rng)
-        return torch.from_numpy(view[None]), torch.tensor(crop.defect_class)
-
-
-class EpochSampler(Sampler[int]):
-    """Positions that go on counting from epoch to epoch.
-
-    Lightning's own `set_epoch` starts at 0 again after an interruption, so the epoch is counted here.
-    """
-
-    def __init__(self, length: int) -> None:
-        self.length, self.epoch = length, 0
-
-    def __iter__(self) -> Iterator[int]:
-        start = self.epoch * self.length
-        self.epoch += 1
-        return iter(range(start, start + self.length))
-
-    def __len__(self) -> int:
-        return self.length
-
-
-def draw(position: int, views: int, count: int, seed: int) -> tuple[int, np.random.Generator]:
-    """Which of `count` items a position shows, and the randomness of its view.
-
-    Within `count` positions of one epoch every item comes once.
-    """
-    epoch, place = divmod(position, views)
-    turn, step = divmod(place, count)
-    order = np.random.default_rng([seed, epoch, turn]).permutation(count)
-    return int(order[step]), np.random.default_rng([seed, epoch, turn, step, 1])
-
-
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:
     """Every region of every class, found by the same code that inspection uses; defects without class are left out."""
     return [
@@ -197,26 +131,3 @@ def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: i
         for value in range(1, min(classes + 1, UNCLASSED))
         for region in find_regions(image.label == value, min_area_px)
     ]
-
-
-def loader(views: MaskViews | CropViews, batch: int) -> DataLoader[Pair]:
-    """Batches prepared by one process beside the training."""
-    cv2.setNumThreads(1)
-    sampler = EpochSampler(len(views))
-    return DataLoader(views, batch, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=_begin)
-
-
-def _begin(worker: int) -> None:
-    """Ctrl-C is for the training, which ends its step and still needs this process until then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:
-    size = rng.uniform(0.85, 1.2, 2)
-    shift = rng.uniform(-0.05, 0.05, 2) @ (rectangle.axes * [[rectangle.length], [rectangle.width]])
-    return Rectangle(
-        (rectangle.centre[0] + shift[0], rectangle.centre[1] + shift[1]),
-        rectangle.length * size[0],
-        rectangle.width * size[1],
-        rectangle.angle + rng.uniform(-8, 8),
-    )

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from casae.training.budget import Budget, one_cycle
-from casae.training.data import Pair
 from casae.training.progress import Reporter
+from casae.training.views import Pair
+
+SCORING_PAUSE = 9.0  # times as long as the last scoring took
 
 
 class Task(L.LightningModule):
@@ -69,6 +72,7 @@ class _Keeper(Callback):
         self.best_file, self.reporter = folder / "best.pt", reporter
         self.best = float("-inf")
         self.scores: list[float] = []
+        self._scored_at, self._scoring_took = 0.0, 0.0
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
         task.budget.start()
@@ -80,6 +84,9 @@ class _Keeper(Callback):
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
+        if self._too_soon(task.budget):
+            return
+        began = time.monotonic()
         task.eval()
         with torch.inference_mode():
             score = task.score()
@@ -90,6 +97,13 @@ class _Keeper(Callback):
         if score >= self.best:
             self.best = score
             _save(task.trained.state_dict(), self.best_file)
+        self._scored_at = time.monotonic()
+        self._scoring_took = self._scored_at - began
+
+    def _too_soon(self, budget: Budget) -> bool:
+        """Where the clock counts, scoring takes a tenth of the time at most; a run by epochs scores each of them."""
+        since = time.monotonic() - self._scored_at
+        return budget.seconds is not None and budget.progress < 1 and since < SCORING_PAUSE * self._scoring_took
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "scores": self.scores}

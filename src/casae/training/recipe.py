@@ -14,6 +14,8 @@ def settings_for(
     epochs_2: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
+    tile: bool | None = None,
+    start: str | None = None,
 ) -> TrainingSettings:
     """A preset with some of its values replaced; None keeps the preset's.
 
@@ -28,7 +30,11 @@ def settings_for(
         rounded = max(STRIDE, round(size / STRIDE) * STRIDE)
         raise UsageError(f"--size {size}: must be a multiple of {STRIDE}; {rounded} works")
     base = PRESETS[preset].model_dump()
-    changes = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
+    changes: dict[str, int | str | None] = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
+    if tile is not None:
+        changes["fit"] = "tile" if tile else "letterbox"
+    if start is not None:
+        base["start"] = start
     base["segmenter"] |= {name: value for name, value in changes.items() if value is not None}
     try:
         return TrainingSettings.model_validate(base | {"minutes": minutes, "seed": seed})

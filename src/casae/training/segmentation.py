@@ -12,10 +12,11 @@ from casae.config import DEFAULT_GS, Fit, SegmenterSettings
 from casae.inspection import segmentation
 from casae.metrics import Counts
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, Pair
+from casae.training.data import LabelledImage
 from casae.training.loop import Task
 from casae.training.losses import LOSSES
 from casae.training.networks import CASAE, defect_probability
+from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ def build(settings: SegmenterSettings) -> CASAE:
         residual=settings.residual,
     )
     return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+
+
+def views_of(images: Sequence[LabelledImage], size: Input, settings: SegmenterSettings, seed: int) -> SegmenterViews:
+    """Random views of labelled images, as the network's input asks for them."""
+    if size.fit == "tile":
+        return TileViews(images, size.height, settings.views, seed)
+    return MaskViews(images, size.height, size.width, size.fit, settings.views, seed)
 
 
 class SegmentationTask(Task):

@@ -19,22 +19,22 @@ from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin,
 from casae.inspection.card import write_card
 from casae.inspection.classification import CROP_SIDE, classifier_input
 from casae.training import classification, export, segmentation
-from casae.training.augmentation import MILD
+from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import (
-    CropViews,
     LabelledCrop,
     LabelledImage,
-    MaskViews,
+    choose_fit,
     hold_out,
     input_size,
     labelled_crops,
     load,
-    loader,
 )
 from casae.training.loop import fit, has_bf16
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
+from casae.training.start import begin
+from casae.training.views import CropViews, loader
 
 EMPTY_CROP = (CROP_SIDE, CROP_SIDE)
 COMPARED = 8  # validation images and crops that the export is compared on
@@ -42,10 +42,12 @@ COMPARED = 8  # validation images and crops that the export is compared on
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` made: the bundle's file and its validation scores."""
+    """What `train` made: the bundle's file, its validation scores, the images they are of, the folder with the logs."""
 
     file: Path
     scores: dict[str, float | None]
+    validation: Dataset
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,10 @@ def train(
     _claim(folder, settings, part, held, resume)
     images, validation = load(part), load(held)
     segmenter = settings.segmenter
-    size = segmentation.Input(*input_size(images, segmenter.size, segmenter.fit), segmenter.fit)
+    fit_chosen, why = choose_fit(images, segmenter.size) if segmenter.fit == "choose" else (segmenter.fit, "")
+    size = segmentation.Input(*input_size(images, segmenter.size, fit_chosen), fit_chosen)
     run = _Run(settings, dataset.classes, images, validation, size, folder, reporter)
-    reporter.say(_describe(run))
+    reporter.say(_describe(run) + why)
 
     casae, iou_1, iou_2 = _train_segmenter(run)
     network, accuracy = _train_classifier(run)
@@ -144,18 +147,18 @@ def train(
     )
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     (folder / "finished").touch()
-    return Trained(out, scores)
+    return Trained(out, scores, held, folder)
 
 
 def _train_segmenter(run: _Run) -> tuple[CASAE, float, float]:
     settings, reporter = run.settings.segmenter, run.reporter
     casae = segmentation.build(settings)
-    views = MaskViews(run.images, run.size.height, run.size.width, run.size.fit, settings.views, run.settings.seed)
+    reporter.say(f"Start: {begin(casae, run.settings.start)}")
+    views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
     ious = []
-    for stage in (1, 2):
+    for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
         reporter.stage(f"network {stage}")
-        if stage == 2 and settings.mild_2:
-            views = views.augmented(MILD)
+        views = views.augmented(AUGMENTATIONS[strength])
         budget = run.budget(stage, len(views))
         task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
         ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))

@@ -1,0 +1,68 @@
+"""Choices for the `fast` preset, compared on a validation part of train: the same minutes, seed and images for each.
+
+    python benchmarks/training_choices.py sd-saliency-900:PATH --minutes 8 "" "width=32 max_width=128"
+
+A variant is a list of `name=value` of `SegmenterSettings`; "" is the preset as it is. The test part is never read.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import lightning as L
+from rich.console import Console
+
+from casae.config import PRESETS, SegmenterSettings
+from casae.datasets.readers import open_dataset
+from casae.training import segmentation
+from casae.training.augmentation import AUGMENTATIONS
+from casae.training.budget import Budget
+from casae.training.data import choose_fit, hold_out, input_size, load
+from casae.training.loop import fit
+from casae.training.progress import Reporter
+from casae.training.views import loader
+
+SHARES = (2 / 3, 1 / 3)  # of the minutes, for network 1 and what follows it
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("variants", nargs="+", metavar="NAME=VALUE ...")
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--share", type=float, default=0.2, help="part of the split that is held out")
+    parser.add_argument("--seed", type=int, default=0)
+    wanted = parser.parse_args()
+    part, held = hold_out(open_dataset(wanted.dataset), wanted.split, wanted.share, wanted.seed)
+    images, validation = load(part), load(held)
+    print(f"{len(images)} images to learn from, {len(validation)} held out, {wanted.minutes:g} min, seed {wanted.seed}")
+    print("| variant | IoU network 1 | IoU both | views/s |\n| --- | --- | --- | --- |")
+    for variant in wanted.variants:
+        settings = SegmenterSettings.model_validate(
+            PRESETS["fast"].segmenter.model_dump() | dict(word.split("=") for word in variant.split())
+        )
+        L.seed_everything(wanted.seed, verbose=False)
+        chosen = choose_fit(images, settings.size)[0] if settings.fit == "choose" else settings.fit
+        size = segmentation.Input(*input_size(images, settings.size, chosen), chosen)
+        casae = segmentation.build(settings)
+        views = segmentation.views_of(images, size, settings, wanted.seed)
+        strengths = settings.augmentation, settings.augmentation_2
+        scores, rates = [], []
+        with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
+            for stage, share, strength in zip((1, 2), SHARES, strengths, strict=True):
+                reporter.stage(f"network {stage}")
+                budget = Budget(seconds=60 * wanted.minutes * share)
+                task = segmentation.SegmentationTask(casae, stage, settings, budget, validation, size)
+                start = time.monotonic()
+                batches = loader(views.augmented(AUGMENTATIONS[strength]), settings.batch)
+                scores.append(fit(task, batches, Path(folder, str(stage)), reporter))
+                rates.append(budget.step * settings.batch / (time.monotonic() - start))
+        print(
+            f"| {variant or 'fast'} | {scores[0]:.4f} | {scores[1]:.4f} | {rates[0]:.0f}, {rates[1]:.0f} |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

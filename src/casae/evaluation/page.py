@@ -1,0 +1,119 @@
+"""The page that shows why a trained model can be trusted, or not: one self-contained HTML file beside the bundle."""
+
+import base64
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from casae.datasets.sample import Dataset, Sample
+from casae.errors import ImageError, OutputError
+from casae.evaluation.charts import Points, line_chart
+from casae.evaluation.curves import Cost
+from casae.evaluation.scores import Evaluation
+from casae.evaluation.sheet import draw_sheet, worst_cases
+from casae.image import read_image
+from casae.inspection.inspector import Inspector
+from casae.results.overlay import encode
+
+ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
+STAGES = {"network-1": "network 1", "network-2": "both networks", "classifier": "classifier"}
+DOUBTFUL_SHARE = 0.01  # of the pixels: an image is as doubtful as its most doubtful hundredth
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a page tells of.
+
+    Attributes:
+        inspector: of the finished bundle.
+        validation: the held-out images.
+        result: the scores on them.
+        costs: of every Gs on them.
+        chosen: the cost at the bundle's Gs, and why that one.
+        folder: of the training's logs.
+        minutes: how long all of it took.
+    """
+
+    inspector: Inspector
+    validation: Dataset
+    result: Evaluation
+    costs: Sequence[Cost]
+    chosen: Cost
+    why: str
+    folder: Path
+    minutes: float
+
+
+def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> None:
+    """Write the page.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("casae.evaluation"), autoescape=True)
+    sheet = draw_sheet(
+        worst_cases(training.result, training.validation), training.inspector, len(training.result.classes)
+    )
+    html = environment.get_template("training.html.j2").render(
+        manifest=training.inspector.manifest,
+        training=training,
+        scores=training.result.scores(),
+        curves={title: learning_curve(training.folder / name) for name, title in STAGES.items()},
+        threshold=threshold_chart(training.costs, training.chosen.gs),
+        sizes=training.result.recall_by_size(),
+        confusion=training.result.confusion().tolist(),
+        sheet=base64.b64encode(encode(sheet, ".jpg")).decode(),
+        asked=min(ASKED, len(unlabelled)),
+        doubtful=most_doubtful(training.inspector, unlabelled),
+    )
+    try:
+        file.write_text(html, "utf-8")
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def learning_curve(folder: Path) -> str | None:
+    """The chart of a stage's `metrics.csv`: loss, and score on the held-out images; None where there is none."""
+    try:
+        with (folder / "metrics.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return None
+    lines: dict[str, Points] = {}
+    for column, title in (("loss", "loss"), ("val_iou", "held-out IoU"), ("val_accuracy", "held-out accuracy")):
+        points = [(int(row["epoch"]) + 1.0, float(row[column])) for row in rows if row.get(column)]
+        if points:
+            lines[title] = points
+    return line_chart(lines, "epoch")
+
+
+def threshold_chart(costs: Sequence[Cost], gs: float) -> str:
+    """Escapes and false rejects over Gs."""
+    lines = {
+        "defects that escape": [(c.gs, c.escaped / c.regions) for c in costs if c.regions],
+        "1 - F1 of pixels": [(c.gs, 1 - c.pixels.f1) for c in costs if c.regions],
+        "false regions an image, cut at 1": [(c.gs, c.false_regions / c.images) for c in costs],
+        "good images rejected": [(c.gs, c.rejected / c.good) for c in costs if c.good],
+    }
+    return line_chart({name: line for name, line in lines.items() if line}, "threshold Gs", gs, top=1.0)
+
+
+def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> list[tuple[str, float]]:
+    """The unlabelled images whose labels would teach most: name and doubt in 0..1, most doubtful first.
+
+    Doubt of a pixel is 1 - |2 P(defect) - 1|, as in uncertainty sampling (Lewis and Gale 1994).
+    """
+    doubts = []
+    for sample in samples[:ASKED]:
+        try:
+            probability = inspector.probability(read_image(sample.image))
+        except ImageError:
+            continue
+        doubt = np.sort(1 - np.abs(2 * probability.ravel() - 1))
+        doubts.append((sample.name, float(doubt[-max(1, round(DOUBTFUL_SHARE * doubt.size)) :].mean())))
+    return sorted(doubts, key=lambda pair: -pair[1])[:SHOWN]

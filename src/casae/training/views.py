@@ -1,0 +1,181 @@
+"""Endless random views of labelled images.
+
+Every view is a function of (seed, epoch, position) alone: the same seed gives the same training, with any number of
+loader processes and across an interruption.
+"""
+
+import copy
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from casae.config import Fit
+from casae.image import Frame, to_unit
+from casae.inspection.classification import classifier_input
+from casae.inspection.regions import Rectangle, find_regions
+from casae.training.augmentation import Augmentation, Window
+from casae.training.data import LabelledCrop, LabelledImage, input_target
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
+POINTS = 2000  # pixels remembered of a region, at most
+
+
+class SegmenterViews(TorchDataset[Pair]):
+    """What views for the segmenter have in common."""
+
+    def __init__(self, views: int, seed: int) -> None:
+        self.views, self.seed, self.augmentation = views, seed, Augmentation()
+
+    def augmented(self, augmentation: Augmentation) -> Self:
+        """The same images under another augmentation."""
+        other = copy.copy(self)
+        other.augmentation = augmentation
+        return other
+
+    def __len__(self) -> int:
+        return self.views
+
+
+class MaskViews(SegmenterViews):
+    """Random views for the segmenter: gray (1, h, w) float32 in 0..1, defect (h, w) float32 of 0 and 1."""
+
+    def __init__(
+        self, images: Sequence[LabelledImage], height: int, width: int, fit: Fit, views: int, seed: int
+    ) -> None:
+        super().__init__(max(views, len(images)), seed)
+        self.pairs = []
+        for image in images:
+            frame = Frame.of(image.gray.shape, height, width, fit)
+            pair = to_unit(frame.put(image.gray)), input_target(image.label, frame)
+            turned = frame.height != height
+            self.pairs.append((pair[0].T.copy(), pair[1].T.copy()) if turned else pair)
+
+    def __getitem__(self, position: int) -> Pair:
+        index, rng = draw(position, self.views, len(self.pairs), self.seed)
+        image, target = self.augmentation(*self.pairs[index], rng)
+        return torch.from_numpy(image[None]), torch.from_numpy(target.astype(np.float32))
+
+
+class TileViews(SegmenterViews):
+    """Random tiles at the images' own scale, drawn around defects and around background; pairs as of `MaskViews`.
+
+    A small defect is looked at as often as a large one: first a region is drawn, then a pixel of it.
+    """
+
+    def __init__(self, images: Sequence[LabelledImage], side: int, views: int, seed: int) -> None:
+        super().__init__(max(views, len(images)), seed)
+        self.images, self.side = images, side
+        self.points = [_points_in_regions(image.label > 0) for image in images]
+
+    def __getitem__(self, position: int) -> Pair:
+        index, rng = draw(position, self.views, len(self.images), self.seed)
+        image, points = self.images[index], self.points[index]
+        defect = (image.label > 0).view(np.uint8)
+        window = Window(self.side, self.side, self._centre(points, defect.shape, rng))
+        view, target = self.augmentation(image.gray, defect, rng, window)
+        return torch.from_numpy(view[None]), torch.from_numpy(target.astype(np.float32))
+
+    def _centre(
+        self, points: Sequence[NDArray[np.int32]], shape: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[float, float]:
+        if points and rng.random() < AROUND_DEFECTS:
+            region = points[int(rng.integers(len(points)))]
+            x, y = region[rng.integers(len(region))] + rng.uniform(-0.4, 0.4, 2) * self.side
+        else:
+            x, y = rng.uniform(0, 1, 2) * (shape[1], shape[0])
+        half = self.side / 2  # an image larger than a tile has no need of its mirror image
+        inside = [np.clip(v, min(half, s / 2), max(s - half, s / 2)) for v, s in ((x, shape[1]), (y, shape[0]))]
+        return float(inside[0]), float(inside[1])
+
+
+class CropViews(TorchDataset[Pair]):
+    """Random views of defects for the compact CNN: crop (1, 227, 227) float32 in 0..1, class.
+
+    The rectangle itself is disturbed, as a rectangle around a found region differs from that around a drawn one.
+    """
+
+    def __init__(self, crops: Sequence[LabelledCrop], views: int, seed: int) -> None:
+        self.crops, self.views, self.seed = crops, views, seed
+        self.augmentation = Augmentation()
+
+    def __len__(self) -> int:
+        return self.views
+
+    def __getitem__(self, position: int) -> Pair:
+        index, rng = draw(position, self.views, len(self.crops), self.seed)
+        crop = self.crops[index]
+        view = classifier_input(crop.gray, _disturbed(crop.rectangle, rng))
+        view = view[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+        view = self.augmentation.light(np.ascontiguousarray(view), rng)
+        return torch.from_numpy(view[None]), torch.tensor(crop.defect_class)
+
+
+class EpochSampler(Sampler[int]):
+    """Positions that go on counting from epoch to epoch.
+
+    Lightning's own `set_epoch` starts at 0 again after an interruption, so the epoch is counted here.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length, self.epoch = length, 0
+
+    def __iter__(self) -> Iterator[int]:
+        start = self.epoch * self.length
+        self.epoch += 1
+        return iter(range(start, start + self.length))
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def draw(position: int, views: int, count: int, seed: int) -> tuple[int, np.random.Generator]:
+    """Which of `count` items a position shows, and the randomness of its view.
+
+    Within `count` positions of one epoch every item comes once.
+    """
+    epoch, place = divmod(position, views)
+    turn, step = divmod(place, count)
+    order = np.random.default_rng([seed, epoch, turn]).permutation(count)
+    return int(order[step]), np.random.default_rng([seed, epoch, turn, step, 1])
+
+
+def loader(views: SegmenterViews | CropViews, batch: int) -> DataLoader[Pair]:
+    """Batches prepared by one process beside the training."""
+    cv2.setNumThreads(1)
+    sampler = EpochSampler(len(views))
+    return DataLoader(views, batch, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=_begin)
+
+
+def _begin(worker: int) -> None:
+    """Ctrl-C is for the training, which ends its step and still needs this process until then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:
+    size = rng.uniform(0.85, 1.2, 2)
+    shift = rng.uniform(-0.05, 0.05, 2) @ (rectangle.axes * [[rectangle.length], [rectangle.width]])
+    return Rectangle(
+        (rectangle.centre[0] + shift[0], rectangle.centre[1] + shift[1]),
+        rectangle.length * size[0],
+        rectangle.width * size[1],
+        rectangle.angle + rng.uniform(-8, 8),
+    )
+
+
+def _points_in_regions(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
+    """Pixels (x, y) of each region, (N, 2), thinned out evenly in large ones."""
+    regions = []
+    for region in find_regions(mask):
+        rows, columns = np.nonzero(region.mask)
+        step = 1 + len(rows) // POINTS
+        regions.append((np.stack([columns, rows], 1)[::step] + region.offset).astype(np.int32))
+    return regions

@@ -1,0 +1,64 @@
+import csv
+import dataclasses
+import re
+
+import cv2
+import numpy as np
+
+from casae import Inspector
+from casae.datasets.readers import open_dataset
+from casae.datasets.sample import Sample
+from casae.evaluation.charts import line_chart
+from casae.evaluation.curves import choose_gs, cost_curve
+from casae.evaluation.page import Training, learning_curve, most_doubtful, write_page
+from casae.evaluation.scores import evaluate
+
+
+def test_a_chart_shows_its_lines_and_escapes_names():
+    svg = line_chart({"a < b": [(0, 0), (10, 2)], "flat": [(0, 1), (10, 1)]}, "epoch", mark=5)
+    assert svg.count("<polyline") == 2
+    assert "a &lt; b" in svg
+    assert 'class="mark"' in svg
+    first = re.search(r'points="([^"]+)"', svg)[1]
+    (x0, y0), (x1, y1) = (map(float, point.split(",")) for point in first.split())
+    assert x1 > x0
+    assert y1 < y0  # upwards on the page
+    assert "nothing" in line_chart({}, "epoch")
+
+
+def test_the_page_says_how_good_the_model_is(components, dark_model, tmp_path):
+    dataset = open_dataset(f"folder:{components}").split("test")
+    dataset = dataclasses.replace(
+        dataset,
+        classes=("stain", "glare"),
+        samples=tuple(dataclasses.replace(sample, mask_class=1) for sample in dataset.samples),
+    )
+    (tmp_path / "network-1").mkdir()
+    with (tmp_path / "network-1" / "metrics.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("epoch", "loss", "val_iou"), (0, 0.9, 0.2), (1, 0.5, ""), (2, 0.4, 0.6)])
+    inspector = Inspector(dark_model)
+    costs = cost_curve(inspector, dataset)
+    chosen, why = choose_gs(costs, None)
+    result = evaluate(inspector, dataset)
+    training = Training(inspector, dataset, result, costs, chosen, why, tmp_path, 1.5)
+    write_page(tmp_path / "part.html", training, dataset.samples[:2])
+    html = (tmp_path / "part.html").read_text()
+    assert f"{result.scores()['iou'].value:.3f}" in html
+    assert "in 1.5 minutes" in html
+    assert "What to label next" in html
+    assert html.count("<svg") == 2
+    assert "http" not in html.replace("http://www.w3.org", "")
+
+
+def test_a_stage_without_log_has_no_curve(tmp_path):
+    assert learning_curve(tmp_path) is None
+
+
+def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
+    for name, level in (("sure", 10), ("unsure", 76)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64), level, np.uint8))
+    (tmp_path / "broken.png").write_text("no image")
+    samples = [Sample(name, tmp_path / f"{name}.png", None) for name in ("sure", "broken", "unsure")]
+    ranked = most_doubtful(Inspector(dark_model), samples)
+    assert [name for name, _ in ranked] == ["unsure", "sure"]
+    assert ranked[0][1] > 0.9 > 0.1 > ranked[1][1]
