@@ -61,4 +61,4 @@ def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
     samples = [Sample(name, tmp_path / f"{name}.png", None) for name in ("sure", "broken", "unsure")]
     ranked = most_doubtful(Inspector(dark_model), samples)
     assert [name for name, _ in ranked] == ["unsure", "sure"]
-    assert ranked[0][1] > 0.9 > 0.1 > ranked[1][1]
+    assert ranked[0][1] > 0.7 > 0.1 > ranked[1][1]

@@ -76,10 +76,12 @@ def inspect(
 
 
 def _print(console: "Console", records: "list[InspectionRecord]", failures: int, out: Path) -> None:
+    import os
     from collections import Counter
 
     from rich.table import Table
 
+    common = os.path.commonpath([Path(record.path).parent for record in records]) if records else ""
     colours = {"OK": "green", "REVIEW": "yellow", "NG": "red"}
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("verdict", "image", "defects", "largest", "length"):
@@ -91,12 +93,12 @@ def _print(console: "Console", records: "list[InspectionRecord]", failures: int,
         if largest and largest.length_mm is not None:
             length = f"{largest.length_mm:.3g} mm"
         name = "" if not largest else largest.defect_class
-        table.add_row(f"[{colour}]{record.decision}[/]", record.path, str(len(record.defects)), name, length)
+        table.add_row(f"[{colour}]{record.decision}[/]", os.path.relpath(record.path, common), str(len(record.defects)), name, length)
     console.print(table)
     if len(records) > TABLE_ROWS:
         console.print(f"... and {len(records) - TABLE_ROWS} more")
     counts = Counter[str](record.decision for record in records)
     summary = ", ".join(f"{counts[decision]} {decision}" for decision in colours)
     unread = f", {failures} not readable" if failures else ""
-    console.print(f"\n{len(records)} images: {summary}{unread}")
+    console.print(f"\n{len(records)} image{'s' * (len(records) != 1)}: {summary}{unread}")
     console.print(f"Report: {out / 'report.html'}", soft_wrap=True, highlight=False)

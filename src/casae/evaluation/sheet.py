@@ -45,13 +45,13 @@ def draw_sheet(cases: Sequence[tuple[ImageScore, Sample]], inspector: Inspector,
     """The sheet as (h, w, 3) uint8 RGB, `COLUMNS` cases a row, each two pictures wide."""
     cells = [_cell(score, sample, inspector, classes) for score, sample in cases]
     rows = -(-len(cells) // COLUMNS)
-    height, width = cells[0].shape[:2]
+    height, width = max(cell.shape[0] for cell in cells), cells[0].shape[1]
     sheet = np.full((rows * (height + GAP) + GAP + CAPTION, COLUMNS * (width + GAP) + GAP, 3), PAPER, np.uint8)
     _caption(sheet, LEGEND, (GAP, CAPTION - 6))
     for index, cell in enumerate(cells):
         row, column = divmod(index, COLUMNS)
         top, left = CAPTION + GAP + row * (height + GAP), GAP + column * (width + GAP)
-        sheet[top : top + height, left : left + width] = cell
+        sheet[top : top + cell.shape[0], left : left + width] = cell
     return sheet
 
 
@@ -63,13 +63,12 @@ def _cell(score: ImageScore, sample: Sample, inspector: Inspector, classes: int)
     marked = picture.copy()
     for pixels, colour in ((found & truth, RIGHT), (found & ~truth, WRONG), (truth & ~found, MISSED)):
         marked[pixels] = (0.4 * marked[pixels] + 0.6 * np.array(colour)).astype(np.uint8)
-    cell = np.full((CELL + CAPTION, 2 * CELL + 2, 3), PAPER, np.uint8)
-    for index, part in enumerate((picture, marked)):
-        scale = CELL / max(part.shape[:2])
-        small = resize(part, max(1, round(part.shape[0] * scale)), max(1, round(part.shape[1] * scale)))
-        left = index * (CELL + 2)
-        cell[: small.shape[0], left : left + small.shape[1]] = small
-    _caption(cell, f"{sample.name}  IoU {score.pixels.iou:.2f}", (2, CELL + CAPTION - 7))
+    scale = CELL / max(picture.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    cell = np.full((height + CAPTION, 2 * CELL + 2, 3), PAPER, np.uint8)
+    for left, part in ((0, picture), (CELL + 2, marked)):
+        cell[:height, left : left + width] = resize(part, height, width)
+    _caption(cell, f"{sample.name}  IoU {score.pixels.iou:.2f}", (2, height + CAPTION - 7))
     return cell
 
 
