@@ -91,7 +91,7 @@ class TrainingSettings(_Settings):
         preset: where the values came from.
         start: weights to start the segmenter from: "scratch", "shipped", or a file; see `casae.training.start`.
         minutes: time for all three networks; epochs and iterations then follow the clock.
-        minutes_share: parts of `minutes` for network 1, network 2 and the classifier.
+        minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
         min_area_px: smaller labelled regions give no crop.
         validation_share: part of the split that is held out where the dataset has no list `val`.
     """

@@ -39,7 +39,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
     done = casae("inspect", tmp_path, "--model", dark_model, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "bad.png: not a PNG, JPEG, BMP or TIFF image" in done.stderr
-    assert "1 images: 0 OK, 0 REVIEW, 1 NG, 1 not readable" in done.stdout
+    assert "1 image: 0 OK, 0 REVIEW, 1 NG, 1 not readable" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
         (["inspect", "part.png", "--out", "part.png/out"], "choose another --out"),
         (["train", "folder:.", "--out", "a.casae"], "dataset.toml: missing"),
         (["train", "folder:.", "--out", "a.casae", "--size", "100"], "multiple of 32"),
+        (["train", "folder:.", "--out", "a.casae", "--target", "best"], "say recall=0.99"),
         (["evaluate", "voc:.", "--model", "component"], "a dataset is named"),
         (["data", "check", "folder:nowhere"], "no such folder"),
         (["synthetic", "--out", "x", "--size", "big"], "write width x height"),

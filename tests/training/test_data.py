@@ -13,6 +13,7 @@ from casae.training.data import (
     input_target,
     labelled_crops,
     load,
+    refuse_leaks,
 )
 from casae.training.views import CropViews, EpochSampler, MaskViews, TileViews, draw
 
@@ -131,3 +132,10 @@ def test_tiles_show_defects_at_their_own_scale():
         image, target = views[position]
         if target.any():
             assert image[0][target > 0].mean() < image[0][target == 0].mean() - 0.3
+
+
+def test_a_picture_on_both_sides_is_refused(images):
+    refuse_leaks(images[:6], images[6:])
+    twin = LabelledImage("twin", images[0].gray.copy(), images[0].label)
+    with pytest.raises(DatasetError, match="twin = component-0000: the same picture is learned from and held out"):
+        refuse_leaks(images[:6], [*images[6:], twin])

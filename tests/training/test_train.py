@@ -141,4 +141,5 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0, printed
     assert read_bundle(out).manifest.classes
+    assert "held-out images" in out.with_suffix(".html").read_text()
     assert json.loads((tmp_path / "part-training" / "identity.json").read_text())["settings"]["minutes"] == 30

@@ -79,6 +79,7 @@ def _print(console: "Console", records: "list[InspectionRecord]", failures: int,
     import os
     from collections import Counter
 
+    from rich.markup import escape
     from rich.table import Table
 
     common = os.path.commonpath([Path(record.path).parent for record in records]) if records else ""
@@ -93,7 +94,8 @@ def _print(console: "Console", records: "list[InspectionRecord]", failures: int,
         if largest and largest.length_mm is not None:
             length = f"{largest.length_mm:.3g} mm"
         name = "" if not largest else largest.defect_class
-        table.add_row(f"[{colour}]{record.decision}[/]", os.path.relpath(record.path, common), str(len(record.defects)), name, length)
+        image = escape(os.path.relpath(record.path, common))
+        table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)
     console.print(table)
     if len(records) > TABLE_ROWS:
         console.print(f"... and {len(records) - TABLE_ROWS} more")

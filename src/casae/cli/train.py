@@ -60,11 +60,11 @@ def train(
         raise MissingExtraError(f"training needs {error.name}; install it with: pip install 'casae[train]'") from error
     from casae.training.recipe import settings_for
 
+    check_target(target)
     settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, start)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
-    check_target(target)
     console, began = Console(), time.monotonic()
     with Reporter(console) as reporter:
         trained = run(data, out, settings, split=chosen, resume=resume, command=command, reporter=reporter)

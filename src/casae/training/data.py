@@ -1,5 +1,6 @@
 """Labelled images in memory: decoded once, cut into a part to learn from and a part to choose by."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,6 +76,23 @@ def hold_out(dataset: Dataset, split: str, share: float, seed: int) -> tuple[Dat
     if not outside or not validation.samples:
         raise DatasetError(f"{dataset.name}: split '{split}' and list 'val' leave nothing to train on; separate them")
     return part.only(outside, split), validation
+
+
+def refuse_leaks(images: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> None:
+    """Make sure that no picture is both learned from and chosen by.
+
+    Raises:
+        DatasetError: names the pictures.
+    """
+    learned = {_pixels(image): image.name for image in images}
+    leaks = [f"{image.name} = {learned[_pixels(image)]}" for image in validation if _pixels(image) in learned]
+    if leaks:
+        some = ", ".join(leaks[:3]) + (" ..." if len(leaks) > 3 else "")
+        raise DatasetError(f"{some}: the same picture is learned from and held out; keep one")
+
+
+def _pixels(image: LabelledImage) -> str:
+    return hashlib.sha256(f"{image.gray.shape}{image.gray.dtype}".encode() + image.gray.tobytes()).hexdigest()
 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit) -> tuple[int, int]:

@@ -31,9 +31,13 @@ class Task(L.LightningModule):
         budget: steps or seconds.
         learning_rate: at the peak, or throughout.
         cycle: whether the learning rate follows `one_cycle`.
+
+    Attributes:
+        score_decides: whether the weights with the best score are kept; else the last ones are.
     """
 
     score_name = "score"
+    score_decides = True
 
     def __init__(self, trained: nn.Module, budget: Budget, learning_rate: float, cycle: bool) -> None:
         super().__init__()
@@ -94,7 +98,7 @@ class _Keeper(Callback):
         task.log(task.score_name, score)
         self.scores.append(score)
         self.reporter.scored(task.score_name, score)
-        if score >= self.best:
+        if score >= self.best or not task.score_decides:
             self.best = score
             _save(task.trained.state_dict(), self.best_file)
         self._scored_at = time.monotonic()
@@ -119,13 +123,13 @@ class _Keeper(Callback):
 
 
 def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter) -> float:
-    """Train `task.trained` until its budget ends or Ctrl-C, and leave the best weights in it.
+    """Train `task.trained` until its budget ends or Ctrl-C, and leave the best weights in it, or the last ones.
 
     `folder` holds `best.pt`, `last.ckpt` and the logs; a folder with `done` in it is only read, one with `last.ckpt` is
     gone on with.
 
     Returns:
-        The best validation score.
+        Their validation score.
     """
     keeper = _Keeper(folder, reporter)
     finished = folder / "done"

@@ -18,6 +18,8 @@ from casae.training.losses import LOSSES
 from casae.training.networks import CASAE, defect_probability
 from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 
+ENOUGH = 8  # validation images; with fewer the best of many epochs is luck, and the last weights are kept
+
 
 @dataclass(frozen=True)
 class Input:
@@ -75,6 +77,7 @@ class SegmentationTask(Task):
         super().__init__(trained, budget, peak, settings.one_cycle)
         self.casae, self.stage, self.settings = casae, stage, settings
         self.validation, self.size = validation, size
+        self.score_decides = not settings.one_cycle or len(validation) >= ENOUGH
         self._criterion = LOSSES[settings.loss]
 
     def forward(self, image: Tensor) -> Tensor:

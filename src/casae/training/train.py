@@ -29,6 +29,7 @@ from casae.training.data import (
     input_size,
     labelled_crops,
     load,
+    refuse_leaks,
 )
 from casae.training.loop import fit, has_bf16
 from casae.training.networks import CASAE, CompactCNN
@@ -66,7 +67,8 @@ class _Run:
         """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
         settings, segmenter = self.settings, self.settings.segmenter
         if settings.minutes is not None:
-            return Budget(seconds=60 * settings.minutes * settings.minutes_share[stage - 1])
+            shares = settings.minutes_share[: 2 if len(self.classes) == 1 else 3]
+            return Budget(seconds=60 * settings.minutes * shares[stage - 1] / sum(shares))
         if stage == 3:
             return Budget(steps=settings.classifier.iterations)
         epochs = segmenter.epochs_1 if stage == 1 else segmenter.epochs_2
@@ -97,7 +99,7 @@ def train(
 
     Raises:
         UsageError: `out` has another suffix, or an interrupted training is in the way.
-        DatasetError: too few labelled images, or a label that does not fit.
+        DatasetError: too few labelled images, the same picture on both sides, or a label that does not fit.
         ImageError: an image cannot be read.
         BundleError: the exported networks differ from the trained ones.
     """
@@ -109,6 +111,7 @@ def train(
     folder = out.with_name(f"{out.stem}-training")
     _claim(folder, settings, part, held, resume)
     images, validation = load(part), load(held)
+    refuse_leaks(images, validation)
     segmenter = settings.segmenter
     fit_chosen, why = choose_fit(images, segmenter.size) if segmenter.fit == "choose" else (segmenter.fit, "")
     size = segmentation.Input(*input_size(images, segmenter.size, fit_chosen), fit_chosen)
