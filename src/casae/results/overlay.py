@@ -1,5 +1,7 @@
 """The picture a person checks: defective pixels green, minimum enclosing rectangles red (paper, Figures 2 and 6)."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ SHORTEST_SIDE = 480  # smaller images are enlarged, or labels would cover them
 LONGEST_SIDE = 2000  # larger ones are reduced
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
 
 def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
     """The image with its defects marked, (h, w, 3) uint8 RGB, enlarged or reduced to a size people can look at."""
@@ -24,10 +28,12 @@ def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
     picture[found] = ((1 - GREEN_SHARE) * picture[found] + GREEN_SHARE * np.array(GREEN)).astype(np.uint8)
     outlines = [(c + 0.5) * scale - 0.5 for defect in inspection.defects for c in defect.region.contours]
     cv2.polylines(picture, [_fixed(points) for points in outlines], True, GREEN, line, cv2.LINE_AA, 4)
-    for defect in reversed(inspection.defects):
-        corners = (defect.region.rectangle.corners + 0.5) * scale - 0.5
-        cv2.polylines(picture, [_fixed(corners)], True, RED, line, cv2.LINE_AA, 4)
-        _write(picture, label(defect), corners, line)
+    rectangles = [(defect.region.rectangle.corners + 0.5) * scale - 0.5 for defect in inspection.defects]
+    cv2.polylines(picture, [_fixed(corners) for corners in rectangles], True, RED, line, cv2.LINE_AA, 4)
+    defects = [_around(corners) for corners in rectangles]
+    labels: list[Box] = []
+    for defect, corners in zip(inspection.defects, rectangles, strict=True):
+        labels.append(_write(picture, label(defect), corners, line, (labels, defects)))
     return picture
 
 
@@ -74,12 +80,30 @@ def _fixed(points: Image) -> NDArray[np.int32]:
     return np.rint(points * 16).astype(np.int32)
 
 
-def _write(picture: NDArray[np.uint8], text: str, corners: NDArray[np.float64], line: int) -> None:
+def _write(
+    picture: NDArray[np.uint8], text: str, corners: NDArray[np.float64], line: int, kept_free: Sequence[Sequence[Box]]
+) -> Box:
+    """Write a label beside a rectangle, where it covers the least of `kept_free`, whose first boxes count most."""
     height, width = picture.shape[:2]
     size = 0.42 * max(1.0, min(height, width) / 640)
     (text_width, text_height), below = cv2.getTextSize(text, FONT, size, line)
-    x = int(np.clip(corners[:, 0].min(), 0, max(0, width - text_width - 4)))
-    top = corners[:, 1].min() - below - 3
-    y = int(top if top > text_height + 2 else min(corners[:, 1].max() + text_height + 4, height - below - 2))
-    cv2.rectangle(picture, (x, y - text_height - 3), (x + text_width + 4, y + below), RED, cv2.FILLED)
-    cv2.putText(picture, text, (x + 2, y - 1), FONT, size, WHITE, line, cv2.LINE_AA)
+    wide, high = text_width + 4, text_height + below + 3
+    left, top, right, bottom = _around(corners)
+    middle = (top + bottom - high) / 2
+    places = [(left, top - high - 3), (left, bottom + 3), (right + 3, middle), (left - wide - 3, middle)]
+    boxes = [(int(x), int(y), int(x) + wide, int(y) + high) for x, y in places]
+    inside = [box for box in boxes if min(box) >= 0 and box[2] <= width and box[3] <= height]
+    x, y, *_ = min(inside or boxes, key=lambda box: [sum(_overlap(box, b) for b in others) for others in kept_free])
+    x, y = int(np.clip(x, 0, max(0, width - wide))), int(np.clip(y, 0, max(0, height - high)))
+    cv2.rectangle(picture, (x, y), (x + wide, y + high), RED, cv2.FILLED)
+    cv2.putText(picture, text, (x + 2, y + text_height + 2), FONT, size, WHITE, line, cv2.LINE_AA)
+    return x, y, x + wide, y + high
+
+
+def _around(corners: NDArray[np.float64]) -> Box:
+    (left, top), (right, bottom) = corners.min(0), corners.max(0)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _overlap(first: Box, second: Box) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
