@@ -89,7 +89,7 @@ class TrainingSettings(_Settings):
 
     Attributes:
         preset: where the values came from.
-        start: weights to start the segmenter from: "scratch", "shipped", or a file; see `casae.training.start`.
+        start: weights to start the segmenter from: "scratch", or the file `weights.pt` of an earlier training.
         minutes: time for all three networks; epochs and iterations then follow the clock.
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
         min_area_px: smaller labelled regions give no crop.
@@ -111,7 +111,6 @@ PRESETS = {
     "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(), classifier=ClassifierSettings()),
     "fast": TrainingSettings(
         preset="fast",
-        start="shipped",
         segmenter=SegmenterSettings(
             width=16,
             norm=True,

@@ -1,7 +1,7 @@
 import shutil
 
 from casae.inspection.bundle import read_bundle
-from casae.inspection.card import add_scores
+from casae.inspection.card import add_scores, set_gs
 
 
 def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
@@ -13,3 +13,12 @@ def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
     assert "| test of parts | iou | 0.8123 |" in bundle.card
     assert "| test of parts | accuracy_true_crops | - |" in bundle.card
     assert bundle.segmenter == read_bundle(dark_model).segmenter
+
+
+def test_a_threshold_is_set_with_what_it_costs(dark_model, tmp_path):
+    file = shutil.copy(dark_model, tmp_path / "dark.casae")
+    set_gs(file, 130, {"escaped_regions": 0.02, "rejected_good_images": None})
+    bundle = read_bundle(file)
+    assert bundle.manifest.gs == 130
+    assert "| threshold Gs | 130 |" in bundle.card
+    assert "| validation, at Gs | escaped_regions | 0.02 |" in bundle.card

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from casae.training.losses import cross_entropy_dice, weighted_cross_entropy
+from casae.training.losses import EVEN, cross_entropy_dice, weighted_cross_entropy
 
 
 def test_equation_1_by_hand():
@@ -31,6 +31,7 @@ def test_a_missed_defect_costs_four_times_a_false_one():
 
 def test_dice_by_hand():
     logits = torch.zeros(1, 2, 1, 2)
+    logits[:, 1] = EVEN
     target = torch.tensor([[[1.0, 0.0]]])
     dice = 1 - (2 * 0.5 + 1) / (1 + 1 + 1)
     assert cross_entropy_dice(logits, target).item() == pytest.approx(math.log(2) + dice)
@@ -41,3 +42,7 @@ def test_a_perfect_prediction_costs_almost_nothing():
     logits = torch.stack([10 - 20 * target, 20 * target - 10], 1)
     assert cross_entropy_dice(logits, target) < 1e-3
     assert weighted_cross_entropy(logits, target) < 1e-3
+
+
+def test_even_odds_stand_at_the_papers_threshold():
+    assert 1 / (1 + math.exp(-EVEN)) == pytest.approx(1 - 100 / 255)

@@ -34,7 +34,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Time for the training instead of epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, data and threads: same model.", min=0)] = 0,
     start: Annotated[
-        str | None, typer.Option("--from", help="Weights to start from: 'shipped', 'scratch' or a file.")
+        str | None, typer.Option("--from", help="Start from an earlier training: its NAME-training/weights.pt.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="How to choose the threshold Gs: recall=0.99, f1 or keep.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,

@@ -69,10 +69,7 @@ def add_scores(model: str | Path, part: str, scores: Mapping[str, float | None])
         BundleError: the model cannot be read.
         OutputError: its file cannot be written.
     """
-    path = resolve_model(model)
-    bundle = read_bundle(path)
-    manifest = bundle.manifest.model_copy(update={"scores": {**bundle.manifest.scores, part: dict(scores)}})
-    write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest)), path)
+    _rewrite(resolve_model(model), {part: scores})
 
 
 def set_gs(model: str | Path, gs: float, cost: Mapping[str, float | None]) -> None:
@@ -82,10 +79,13 @@ def set_gs(model: str | Path, gs: float, cost: Mapping[str, float | None]) -> No
         BundleError: the model cannot be read.
         OutputError: its file cannot be written.
     """
-    path = resolve_model(model)
+    _rewrite(resolve_model(model), {"validation, at Gs": cost}, gs=gs)
+
+
+def _rewrite(path: Path, scores: Mapping[str, Mapping[str, float | None]], **changes: object) -> None:
     bundle = read_bundle(path)
-    scores = {**bundle.manifest.scores, "validation, at Gs": dict(cost)}
-    manifest = bundle.manifest.model_copy(update={"gs": gs, "scores": scores})
+    known = bundle.manifest.scores | {part: dict(values) for part, values in scores.items()}
+    manifest = bundle.manifest.model_copy(update={"scores": known, **changes})
     write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest)), path)
 
 

@@ -34,7 +34,7 @@ from casae.training.data import (
 from casae.training.loop import fit, has_bf16
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
-from casae.training.start import begin
+from casae.training.start import begin, write_weights
 from casae.training.views import CropViews, loader
 
 EMPTY_CROP = (CROP_SIDE, CROP_SIDE)
@@ -119,6 +119,7 @@ def train(
     reporter.say(_describe(run) + why)
 
     casae, iou_1, iou_2 = _train_segmenter(run)
+    write_weights(casae, folder / "weights.pt")
     network, accuracy = _train_classifier(run)
     exported = export.export_segmenter(casae, _segmenter_examples(run))
     classifier, crop_difference = _export_classifier(run, network)
@@ -129,34 +130,40 @@ def train(
         "export_difference_segmenter": exported.difference,
         "export_difference_classifier": crop_difference,
     }
-    manifest = Manifest(
-        name=out.stem,
-        input=InputSize(height=size.height, width=size.width, fit=size.fit),
-        classes=dataset.classes,
-        gs=DEFAULT_GS,
-        width=segmenter.width,
-        dataset=Origin(
-            name=dataset.name.split(":")[0] + ":" + Path(dataset.name.split(":", 1)[1]).name,
-            sha256=part.sha256,
-            split=split,
-            images=len(images),
-            validation_images=len(validation),
-            licence=dataset.licence,
-        ),
-        seed=settings.seed,
-        training={**settings.model_dump(mode="json"), "command": command},
-        scores={"validation": scores},
-        versions={name: version(name) for name in ("casae", "torch", "lightning", "onnx", "openvino", "numpy")},
+    origin = Origin(
+        name=dataset.name.split(":")[0] + ":" + Path(dataset.name.split(":", 1)[1]).name,
+        sha256=part.sha256,
+        split=split,
+        images=len(images),
+        validation_images=len(validation),
+        licence=dataset.licence,
     )
+    manifest = _manifest(run, out.stem, origin, command, scores)
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     (folder / "finished").touch()
     return Trained(out, scores, held, folder)
 
 
+def _manifest(run: _Run, name: str, origin: Origin, command: str, scores: dict[str, float | None]) -> Manifest:
+    settings, size = run.settings, run.size
+    return Manifest(
+        name=name,
+        input=InputSize(height=size.height, width=size.width, fit=size.fit),
+        classes=run.classes,
+        gs=DEFAULT_GS,
+        width=settings.segmenter.width,
+        dataset=origin,
+        seed=settings.seed,
+        training={**settings.model_dump(mode="json"), "command": command},
+        scores={"validation": scores},
+        versions={name: version(name) for name in ("casae", "torch", "lightning", "onnx", "openvino", "numpy")},
+    )
+
+
 def _train_segmenter(run: _Run) -> tuple[CASAE, float, float]:
     settings, reporter = run.settings.segmenter, run.reporter
     casae = segmentation.build(settings)
-    reporter.say(f"Start: {begin(casae, run.settings.start)}")
+    begin(casae, run.settings.start)
     views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
     ious = []
     for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
