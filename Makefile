@@ -32,6 +32,7 @@ format: install
 docs: install  ## docs/reference is made from the code; fails where it is out of date or a link leads nowhere
 	$(BIN)/python docs/generate.py --check
 
-bench: install
+bench: install  ## what stands in docs/results and can be timed in minutes
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/whole_road.py

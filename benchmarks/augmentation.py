@@ -1,4 +1,4 @@
-"""Time of one augmented view: our single OpenCV remap beside kornia's modules. Needs `pip install kornia`.
+"""Time of one augmented view: our single OpenCV remap beside kornia's modules. Needs `pip install 'casae[bench]'`.
 
 Prints milliseconds an image (batch of 8, 256 x 256) and their ratio, alternating between both in one run.
 """

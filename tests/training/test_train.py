@@ -100,6 +100,15 @@ def test_the_recipe_of_the_paper_runs_when_made_small(dataset, tmp_path):
     assert manifest.training["segmenter"]["loss"] == "weighted"
 
 
+def test_a_model_of_tiles_remembers_it_and_starts_from_an_earlier_one(small, dataset, tmp_path):
+    tiles = small.model_copy(update={"segmenter": small.segmenter.model_copy(update={"fit": "tile"})})
+    first = train(dataset, tmp_path / "first.casae", tiles)
+    assert read_bundle(first.file).manifest.input.fit == "tile"
+    assert Inspector(first.file).inspect(dataset.samples[0].image).probability.shape == (192, 256)
+    again = tiles.model_copy(update={"start": str(first.folder / "weights.pt"), "minutes": 0.02})
+    assert train(dataset, tmp_path / "again.casae", again).scores["iou"] is not None
+
+
 def test_one_class_trains_no_classifier(small, dataset, tmp_path):
     import dataclasses
 
