@@ -105,4 +105,4 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "1 images: 0 OK, 0 REVIEW, 1 NG" in done.stdout
+    assert "1 image: 0 OK, 0 REVIEW, 1 NG" in done.stdout
