@@ -81,7 +81,7 @@ def test_a_folder_without_permission_is_named(picture, dark_model, tmp_path):
 def test_acceptance_rules_decide(picture, dark_model, tmp_path):
     (tmp_path / "rules.toml").write_text("[[rule]]\nmax_area_px = 500\n")
     arguments = ["inspect", picture, "--model", dark_model, "--out", tmp_path / "out"]
-    assert "1 images: 0 OK" not in casae(*arguments, "--rules", tmp_path / "rules.toml").stdout
+    assert "1 image: 0 OK" not in casae(*arguments, "--rules", tmp_path / "rules.toml").stdout
 
 
 def test_draw_check_and_evaluate(dark_model, tmp_path):
