@@ -16,7 +16,7 @@ from rich.console import Console
 from casae.config import PRESETS, SegmenterSettings
 from casae.datasets.readers import open_dataset
 from casae.training import segmentation
-from casae.training.augmentation import AUGMENTATIONS
+from casae.training.augmentation import AUGMENTATIONS, strengths
 from casae.training.budget import Budget
 from casae.training.data import choose_fit, hold_out, input_size, load
 from casae.training.loop import fit
@@ -33,9 +33,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--split", default="train")
     parser.add_argument("--share", type=float, default=0.2, help="part of the split that is held out")
+    parser.add_argument("--judge", help="hold out all of this list that is not in --split, instead of a share")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
-    part, held = hold_out(open_dataset(wanted.dataset), wanted.split, wanted.share, wanted.seed)
+    dataset = open_dataset(wanted.dataset)
+    if wanted.judge:
+        part, judge = dataset.split(wanted.split), dataset.split(wanted.judge)
+        held = judge.only({s.name for s in judge.samples} - {s.name for s in part.samples}, wanted.judge)
+    else:
+        part, held = hold_out(dataset, wanted.split, wanted.share, wanted.seed)
     images, validation = load(part), load(held)
     print(f"{len(images)} images to learn from, {len(validation)} held out, {wanted.minutes:g} min, seed {wanted.seed}")
     print("| variant | IoU network 1 | IoU both | views/s |\n| --- | --- | --- | --- |")
@@ -48,10 +54,10 @@ def main() -> None:
         size = segmentation.Input(*input_size(images, settings.size, chosen), chosen)
         casae = segmentation.build(settings)
         views = segmentation.views_of(images, size, settings, wanted.seed)
-        strengths = settings.augmentation, settings.augmentation_2
+        names = strengths(settings.augmentation, settings.augmentation_2, len(images))
         scores, rates = [], []
         with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
-            for stage, share, strength in zip((1, 2), SHARES, strengths, strict=True):
+            for stage, share, strength in zip((1, 2), SHARES, names, strict=True):
                 reporter.stage(f"network {stage}")
                 budget = Budget(seconds=60 * wanted.minutes * share)
                 task = segmentation.SegmentationTask(casae, stage, settings, budget, validation, size)
