@@ -16,7 +16,7 @@ from rich.console import Console
 from casae.config import PRESETS, SegmenterSettings
 from casae.datasets.readers import open_dataset
 from casae.training import segmentation
-from casae.training.augmentation import AUGMENTATIONS, strengths
+from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import choose_fit, hold_out, input_size, load
 from casae.training.loop import fit
@@ -54,10 +54,10 @@ def main() -> None:
         size = segmentation.Input(*input_size(images, settings.size, chosen), chosen)
         casae = segmentation.build(settings)
         views = segmentation.views_of(images, size, settings, wanted.seed)
-        names = strengths(settings.augmentation, settings.augmentation_2, len(images))
+        strengths = settings.augmentation, settings.augmentation_2
         scores, rates = [], []
         with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
-            for stage, share, strength in zip((1, 2), SHARES, names, strict=True):
+            for stage, share, strength in zip((1, 2), SHARES, strengths, strict=True):
                 reporter.stage(f"network {stage}")
                 budget = Budget(seconds=60 * wanted.minutes * share)
                 task = segmentation.SegmentationTask(casae, stage, settings, budget, validation, size)

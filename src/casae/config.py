@@ -43,7 +43,7 @@ class SegmenterSettings(_Settings):
         learning_rate: of network 1; `learning_rate_2` of what follows it.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
         augmentation: of the views for network 1, see `casae.training.augmentation.AUGMENTATIONS`; `augmentation_2` of
-            those for what follows it. "choose" is strong for few images, else medium, and mild for what follows.
+            those for what follows it.
         views: augmented images an epoch, at least.
     """
 
@@ -62,8 +62,8 @@ class SegmenterSettings(_Settings):
     learning_rate: float = Field(default=1e-4, gt=0)
     learning_rate_2: float = Field(default=1e-4, gt=0)
     joint: bool = False
-    augmentation: Strength | Literal["choose"] = "strong"
-    augmentation_2: Strength | Literal["choose"] = "strong"
+    augmentation: Strength = "strong"
+    augmentation_2: Strength = "strong"
     one_cycle: bool = False
     batch: int = Field(default=2, ge=1)
     epochs_1: int = Field(default=30, ge=1)
@@ -124,8 +124,8 @@ PRESETS = {
             learning_rate=3e-3,
             learning_rate_2=1.5e-3,
             joint=True,
-            augmentation="choose",
-            augmentation_2="choose",
+            augmentation="medium",
+            augmentation_2="mild",
             one_cycle=True,
             batch=8,
             epochs_1=40,

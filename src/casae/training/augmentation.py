@@ -97,19 +97,6 @@ class Augmentation:
         return self.light(to_unit(moved), rng), moved_label
 
 
-FEW_IMAGES = 100  # to learn from; with fewer, strong views
-
-
-def strengths(first: str, second: str, images: int) -> tuple[str, str]:
-    """Names in `AUGMENTATIONS` for network 1 and what follows it; "choose" is decided by the number of images.
-
-    >>> strengths("choose", "choose", 27), strengths("choose", "choose", 486)
-    (('strong', 'mild'), ('medium', 'mild'))
-    """
-    by_number = "strong" if images < FEW_IMAGES else "medium"
-    return by_number if first == "choose" else first, "mild" if second == "choose" else second
-
-
 AUGMENTATIONS = {
     "strong": Augmentation(
         quarter_turns=False,

@@ -19,7 +19,7 @@ from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin,
 from casae.inspection.card import write_card
 from casae.inspection.classification import CROP_SIDE, classifier_input
 from casae.training import classification, export, segmentation
-from casae.training.augmentation import AUGMENTATIONS, strengths
+from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import (
     LabelledCrop,
@@ -166,8 +166,7 @@ def _train_segmenter(run: _Run) -> tuple[CASAE, float, float]:
     begin(casae, run.settings.start)
     views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
     ious = []
-    chosen = strengths(settings.augmentation, settings.augmentation_2, len(run.images))
-    for stage, strength in enumerate(chosen, start=1):
+    for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
         reporter.stage(f"network {stage}")
         views = views.augmented(AUGMENTATIONS[strength])
         budget = run.budget(stage, len(views))
