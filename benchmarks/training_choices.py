@@ -18,7 +18,7 @@ from casae.datasets.readers import open_dataset
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import choose_fit, hold_out, input_size, load
+from casae.training.data import hold_out, load
 from casae.training.loop import fit
 from casae.training.progress import Reporter
 from casae.training.views import loader
@@ -50,8 +50,7 @@ def main() -> None:
             PRESETS["fast"].segmenter.model_dump() | dict(word.split("=") for word in variant.split())
         )
         L.seed_everything(wanted.seed, verbose=False)
-        chosen = choose_fit(images, settings.size)[0] if settings.fit == "choose" else settings.fit
-        size = segmentation.Input(*input_size(images, settings.size, chosen), chosen)
+        size, _ = segmentation.input_of(images, settings)
         casae = segmentation.build(settings)
         views = segmentation.views_of(images, size, settings, wanted.seed)
         strengths = settings.augmentation, settings.augmentation_2

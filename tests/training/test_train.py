@@ -109,6 +109,12 @@ def test_a_model_of_tiles_remembers_it_and_starts_from_an_earlier_one(small, dat
     assert train(dataset, tmp_path / "again.casae", again).scores["iou"] is not None
 
 
+def test_a_refused_training_is_not_in_the_way_of_the_next(small, dataset, tmp_path):
+    with pytest.raises(UsageError, match="no start weights"):
+        train(dataset, tmp_path / "part.casae", small.model_copy(update={"start": "missing.pt"}))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_class_trains_no_classifier(small, dataset, tmp_path):
     import dataclasses
 

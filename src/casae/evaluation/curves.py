@@ -13,8 +13,7 @@ from casae.errors import DatasetError, UsageError
 from casae.evaluation.scores import true_regions
 from casae.image import read_image
 from casae.inspection.inspector import Inspector
-from casae.inspection.regions import Region, find_regions
-from casae.inspection.segmentation import threshold
+from casae.inspection.regions import Region
 from casae.metrics import Counts, ratio
 
 GS_GRID = (*range(5, 100, 5), DEFAULT_GS, *range(105, 251, 5))
@@ -130,19 +129,14 @@ def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> 
     """The costs after one more image."""
     image = read_image(sample.image)
     label = read_label(sample, image.shape, len(inspector.manifest.classes))
-    smallest = inspector.settings.min_area_px
-    true = [region for _, region in true_regions(label, len(inspector.manifest.classes), smallest)]
+    true = [r for _, r in true_regions(label, len(inspector.manifest.classes), inspector.settings.min_area_px)]
     probability = inspector.probability(image)
-    return [_counted(cost, probability, label > 0, true, smallest) for cost in costs]
+    return [_counted(cost, *inspector.find(probability, cost.gs), label > 0, true) for cost in costs]
 
 
 def _counted(
-    cost: Cost, probability: NDArray[np.float32], truth: NDArray[np.bool_], true: Sequence[Region], smallest: int
+    cost: Cost, mask: NDArray[np.bool_], found: Sequence[Region], truth: NDArray[np.bool_], true: Sequence[Region]
 ) -> Cost:
-    found = find_regions(threshold(probability, cost.gs), smallest)
-    mask = np.zeros(truth.shape, np.bool_)
-    for region in found:
-        mask[region.window] |= region.mask
     return replace(
         cost,
         pixels=cost.pixels + Counts.of(mask, truth),

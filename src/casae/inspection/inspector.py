@@ -118,9 +118,10 @@ class Inspector:
         size = self.manifest.input
         return segmentation.defect_probability(self.segmenter, image, size.height, size.width, size.fit)
 
-    def find(self, probability: NDArray[np.float32]) -> tuple[NDArray[np.bool_], list[Region]]:
-        """Mask (H, W) of the regions that are large enough to report, and those regions."""
-        regions = find_regions(segmentation.threshold(probability, self.gs), self.settings.min_area_px)
+    def find(self, probability: NDArray[np.float32], gs: float | None = None) -> tuple[NDArray[np.bool_], list[Region]]:
+        """Mask (H, W) of the regions that are large enough to report, and those regions; `gs` is the inspector's."""
+        cut = segmentation.threshold(probability, self.gs if gs is None else gs)
+        regions = find_regions(cut, self.settings.min_area_px)
         mask = np.zeros(probability.shape, np.bool_)
         for region in regions:
             mask[region.window] |= region.mask

@@ -12,7 +12,7 @@ from casae.config import DEFAULT_GS, Fit, SegmenterSettings
 from casae.inspection import segmentation
 from casae.metrics import Counts
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage
+from casae.training.data import LabelledImage, choose_fit, input_size
 from casae.training.loop import Task
 from casae.training.losses import LOSSES
 from casae.training.networks import CASAE, defect_probability
@@ -43,6 +43,12 @@ def build(settings: SegmenterSettings) -> CASAE:
         residual=settings.residual,
     )
     return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+
+
+def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Input, str]:
+    """The input for these images, and what was chosen for them and why, in words."""
+    fit, why = choose_fit(images, settings.size) if settings.fit == "choose" else (settings.fit, "")
+    return Input(*input_size(images, settings.size, fit), fit), why
 
 
 def views_of(images: Sequence[LabelledImage], size: Input, settings: SegmenterSettings, seed: int) -> SegmenterViews:

@@ -24,9 +24,7 @@ from casae.training.budget import Budget
 from casae.training.data import (
     LabelledCrop,
     LabelledImage,
-    choose_fit,
     hold_out,
-    input_size,
     labelled_crops,
     load,
     refuse_leaks,
@@ -109,16 +107,16 @@ def train(
     L.seed_everything(settings.seed, verbose=False)
     part, held = hold_out(dataset, split, settings.validation_share, settings.seed)
     folder = out.with_name(f"{out.stem}-training")
-    _claim(folder, settings, part, held, resume)
     images, validation = load(part), load(held)
     refuse_leaks(images, validation)
-    segmenter = settings.segmenter
-    fit_chosen, why = choose_fit(images, segmenter.size) if segmenter.fit == "choose" else (segmenter.fit, "")
-    size = segmentation.Input(*input_size(images, segmenter.size, fit_chosen), fit_chosen)
+    size, why = segmentation.input_of(images, settings.segmenter)
     run = _Run(settings, dataset.classes, images, validation, size, folder, reporter)
+    casae = segmentation.build(settings.segmenter)
+    begin(casae, settings.start)
+    _claim(folder, settings, part, held, resume)  # last: what cannot be trained leaves no folder behind
     reporter.say(_describe(run) + why)
 
-    casae, iou_1, iou_2 = _train_segmenter(run)
+    iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
     network, accuracy = _train_classifier(run)
     exported = export.export_segmenter(casae, _segmenter_examples(run))
@@ -130,18 +128,22 @@ def train(
         "export_difference_segmenter": exported.difference,
         "export_difference_classifier": crop_difference,
     }
-    origin = Origin(
-        name=dataset.name.split(":")[0] + ":" + Path(dataset.name.split(":", 1)[1]).name,
-        sha256=part.sha256,
-        split=split,
-        images=len(images),
-        validation_images=len(validation),
-        licence=dataset.licence,
-    )
-    manifest = _manifest(run, out.stem, origin, command, scores)
+    manifest = _manifest(run, out.stem, _origin(part, split, held), command, scores)
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     (folder / "finished").touch()
     return Trained(out, scores, held, folder)
+
+
+def _origin(part: Dataset, split: str, held: Dataset) -> Origin:
+    reader, path = part.name.split(":", 1)
+    return Origin(
+        name=f"{reader}:{Path(path).name}",
+        sha256=part.sha256,
+        split=split,
+        images=len(part.samples),
+        validation_images=len(held.samples),
+        licence=part.licence,
+    )
 
 
 def _manifest(run: _Run, name: str, origin: Origin, command: str, scores: dict[str, float | None]) -> Manifest:
@@ -160,10 +162,8 @@ def _manifest(run: _Run, name: str, origin: Origin, command: str, scores: dict[s
     )
 
 
-def _train_segmenter(run: _Run) -> tuple[CASAE, float, float]:
+def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float, float]:
     settings, reporter = run.settings.segmenter, run.reporter
-    casae = segmentation.build(settings)
-    begin(casae, run.settings.start)
     views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
     ious = []
     for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
@@ -172,7 +172,7 @@ def _train_segmenter(run: _Run) -> tuple[CASAE, float, float]:
         budget = run.budget(stage, len(views))
         task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
         ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
-    return casae, ious[0], ious[1]
+    return ious[0], ious[1]
 
 
 def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:

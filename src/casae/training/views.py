@@ -73,15 +73,15 @@ class TileViews(SegmenterViews):
 
     def __init__(self, images: Sequence[LabelledImage], side: int, views: int, seed: int) -> None:
         super().__init__(max(views, len(images)), seed)
-        self.images, self.side = images, side
+        self.side = side
+        self.pairs = [(image.gray, (image.label > 0).view(np.uint8)) for image in images]
         self.points = [_points_in_regions(image.label > 0) for image in images]
 
     def __getitem__(self, position: int) -> Pair:
-        index, rng = draw(position, self.views, len(self.images), self.seed)
-        image, points = self.images[index], self.points[index]
-        defect = (image.label > 0).view(np.uint8)
-        window = Window(self.side, self.side, self._centre(points, defect.shape, rng))
-        view, target = self.augmentation(image.gray, defect, rng, window)
+        index, rng = draw(position, self.views, len(self.pairs), self.seed)
+        gray, defect = self.pairs[index]
+        window = Window(self.side, self.side, self._centre(self.points[index], gray.shape, rng))
+        view, target = self.augmentation(gray, defect, rng, window)
         return torch.from_numpy(view[None]), torch.from_numpy(target.astype(np.float32))
 
     def _centre(
