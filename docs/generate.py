@@ -54,9 +54,17 @@ def reference() -> str:
         parts.append("")
     parts += ["## Inspection settings", "", "| setting | default |", "| --- | --- |"]
     parts += [f"| `{name}` | {value} |" for name, value in InspectionSettings().model_dump().items()]
-    parts += ["", "## Training presets", "", "| setting | paper | fast |", "| --- | --- | --- |"]
-    paper, fast = (_flat(PRESETS[name].model_dump(mode="json")) for name in ("paper", "fast"))
-    parts += [f"| `{name}` | {paper[name]} | {fast[name]} |" for name in paper if name not in ("preset", "seed")]
+    presets = {name: _flat(settings.model_dump(mode="json")) for name, settings in PRESETS.items()}
+    parts += [
+        "",
+        "## Training presets",
+        "",
+        f"| setting | {' | '.join(presets)} |",
+        "| --- " * (len(presets) + 1) + "|",
+    ]
+    for name in presets["paper"]:
+        if name not in ("preset", "seed"):
+            parts.append(f"| `{name}` | {' | '.join(str(values[name]) for values in presets.values())} |")
     return "\n".join(parts) + "\n"
 
 

@@ -11,6 +11,7 @@ Strength = Literal["strong", "medium", "mild"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 DEFAULT_MODEL = "strip-steel"
+SCRATCH, IMAGENET = "scratch", "imagenet"  # weights to start from, besides those of a file
 STRIDE = 32  # sides of a network input are multiples of this
 
 
@@ -38,6 +39,8 @@ class SegmenterSettings(_Settings):
     """The cascade and how it learns; see `AutoEncoder` for the networks' own options.
 
     Attributes:
+        encoder: of network 1; the second one always has the paper's.
+        width: features of level 1 of an autoencoder with the paper's encoder.
         size: longer side of the input, px; the side of a tile.
         fit: "choose" decides between letterbox and tile by the labelled defects, see `casae.training.data.choose_fit`.
         learning_rate: of network 1; `learning_rate_2` of what follows it.
@@ -47,6 +50,7 @@ class SegmenterSettings(_Settings):
         views: augmented images an epoch, at least.
     """
 
+    encoder: Literal["atrous", "efficientnet-lite0"] = "atrous"
     width: int = Field(default=64, ge=2)
     atrous: bool = True
     norm: bool = False
@@ -89,17 +93,18 @@ class TrainingSettings(_Settings):
 
     Attributes:
         preset: where the values came from.
-        start: weights to start the segmenter from: "scratch", or the file `weights.pt` of an earlier training.
+        start: weights to start the segmenter from: "scratch", "imagenet" for the encoder that ships with casae, or the
+            file `weights.pt` of an earlier training.
         minutes: time for all three networks; epochs and iterations then follow the clock.
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
         min_area_px: smaller labelled regions give no crop.
         validation_share: part of the split that is held out where the dataset has no list `val`.
     """
 
-    preset: Literal["fast", "paper"]
+    preset: Literal["fast", "scratch", "paper"]
     segmenter: SegmenterSettings
     classifier: ClassifierSettings
-    start: str = "scratch"
+    start: str = SCRATCH
     minutes: float | None = Field(default=None, gt=0)
     minutes_share: tuple[float, float, float] = (0.56, 0.28, 0.16)
     seed: int = Field(default=0, ge=0)
@@ -107,40 +112,46 @@ class TrainingSettings(_Settings):
     validation_share: float = Field(default=0.1, gt=0, lt=1)
 
 
-PRESETS = {
-    "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(), classifier=ClassifierSettings()),
-    "fast": TrainingSettings(
-        preset="fast",
-        segmenter=SegmenterSettings(
-            width=16,
-            norm=True,
-            patch=2,
-            standardise=True,
-            residual=True,
-            size=256,
-            fit="choose",
-            loss="dice",
-            optimiser="adamw",
-            learning_rate=3e-3,
-            learning_rate_2=1.5e-3,
-            joint=True,
-            augmentation="medium",
-            augmentation_2="mild",
-            one_cycle=True,
-            batch=8,
-            epochs_1=40,
-            epochs_2=12,
-            views=480,
-        ),
-        classifier=ClassifierSettings(
-            width=32,
-            initial="kaiming",
-            optimiser="adamw",
-            learning_rate=1e-3,
-            one_cycle=True,
-            smoothing=0.05,
-            batch=32,
-            iterations=1200,
-        ),
+_SCRATCH = TrainingSettings(
+    preset="scratch",
+    segmenter=SegmenterSettings(
+        width=16,
+        norm=True,
+        patch=2,
+        standardise=True,
+        residual=True,
+        size=256,
+        fit="choose",
+        loss="dice",
+        optimiser="adamw",
+        learning_rate=3e-3,
+        learning_rate_2=1.5e-3,
+        joint=True,
+        augmentation="medium",
+        augmentation_2="mild",
+        one_cycle=True,
+        batch=8,
+        epochs_1=40,
+        epochs_2=12,
+        views=480,
     ),
+    classifier=ClassifierSettings(
+        width=32,
+        initial="kaiming",
+        optimiser="adamw",
+        learning_rate=1e-3,
+        one_cycle=True,
+        smoothing=0.05,
+        batch=32,
+        iterations=1200,
+    ),
+)
+_FAST = {"encoder": "efficientnet-lite0", "width": 8, "learning_rate": 2e-3, "learning_rate_2": 1e-3}
+
+PRESETS = {
+    "fast": _SCRATCH.model_copy(
+        update={"preset": "fast", "start": IMAGENET, "segmenter": _SCRATCH.segmenter.model_copy(update=_FAST)}
+    ),
+    "scratch": _SCRATCH,
+    "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(), classifier=ClassifierSettings()),
 }

@@ -6,6 +6,7 @@ from casae.datasets.readers import open_dataset
 from casae.errors import DatasetError
 from casae.image import Frame
 from casae.training.data import (
+    Fold,
     LabelledImage,
     choose_fit,
     hold_out,
@@ -13,7 +14,6 @@ from casae.training.data import (
     input_target,
     labelled_crops,
     load,
-    refuse_leaks,
 )
 from casae.training.views import CropViews, EpochSampler, MaskViews, TileViews, draw
 
@@ -44,7 +44,7 @@ def test_without_a_list_a_share_is_held_out_and_nothing_overlaps(components):
 
 def test_too_few_images_are_explained(components):
     dataset = open_dataset(f"folder:{components}").only(["component-0000"], "all")
-    with pytest.raises(DatasetError, match="1 labelled images in 'all'; label at least two"):
+    with pytest.raises(DatasetError, match="1 labelled images in 'all'; label at least 2"):
         hold_out(dataset, "all", 0.1, 0)
 
 
@@ -53,6 +53,16 @@ def test_the_input_follows_the_shape_of_the_images(images):
     assert input_size(images, 512, "squeeze") == (512, 512)
     tall = [LabelledImage("a", np.zeros((900, 100), np.uint8), np.zeros((900, 100), np.uint8))]
     assert input_size(tall, 256, "letterbox") == (256, 32)
+
+
+def test_folds_hold_everything_out_once(components):
+    dataset = open_dataset(f"folder:{components}")
+    folds = [hold_out(dataset, "all", 0.1, 0, Fold(index, 5)) for index in range(5)]
+    held = [sample.name for _, validation in folds for sample in validation.samples]
+    assert sorted(held) == sorted(sample.name for sample in dataset.samples)
+    assert {len(part.samples) + len(validation.samples) for part, validation in folds} == {12}
+    with pytest.raises(DatasetError, match="12 labelled images in 'all'; label at least 20"):
+        hold_out(dataset, "all", 0.1, 0, Fold(0, 20))
 
 
 def test_a_hairline_survives_in_the_target():
@@ -132,10 +142,3 @@ def test_tiles_show_defects_at_their_own_scale():
         image, target = views[position]
         if target.any():
             assert image[0][target > 0].mean() < image[0][target == 0].mean() - 0.3
-
-
-def test_a_picture_on_both_sides_is_refused(images):
-    refuse_leaks(images[:6], images[6:])
-    twin = LabelledImage("twin", images[0].gray.copy(), images[0].label)
-    with pytest.raises(DatasetError, match="twin = component-0000: the same picture is learned from and held out"):
-        refuse_leaks(images[:6], [*images[6:], twin])

@@ -37,6 +37,14 @@ def test_dice_by_hand():
     assert cross_entropy_dice(logits, target).item() == pytest.approx(math.log(2) + dice)
 
 
+def test_without_a_defect_there_is_no_dice():
+    logits = torch.zeros(2, 2, 1, 2)
+    logits[:, 1] = EVEN
+    target = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])
+    alone = cross_entropy_dice(logits[:1], target[:1]).item() - math.log(2)
+    assert cross_entropy_dice(logits, target).item() == pytest.approx(math.log(2) + alone / 2)
+
+
 def test_a_perfect_prediction_costs_almost_nothing():
     target = (torch.rand(2, 8, 8) > 0.5).float()
     logits = torch.stack([10 - 20 * target, 20 * target - 10], 1)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from casae.training.lite import LiteAutoEncoder
 from casae.training.networks import CASAE, AutoEncoder, CompactCNN, defect_probability
 
 
@@ -50,7 +51,7 @@ def shapes(network: nn.Module, image: torch.Tensor, *kinds: type) -> list[tuple[
 def test_parameters_of_the_paper():
     assert ENCODER + UP + DECODER + HEAD == 30_993_730
     assert count(AutoEncoder()) == ENCODER + UP + DECODER + HEAD
-    assert count(CASAE()) == 2 * count(AutoEncoder())
+    assert count(CASAE.of_width(64)) == 2 * count(AutoEncoder())
     assert count(CompactCNN(3)) == CNN
     assert count(AutoEncoder(last_convs=2)) == count(AutoEncoder()) + conv(64, 64)
 
@@ -108,11 +109,22 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("network", [AutoEncoder, CASAE])
-@pytest.mark.parametrize("options", VARIANTS)
-def test_the_contract_of_every_network(network, options):
+def networks():
+    for options in VARIANTS:
+        name = " ".join(options)
+        yield pytest.param(lambda options=options: AutoEncoder(4, **options), id=f"AE {name}")
+        both = {name: value for name, value in options.items() if name != "standardise"}
+        yield pytest.param(
+            lambda one=options, two=both: CASAE(AutoEncoder(4, **one), AutoEncoder(4, **two)), id=f"CASAE {name}"
+        )
+    yield pytest.param(LiteAutoEncoder, id="lite")
+    yield pytest.param(lambda: CASAE(LiteAutoEncoder(), AutoEncoder(4, patch=2), residual=True), id="CASAE lite")
+
+
+@pytest.mark.parametrize("build", list(networks()))
+def test_the_contract_of_every_network(build):
     torch.manual_seed(0)
-    built = network(4, **options).eval()
+    built = build().eval()
     image = torch.rand(2, 1, built.stride * 2, built.stride * 3)
     logits = built(image)
     assert logits.shape == (2, 2, *image.shape[2:])
@@ -124,7 +136,7 @@ def test_the_contract_of_every_network(network, options):
 
 def test_the_second_network_sees_the_mask_alone():
     torch.manual_seed(0)
-    casae = CASAE(4).eval()
+    casae = CASAE.of_width(4).eval()
     seen = []
     casae.second.register_forward_hook(lambda layer, given, result: seen.append(given[0]))
     image = torch.rand(1, 1, 32, 32)
@@ -134,7 +146,7 @@ def test_the_second_network_sees_the_mask_alone():
 
 def test_a_residual_cascade_starts_where_the_first_network_ended():
     torch.manual_seed(0)
-    casae = CASAE(4, residual=True).eval()
+    casae = CASAE(AutoEncoder(4), AutoEncoder(4), residual=True).eval()
     image = torch.rand(1, 1, 32, 32)
     assert torch.equal(casae(image), casae.first(image))
 

@@ -25,10 +25,19 @@ def test_what_is_asked_for_replaces_the_preset():
     assert settings.segmenter.epochs_2 == PRESETS["fast"].segmenter.epochs_2
 
 
+def test_without_start_weights_the_paper_s_encoder_learns():
+    assert settings_for("fast").start == "imagenet"
+    assert settings_for("fast").segmenter.encoder == "efficientnet-lite0"
+    scratch = settings_for("fast", start="scratch")
+    assert scratch == settings_for("scratch")
+    assert (scratch.start, scratch.segmenter.encoder) == ("scratch", "atrous")
+    assert settings_for("fast", start="mine/weights.pt").start == "mine/weights.pt"
+
+
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"preset": "slow"}, "--preset slow: no such preset; there are paper, fast"),
+        ({"preset": "slow"}, "--preset slow: no such preset; there are fast, scratch, paper"),
         ({"minutes": 3, "epochs_1": 2}, "choose one way"),
         ({"size": 100}, "--size 100: must be a multiple of 32; 96 works"),
         ({"minutes": -1}, "--minutes -1: input should be greater than 0"),

@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from casae.errors import UsageError
-from casae.training.networks import CASAE
+from casae.training.networks import CASAE, AutoEncoder
 from casae.training.start import begin, write_weights
 
 
 def small() -> CASAE:
-    return CASAE(4, norm=True, residual=True)
+    return CASAE(AutoEncoder(4, norm=True), AutoEncoder(4, norm=True), residual=True)
 
 
 def test_weights_come_back(tmp_path):
@@ -27,7 +27,7 @@ def test_scratch_changes_nothing():
 
 
 def test_other_weights_are_refused(tmp_path):
-    write_weights(CASAE(8), tmp_path / "other.pt")
+    write_weights(CASAE.of_width(8), tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no weights")
     for name, rule in (("other", "another network"), ("text", "no start weights"), ("missing", "no start weights")):
         with pytest.raises(UsageError, match=rule):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.resources import files
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependenc
 @pytest.fixture
 def small():
     """A training of a few seconds."""
-    settings = settings_for("fast", width=4, size=64, epochs_1=2, epochs_2=1)
+    settings = settings_for("scratch", width=4, size=64, epochs_1=2, epochs_2=1)
     segmenter = settings.segmenter.model_copy(update={"views": 16})
     classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 6, "batch": 4})
     return settings.model_copy(update={"segmenter": segmenter, "classifier": classifier})
@@ -80,6 +81,8 @@ def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, 
     with pytest.raises(UsageError, match="other settings or data"):
         train(dataset, out, small.model_copy(update={"seed": 9}), resume=True)
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.read_bytes()
+    monkeypatch.setattr(loop, "_run", None)  # what is finished is not trained again
+    assert train(dataset, out, small, resume=True).file.read_bytes() == whole.read_bytes()
 
 
 def test_minutes_end_the_training(small, dataset, tmp_path):
@@ -109,6 +112,22 @@ def test_a_model_of_tiles_remembers_it_and_starts_from_an_earlier_one(small, dat
     assert train(dataset, tmp_path / "again.casae", again).scores["iou"] is not None
 
 
+def test_fast_starts_from_the_shipped_encoder(dataset, tmp_path):
+    settings = settings_for("fast", width=4, size=64, epochs_1=1, epochs_2=1)
+    segmenter = settings.segmenter.model_copy(update={"views": 8})
+    classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 3, "batch": 4})
+    trained = train(
+        dataset, tmp_path / "a.casae", settings.model_copy(update={"segmenter": segmenter, "classifier": classifier})
+    )
+    weights = torch.load(trained.folder / "weights.pt", weights_only=True)
+    shipped = torch.load(str(files("casae") / "models" / "efficientnet-lite0.pt"), weights_only=True)
+    kept, learned = "stem.0.weight", "blocks.9.body.0.weight"
+    assert torch.equal(weights[f"first.encoder.{kept}"], shipped[kept])
+    assert not torch.equal(weights[f"first.encoder.{learned}"], shipped[learned])
+    assert read_bundle(trained.file).manifest.training["start"] == "imagenet"
+    assert Inspector(trained.file).inspect(dataset.samples[0].image).probability.shape == (192, 256)
+
+
 def test_a_refused_training_is_not_in_the_way_of_the_next(small, dataset, tmp_path):
     with pytest.raises(UsageError, match="no start weights"):
         train(dataset, tmp_path / "part.casae", small.model_copy(update={"start": "missing.pt"}))
@@ -132,7 +151,7 @@ def test_a_wrong_suffix_is_explained(small, dataset, tmp_path):
 
 
 def test_an_export_that_differs_is_refused(monkeypatch):
-    casae = CASAE(4, norm=True).eval()
+    casae = CASAE.of_width(4).eval()
     monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
     with pytest.raises(BundleError, match="differs by"):
         export.export_segmenter(casae, torch.rand(2, 1, 32, 32).numpy())
@@ -143,7 +162,7 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     out = tmp_path / "part.casae"
     command = [sys.executable, "-m", "casae", "train", f"folder:{components}", "--out", str(out)]
     process = subprocess.Popen(
-        [*command, "--width", "4", "--size", "64", "--minutes", "30"],
+        [*command, "--preset", "scratch", "--width", "4", "--size", "64", "--minutes", "30"],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,

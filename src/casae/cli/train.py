@@ -10,6 +10,7 @@ from casae.cli import DATASET_HELP
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from casae.config import TrainingSettings
     from casae.datasets.sample import Dataset
     from casae.training.train import Trained
 
@@ -21,7 +22,8 @@ def train(
         str | None, typer.Option(help="List to learn from: 'train' where there is one, else 'all'.")
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="'fast' for a machine without a GPU, 'paper' for the paper's numbers.")
+        str,
+        typer.Option(help="'fast' for few images, 'scratch' for no start weights, 'paper' for the paper's numbers."),
     ] = "fast",
     width: Annotated[int | None, typer.Option(help="Features of the first level.", min=2)] = None,
     size: Annotated[int | None, typer.Option(help="Longer side of the network's input, px, a multiple of 32.")] = None,
@@ -34,9 +36,13 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Time for the training instead of epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, data and threads: same model.", min=0)] = 0,
     start: Annotated[
-        str | None, typer.Option("--from", help="Start from an earlier training: its NAME-training/weights.pt.")
+        str | None,
+        typer.Option("--from", help="Start from an earlier training's NAME-training/weights.pt, or from 'scratch'."),
     ] = None,
     target: Annotated[str | None, typer.Option(help="How to choose the threshold Gs: recall=0.99, f1 or keep.")] = None,
+    folds: Annotated[
+        int, typer.Option(help="Train K models more, each judged on another K-th of the images.", min=0)
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
 ) -> None:
     """Learn from labelled images and write a model.
@@ -50,7 +56,7 @@ def train(
     from rich.console import Console
 
     from casae.datasets.readers import open_dataset
-    from casae.errors import MissingExtraError
+    from casae.errors import MissingExtraError, UsageError
     from casae.evaluation.curves import check_target
 
     try:
@@ -61,6 +67,8 @@ def train(
     from casae.training.recipe import settings_for
 
     check_target(target)
+    if folds == 1:
+        raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
     settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, start)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
@@ -72,6 +80,8 @@ def train(
     for name, value in trained.scores.items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
     _judge(console, trained, data, target, (time.monotonic() - began) / 60)
+    if folds:
+        _judge_folds(console, data, out, settings, chosen, command, folds, resume)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True)
 
 
@@ -95,3 +105,44 @@ def _judge(console: "Console", trained: "Trained", data: "Dataset", target: str 
     training = Training(inspector, trained.validation, result, costs, chosen, why, trained.folder, minutes)
     write_page(page, training, [sample for sample in data.samples if not sample.labelled])
     console.print(f"How good it is, with pictures: {page}", soft_wrap=True)
+
+
+def _judge_folds(
+    console: "Console",
+    data: "Dataset",
+    out: Path,
+    settings: "TrainingSettings",
+    split: str,
+    command: str,
+    folds: int,
+    resume: bool,
+) -> None:
+    """How much a score depends on which images are learned from: mean and spread over folds."""
+    import statistics
+
+    from rich.table import Table
+
+    from casae.evaluation.scores import evaluate
+    from casae.inspection.inspector import Inspector
+    from casae.training.data import Fold
+    from casae.training.progress import Reporter
+    from casae.training.train import train as run
+
+    rows = []
+    for index in range(folds):
+        file = out.with_name(f"{out.stem}-fold-{index + 1}.casae")
+        with Reporter(console) as reporter:
+            fold = Fold(index, folds)
+            trained = run(
+                data, file, settings, split=split, fold=fold, resume=resume, command=command, reporter=reporter
+            )
+        rows.append(evaluate(Inspector(file), trained.validation).scores())
+    table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")
+    for heading in ("score", "mean", "spread", "each fold"):
+        table.add_column(heading)
+    for name in rows[0]:
+        values = [value for row in rows if (value := row[name].value) is not None]
+        if len(values) > 1:
+            each = "  ".join(f"{value:.3f}" for value in values)
+            table.add_row(name, f"{statistics.mean(values):.3f}", f"{statistics.stdev(values):.3f}", each)
+    console.print(table)

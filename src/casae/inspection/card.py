@@ -19,7 +19,7 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 | learned from | {dataset}, split `{split}`: {images} images, {held} more held out for validation |
 | data licence | {licence} |
 | data sha256 | `{sha256}` |
-| recipe | preset `{preset}`, width {features}, seed {seed} |
+| recipe | preset `{preset}`, start weights {start}, seed {seed} |
 | command | `{command}` |
 | versions | {versions} |
 
@@ -54,7 +54,7 @@ def write_card(manifest: Manifest) -> str:
         licence=origin.licence,
         sha256=origin.sha256,
         preset=manifest.training["preset"],
-        features=manifest.width,
+        start=manifest.training.get("start", "scratch"),
         seed=manifest.seed,
         command=manifest.training["command"],
         versions=", ".join(f"{name} {number}" for name, number in manifest.versions.items()),

@@ -1,6 +1,6 @@
 """Labelled images in memory: decoded once, cut into a part to learn from and a part to choose by."""
 
-import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,29 +48,33 @@ def load(dataset: Dataset) -> list[LabelledImage]:
     return images
 
 
-def hold_out(dataset: Dataset, split: str, share: float, seed: int) -> tuple[Dataset, Dataset]:
+@dataclass(frozen=True)
+class Fold:
+    """Part `index`, counted from 0, of `count` equal parts is held out."""
+
+    index: int
+    count: int
+
+
+def hold_out(
+    dataset: Dataset, split: str, share: float, seed: int, fold: Fold | None = None
+) -> tuple[Dataset, Dataset]:
     """Cut a split into a part to train on and a part to choose by; the two never overlap.
 
     A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`, at
-    least one image of each class where the reader knows an image's class.
+    least one image of each class where the reader knows an image's class. A fold holds out its own part instead.
 
     Raises:
-        DatasetError: no such split, or fewer than two labelled images in it.
+        DatasetError: no such split, or too few labelled images in it.
     """
     part = dataset.split(split).labelled
-    if len(part.samples) < 2:
-        raise DatasetError(f"{dataset.name}: {len(part.samples)} labelled images in '{split}'; label at least two")
-    if "val" in dataset.splits and split != "val":
+    needed = fold.count if fold else 2
+    if len(part.samples) < needed:
+        raise DatasetError(f"{dataset.name}: {len(part.samples)} labelled images in '{split}'; label at least {needed}")
+    if fold is None and "val" in dataset.splits and split != "val":
         validation = dataset.split("val").labelled
     else:
-        rng = np.random.default_rng(seed)
-        groups: dict[int | None, list[str]] = {}
-        for sample in part.samples:
-            groups.setdefault(sample.mask_class, []).append(sample.name)
-        held = {
-            str(n) for group in groups.values() for n in rng.permutation(group)[: max(1, round(share * len(group)))]
-        }
-        held = set(sorted(held)[: len(part.samples) - 1])
+        held = _draw_held_out(part, share, np.random.default_rng(seed), fold)
         validation = part.only(held, f"validation part of {split}")
     outside = {sample.name for sample in part.samples} - {sample.name for sample in validation.samples}
     if not outside or not validation.samples:
@@ -78,21 +82,15 @@ def hold_out(dataset: Dataset, split: str, share: float, seed: int) -> tuple[Dat
     return part.only(outside, split), validation
 
 
-def refuse_leaks(images: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> None:
-    """Make sure that no picture is both learned from and chosen by.
-
-    Raises:
-        DatasetError: names the pictures.
-    """
-    learned = {_pixels(image): image.name for image in images}
-    leaks = [f"{image.name} = {learned[_pixels(image)]}" for image in validation if _pixels(image) in learned]
-    if leaks:
-        some = ", ".join(leaks[:3]) + (" ..." if len(leaks) > 3 else "")
-        raise DatasetError(f"{some}: the same picture is learned from and held out; keep one")
-
-
-def _pixels(image: LabelledImage) -> str:
-    return hashlib.sha256(f"{image.gray.shape}{image.gray.dtype}".encode() + image.gray.tobytes()).hexdigest()
+def _draw_held_out(part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None) -> set[str]:
+    groups: dict[int | None, list[str]] = {}
+    for sample in part.samples:
+        groups.setdefault(sample.mask_class, []).append(sample.name)
+    shuffled = [[str(name) for name in rng.permutation(group)] for group in groups.values()]
+    if fold:  # dealt out like cards, so that each fold has its share of every class
+        return set(list(itertools.chain(*shuffled))[fold.index :: fold.count])
+    held = {name for group in shuffled for name in group[: max(1, round(share * len(group)))]}
+    return set(sorted(held)[: len(part.samples) - 1])
 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit) -> tuple[int, int]:

@@ -52,7 +52,7 @@ class Task(L.LightningModule):
         raise NotImplementedError
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """Over the parameters of `trained`."""
+        """Over the parameters of `trained`; a group's "share" is its part of the learning rate."""
         raise NotImplementedError
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -63,7 +63,7 @@ class Task(L.LightningModule):
         """Lightning asks for the loss by this name."""
         factor = one_cycle(self.budget.progress) if self.cycle else 1.0
         for group in self.optimizers().optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.learning_rate * factor
+            group["lr"] = self.learning_rate * factor * group.get("share", 1.0)
         loss = self.loss(batch)
         self.log("loss", loss, on_step=False, on_epoch=True)
         return loss

@@ -1,11 +1,12 @@
 """The networks of Tao et al. 2018: the atrous autoencoder, its cascade, and the compact CNN.
 
 Shapes are written (channels, height, width); a batch axis comes first. Every layer stands where Figure 3, Table 1 or
-Table 2 of the paper puts it. Three options leave X
+Table 2 of the paper puts it; options that leave the paper say so.
 """
 
 import itertools
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -70,8 +71,8 @@ class AutoEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Gray image (N, 1, H, W) float in 0..1 -> logits (N, classes, H, W)."""
-        _check_sides(image, self.stride)
-        x = self.to_patches(_standardised(image) if self.standardise else image)
+        check_sides(image, self.stride)
+        x = self.to_patches(standardised(image) if self.standardise else image)
         skips = []
         for level, encode in enumerate(self.encoder):
             x = encode(x if level == 0 else self.pool(x))  # at width 64: 64x512x512 ... 1024x32x32
@@ -83,47 +84,29 @@ class AutoEncoder(nn.Module):
 
 
 class CASAE(nn.Module):
-    """Cascaded autoencoder: a second network of the same structure refines the first one's prediction mask.
+    """Cascaded autoencoder: a second network refines the first one's prediction mask.
 
     The second network sees the mask alone, one channel, not the image (paper, section 3.1).
 
     Args:
-        width: see `AutoEncoder`; the remaining options are its own too, the same for both networks. Only the first one
-            standardises: the second one's input is a probability.
+        first: maps gray images (N, 1, H, W) to logits (N, 2, H, W) and has a `stride`; an `AutoEncoder` in the paper.
+        second: of the same structure in the paper.
         residual: add the second network's logits to the first one's, with a second head that starts at zero. Then the
             cascade starts where the first network ended and the second one only has to learn what to mend.
     """
 
-    def __init__(
-        self,
-        width: int = 64,
-        *,
-        atrous: bool = True,
-        norm: bool = False,
-        patch: int = 1,
-        max_width: int | None = None,
-        last_convs: int = 1,
-        standardise: bool = False,
-        residual: bool = False,
-    ) -> None:
+    def __init__(self, first: nn.Module, second: AutoEncoder, *, residual: bool = False) -> None:
         super().__init__()
-        self.first, self.second = (
-            AutoEncoder(
-                width,
-                atrous=atrous,
-                norm=norm,
-                patch=patch,
-                max_width=max_width,
-                last_convs=last_convs,
-                standardise=standardise and index == 0,
-            )
-            for index in range(2)
-        )
-        self.residual = residual
-        self.stride = self.first.stride
+        self.first, self.second, self.residual = first, second, residual
+        self.stride = max(int(first.stride), second.stride)  # type: ignore[arg-type]  # an attribute of ours
         if residual:
-            nn.init.zeros_(self.second.head.weight)
-            nn.init.zeros_(self.second.head.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(second.head.weight)
+            nn.init.zeros_(second.head.bias)  # type: ignore[arg-type]
+
+    @classmethod
+    def of_width(cls, width: int = 64) -> Self:
+        """The paper's cascade at a width of level 1: two autoencoders of one structure."""
+        return cls(AutoEncoder(width), AutoEncoder(width))
 
     def forward(self, image: Tensor) -> Tensor:
         """Gray image (N, 1, H, W) float in 0..1 -> logits after both networks (N, 2, H, W)."""
@@ -197,14 +180,16 @@ def _convolutions(channels: Sequence[int], first_factor: int, norm: bool) -> nn.
     return nn.Sequential(*layers)
 
 
-def _standardised(image: Tensor) -> Tensor:
+def standardised(image: Tensor) -> Tensor:
+    """Each image (N, C, H, W) brought to mean 0 and standard deviation 1."""
     axes = (1, 2, 3)
     centred = image - image.mean(axes, keepdim=True)
     deviation = (centred * centred).mean(axes, keepdim=True).sqrt()
     return centred / (deviation + 1e-4)
 
 
-def _check_sides(image: Tensor, stride: int) -> None:
+def check_sides(image: Tensor, stride: int) -> None:
+    """Raise ValueError if a side of an image (N, C, H, W) is no multiple of the stride; it names one that is."""
     height, width = image.shape[-2:]
     if height % stride or width % stride:
         fits = f"{-(-height // stride) * stride} x {-(-width // stride) * stride}"

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from casae.config import PRESETS, STRIDE, TrainingSettings
+from casae.config import PRESETS, SCRATCH, STRIDE, TrainingSettings
 from casae.errors import UsageError
 
 
@@ -29,6 +29,8 @@ def settings_for(
     if size is not None and (size < STRIDE or size % STRIDE):
         rounded = max(STRIDE, round(size / STRIDE) * STRIDE)
         raise UsageError(f"--size {size}: must be a multiple of {STRIDE}; {rounded} works")
+    if start == SCRATCH and preset == "fast":
+        preset = SCRATCH  # an encoder as large as that of `fast` needs its start weights
     base = PRESETS[preset].model_dump()
     changes: dict[str, int | str | None] = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
     if tile is not None:

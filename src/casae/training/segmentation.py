@@ -13,11 +13,13 @@ from casae.inspection import segmentation
 from casae.metrics import Counts
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, choose_fit, input_size
+from casae.training.lite import LiteAutoEncoder
 from casae.training.loop import Task
 from casae.training.losses import LOSSES
-from casae.training.networks import CASAE, defect_probability
+from casae.training.networks import CASAE, AutoEncoder, defect_probability
 from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 
+KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from weights
 ENOUGH = 8  # validation images; with fewer the best of many epochs is luck, and the last weights are kept
 
 
@@ -32,17 +34,22 @@ class Input:
 
 def build(settings: SegmenterSettings) -> CASAE:
     """The cascade that the settings describe, with fresh weights."""
-    casae = CASAE(
+    lite = settings.encoder == "efficientnet-lite0"
+    first = LiteAutoEncoder() if lite else _autoencoder(settings, standardise=settings.standardise)
+    casae = CASAE(first, _autoencoder(settings), residual=settings.residual)
+    return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+
+
+def _autoencoder(settings: SegmenterSettings, *, standardise: bool = False) -> AutoEncoder:
+    return AutoEncoder(
         settings.width,
         atrous=settings.atrous,
         norm=settings.norm,
         patch=settings.patch,
         max_width=settings.max_width,
         last_convs=settings.last_convs,
-        standardise=settings.standardise,
-        residual=settings.residual,
+        standardise=standardise,
     )
-    return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
 
 def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Input, str]:
@@ -117,11 +124,17 @@ class SegmentationTask(Task):
         return self.stage == 2 and not self.settings.joint
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """Adam as we read the paper, AdamW for `fast`."""
-        parameters = self.trained.parameters()
+        """Adam as we read the paper, AdamW for `fast`; an encoder that starts from weights learns more slowly."""
+        first = self.casae.first
+        known = {id(weight) for weight in first.encoder.parameters()} if isinstance(first, LiteAutoEncoder) else set()
+        learning = [weight for weight in self.trained.parameters() if weight.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [weight for weight in learning if (id(weight) in known) == is_known], "share": share}
+            for is_known, share in ((False, 1.0), (True, KNOWN_SHARE))
+        ]
         if self.settings.optimiser == "adam":
-            return torch.optim.Adam(parameters, self.learning_rate)
-        return torch.optim.AdamW(parameters, self.learning_rate, weight_decay=1e-2)
+            return torch.optim.Adam(groups, self.learning_rate)
+        return torch.optim.AdamW(groups, self.learning_rate, weight_decay=1e-2)
 
     def _counts(self, image: LabelledImage) -> Counts:
         def segmenter(values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -22,13 +22,14 @@ from casae.training import classification, export, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import (
+    Fold,
     LabelledCrop,
     LabelledImage,
     hold_out,
     labelled_crops,
     load,
-    refuse_leaks,
 )
+from casae.training.leaks import Sides, keep_copies_together
 from casae.training.loop import fit, has_bf16
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
@@ -80,6 +81,7 @@ def train(
     *,
     split: str = "train",
     resume: bool = False,
+    fold: Fold | None = None,
     command: str = "",
     reporter: Reporter | None = None,
 ) -> Trained:
@@ -92,7 +94,8 @@ def train(
         dataset: all of it; `split` chooses the part to learn from.
         out: file to write, ends in `.casae`.
         split: name of a split list, or "all".
-        resume: go on with an interrupted training of the same settings and data.
+        fold: hold out this part of the split, instead of the list `val` or a drawn share.
+        resume: go on with an interrupted training of the same settings and data; a finished one is only exported again.
         command: stands in the model card.
 
     Raises:
@@ -105,16 +108,18 @@ def train(
     if out.suffix != SUFFIX:
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     L.seed_everything(settings.seed, verbose=False)
-    part, held = hold_out(dataset, split, settings.validation_share, settings.seed)
+    part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold)
     folder = out.with_name(f"{out.stem}-training")
-    images, validation = load(part), load(held)
-    refuse_leaks(images, validation)
+    sides, copied = keep_copies_together(
+        dataset, Sides(part, held, load(part), load(held)), fixed=fold is None and "val" in dataset.splits
+    )
+    part, held, images, validation = sides
     size, why = segmentation.input_of(images, settings.segmenter)
     run = _Run(settings, dataset.classes, images, validation, size, folder, reporter)
     casae = segmentation.build(settings.segmenter)
     begin(casae, settings.start)
     _claim(folder, settings, part, held, resume)  # last: what cannot be trained leaves no folder behind
-    reporter.say(_describe(run) + why)
+    reporter.say(_describe(run) + why + copied)
 
     iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
@@ -216,11 +221,13 @@ def _claim(folder: Path, settings: TrainingSettings, part: Dataset, held: Datase
     """Make the folder ours: begin anew, or go on with the very same training."""
     identity = {"settings": settings.model_dump(mode="json"), "training": part.sha256, "validation": held.sha256}
     file = folder / "identity.json"
-    if resume and file.exists() and not (folder / "finished").exists():
-        if json.loads(file.read_text()) != identity:
+    finished = (folder / "finished").exists()
+    if resume and file.exists():
+        if json.loads(file.read_text()) == identity:
+            return
+        if not finished:
             raise UsageError(f"{folder}: holds a training with other settings or data; repeat its command to resume it")
-        return
-    if file.exists() and not (folder / "finished").exists():
+    if file.exists() and not finished:
         raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
     if folder.exists():
         shutil.rmtree(folder)
@@ -235,5 +242,5 @@ def _describe(run: _Run) -> str:
     size = run.size
     return (
         f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
-        f"out; input {size.width} x {size.height} px ({size.fit}), width {run.settings.segmenter.width}, {precision}"
+        f"out; input {size.width} x {size.height} px ({size.fit}), {precision}, start weights: {run.settings.start}"
     )

@@ -1,0 +1,118 @@
+"""Find pictures that are learned from and held out at once.
+
+It is the grain that is compared, noise and texture of a few pixels, which a saved, brightened or scaled copy keeps. On
+a surface with fine structure of its own, the fingers of a solar cell, two parts of one design count as copies too.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.datasets.sample import Dataset
+from casae.errors import DatasetError
+from casae.image import Image, to_unit
+from casae.training.data import LabelledImage
+
+THUMBNAIL = 32  # px a side; what differs here is another picture
+ALIKE = 0.9  # correlation of thumbnails from which the grain is looked at
+GRAIN_SIDE = 128  # px of the longer side at which grain is compared
+SAME_GRAIN = 0.6  # correlation; on rolled steel other pictures have at most 0.07, copies in JPEG of quality 80 0.79
+BLOCK = 8  # px; the middle of all blocks, so that edges of a fixture do not decide
+
+
+class Sides(NamedTuple):
+    """What is learned from and what is held out, and the images of both."""
+
+    part: Dataset
+    held: Dataset
+    images: Sequence[LabelledImage]
+    validation: Sequence[LabelledImage]
+
+
+def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tuple[Sides, str]:
+    """Learn from held-out pictures too where what is learned from shows them already.
+
+    Args:
+        dataset: all of it.
+        sides: two parts of it, as drawn.
+        fixed: the dataset says itself what is held out; then nothing is moved.
+
+    Returns:
+        The sides, and what there is to say about them, empty if nothing.
+
+    Raises:
+        DatasetError: the very same picture, pixel for pixel, is on both sides; names the pictures.
+    """
+    leaks = [f"{b.name} = {a.name}" for a, b in _alike(sides.images, sides.validation) if _identical(a.gray, b.gray)]
+    if leaks:
+        raise DatasetError(f"{_some(leaks)}: the same picture is learned from and held out; keep one")
+    moved: set[str] = set()
+    while copies := _copies(sides):
+        if fixed or len(copies) == len(sides.validation):
+            return (
+                sides,
+                f". Scores will be too good: held out are copies of learned pictures ({_some(sorted(copies))})",
+            )
+        moved |= copies
+        sides = _learn_too(dataset, sides, copies)
+    return sides, f". {len(moved)} drawn pictures are not held out, being copies of learned ones" if moved else ""
+
+
+def is_copy(one: Image, other: Image) -> bool:
+    """Whether two gray images (H, W) are one picture, perhaps saved, brightened or scaled in between."""
+    scale = min(1.0, GRAIN_SIDE / max(*one.shape, *other.shape))
+    size = max(BLOCK, round(one.shape[1] * scale)), max(BLOCK, round(one.shape[0] * scale))
+    first, second = (_blocks(cv2.resize(to_unit(image), size, interpolation=cv2.INTER_AREA)) for image in (one, other))
+    strength = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+    grained = strength > 0
+    if not grained.any():
+        return False
+    return float(np.median((first * second).sum(1)[grained] / strength[grained])) > SAME_GRAIN
+
+
+def _learn_too(dataset: Dataset, sides: Sides, names: set[str]) -> Sides:
+    ours = {image.name for image in sides.images} | names
+    theirs = {image.name for image in sides.validation} - names
+    both = [*sides.images, *sides.validation]
+    return Sides(
+        dataset.only(ours, sides.part.split_name),
+        dataset.only(theirs, sides.held.split_name),
+        [image for image in both if image.name in ours],
+        [image for image in both if image.name in theirs],
+    )
+
+
+def _copies(sides: Sides) -> set[str]:
+    return {held.name for ours, held in _alike(sides.images, sides.validation) if is_copy(ours.gray, held.gray)}
+
+
+def _alike(
+    images: Sequence[LabelledImage], validation: Sequence[LabelledImage]
+) -> Iterator[tuple[LabelledImage, LabelledImage]]:
+    ours, theirs = (np.stack([_thumbnail(image.gray) for image in side]) for side in (images, validation))
+    for index, held in np.argwhere(ours @ theirs.T / THUMBNAIL**2 >= ALIKE):
+        yield images[index], validation[held]
+
+
+def _identical(one: Image, other: Image) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+
+
+def _thumbnail(image: Image) -> NDArray[np.float32]:
+    values = cv2.resize(to_unit(image), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return ((values - values.mean()) / max(float(values.std()), 1e-6)).ravel()
+
+
+def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Grain of an image, block by block: (blocks, `BLOCK` squared)."""
+    grain = image - cv2.GaussianBlur(image, (0, 0), 2)
+    rows, columns = (side // BLOCK for side in grain.shape)
+    cut = grain[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
+    return cut.swapaxes(1, 2).reshape(rows * columns, -1)

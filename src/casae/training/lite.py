@@ -1,0 +1,143 @@
+"""An autoencoder for few images: EfficientNet-Lite0 looks, a small decoder draws.
+
+The encoder's shape is fixed by the weights it starts from (`casae.training.start`): EfficientNet (Tan and Le 2019,
+arXiv:1905.11946) in its Lite form, which has no squeeze-and-excitation and ReLU6 instead of swish. It stands where the
+paper's encoder stands; decoder, cascade and head are as in the paper, only narrower.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from casae.training.networks import check_sides, standardised
+
+STAGES = (  # blocks, kernel, stride, expansion, features: Table 1 of the paper, stages 2 to 8
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+SKIPS = (0, 2, 4, 10, 15)  # blocks whose maps the decoder sees, at 1/2, 1/4 ... 1/32 of the input's side
+SKIP_FEATURES = (16, 24, 40, 112, 320)
+DECODER_FEATURES = (96, 64, 48)  # at 1/16, 1/8 and 1/4
+FINE_FEATURES = 24  # at 1/2
+EPSILON = 1e-3  # of batch normalisation, as in the weights' own training
+
+
+class LiteEncoder(nn.Module):
+    """EfficientNet-Lite0 without its classifier, for gray images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_Convolution(1, 32, 3, stride=2), nn.BatchNorm2d(32, EPSILON), nn.ReLU6(inplace=True))
+        self.blocks = nn.ModuleList()
+        channels = 32
+        for count, kernel, stride, expansion, features in STAGES:
+            for index in range(count):
+                self.blocks.append(_Block(channels, features, kernel, stride if index == 0 else 1, expansion))
+                channels = features
+        self._knows = False
+
+    def keep(self, blocks: int) -> None:
+        """Keep what start weights know: all statistics, and stem and first blocks, whose large maps cost most."""
+        self._knows = True
+        for module in (self.stem, *self.blocks[:blocks]):
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "LiteEncoder":
+        """As PyTorch's; an encoder that keeps its statistics stays as it is in use."""
+        super().train(mode and not self._knows)
+        return self
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Standardised gray image (N, 1, H, W) -> five maps of `SKIP_FEATURES` at 1/2 ... 1/32 of the side."""
+        x = self.stem(x)
+        maps = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in SKIPS:
+                maps.append(x)
+        return maps
+
+
+class LiteAutoEncoder(nn.Module):
+    """`LiteEncoder` and a decoder of 3 x 3 convolutions; the contract of `casae.training.networks.AutoEncoder`.
+
+    Raises:
+        ValueError: from `forward`, if a side of the input is no multiple of `LiteAutoEncoder.stride`.
+    """
+
+    stride = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = LiteEncoder()
+        self.decoder = nn.ModuleList()
+        *skips, channels = SKIP_FEATURES[1:]
+        for skip, features in zip(reversed(skips), DECODER_FEATURES, strict=True):
+            self.decoder.append(nn.Sequential(_plain(channels + skip, features), _plain(features, features)))
+            channels = features
+        self.spread = nn.Sequential(nn.Conv2d(channels, 64, 1), nn.PixelShuffle(2))
+        self.to_patches = nn.PixelUnshuffle(2)
+        self.fine = _plain(16 + 4 + SKIP_FEATURES[0], FINE_FEATURES)
+        self.head = nn.Conv2d(FINE_FEATURES, 2 * 4, 1)
+        self.from_patches = nn.PixelShuffle(2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Gray image (N, 1, H, W) float in 0..1 -> logits (N, 2, H, W)."""
+        check_sides(image, self.stride)
+        image = standardised(image)
+        first, *skips, x = self.encoder(image)
+        for decode, skip in zip(self.decoder, reversed(skips), strict=True):
+            x = decode(torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1))  # 96, 64, 48 features
+        x = self.fine(torch.cat([self.spread(x), self.to_patches(image), first], dim=1))  # 24 x H/2 x W/2
+        logits: Tensor = self.from_patches(self.head(x))
+        return logits
+
+
+class _Block(nn.Module):
+    """Inverted residual block (Sandler et al. 2018): widen by 1 x 1, look by depthwise k x k, narrow by 1 x 1."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = before * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers += [_Convolution(before, hidden, 1), nn.BatchNorm2d(hidden, EPSILON), nn.ReLU6(inplace=True)]
+        layers += [
+            _Convolution(hidden, hidden, kernel, stride=stride, groups=hidden),
+            nn.BatchNorm2d(hidden, EPSILON),
+            nn.ReLU6(inplace=True),
+            _Convolution(hidden, after, 1),
+            nn.BatchNorm2d(after, EPSILON),
+        ]
+        self.body = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        return x + y if self.shortcut else y
+
+
+class _Convolution(nn.Conv2d):
+    """Without bias. With stride 2 the padding stands right and below first, as where the weights were learned."""
+
+    def __init__(self, before: int, after: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
+        padding = kernel // 2 if stride == 1 else 0
+        super().__init__(before, after, kernel, stride, padding, groups=groups, bias=False)
+        self.missing = kernel - 2 if stride == 2 else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = self.missing // 2
+        after = self.missing - before
+        return super().forward(functional.pad(x, (before, after, before, after)) if self.missing else x)
+
+
+def _plain(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+    )

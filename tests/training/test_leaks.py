@@ -1,0 +1,74 @@
+import cv2
+import numpy as np
+import pytest
+
+from casae.datasets.readers import open_dataset
+from casae.errors import DatasetError
+from casae.training.data import LabelledImage, load
+from casae.training.leaks import Sides, is_copy, keep_copies_together
+
+
+@pytest.fixture
+def dataset(components):
+    return open_dataset(f"folder:{components}")
+
+
+def sides_of(dataset, learned: int) -> Sides:
+    names = [sample.name for sample in dataset.samples]
+    part, held = dataset.only(names[:learned], "train"), dataset.only(names[learned:], "held")
+    return Sides(part, held, load(part), load(held))
+
+
+def with_copy(sides: Sides, gray: np.ndarray) -> Sides:
+    """The first held-out picture becomes this one."""
+    first = sides.validation[0]
+    return sides._replace(validation=[LabelledImage(first.name, gray, first.label), *sides.validation[1:]])
+
+
+def worn(gray: np.ndarray) -> np.ndarray:
+    """Saved as JPEG, darker and smaller."""
+    _, data = cv2.imencode(".jpg", (gray * 0.8 + 10).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return cv2.resize(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+
+
+def test_different_pictures_stay_where_they_are(dataset):
+    sides = sides_of(dataset, 8)
+    kept, said = keep_copies_together(dataset, sides, fixed=False)
+    assert said == ""
+    assert kept == sides
+
+
+def test_the_same_picture_on_both_sides_is_refused(dataset):
+    sides = with_copy(sides_of(dataset, 8), sides_of(dataset, 8).images[0].gray.copy())
+    with pytest.raises(
+        DatasetError, match="component-0008 = component-0000: the same picture is learned from and held"
+    ):
+        keep_copies_together(dataset, sides, fixed=True)
+
+
+def test_a_copy_is_learned_from_and_not_held_out(dataset):
+    sides = with_copy(sides_of(dataset, 8), worn(sides_of(dataset, 8).images[0].gray))
+    kept, said = keep_copies_together(dataset, sides, fixed=False)
+    assert [len(side) for side in (kept.images, kept.validation)] == [9, len(sides.validation) - 1]
+    assert {s.name for s in kept.part.samples} == {image.name for image in kept.images}
+    assert {s.name for s in kept.held.samples} == {image.name for image in kept.validation}
+    assert "1 drawn pictures are not held out" in said
+
+
+def test_own_lists_are_not_changed_but_talked_about(dataset):
+    sides = with_copy(sides_of(dataset, 8), worn(sides_of(dataset, 8).images[0].gray))
+    kept, said = keep_copies_together(dataset, sides, fixed=True)
+    assert kept == sides
+    assert "Scores will be too good: held out are copies of learned pictures (component-0008)" in said
+
+
+def test_two_shots_of_one_part_are_not_copies():
+    """The same fixture and shading, other noise."""
+    rng = np.random.default_rng(0)
+    fixture = np.full((200, 300), 120.0)
+    fixture[40:60, 30:270] = 30
+    cv2.circle(fixture, (200, 130), 40, 200, 3)
+    one, other = ((fixture + rng.normal(0, 4, fixture.shape)).clip(0, 255).astype(np.uint8) for _ in range(2))
+    assert not is_copy(one, other)
+    assert is_copy(one, worn(one))
+    assert not is_copy(np.zeros((50, 50), np.uint8), np.zeros((60, 50), np.uint8))
