@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from casae.metrics import Counts, bootstrap
+from casae.metrics import Counts, average_precision, bootstrap
 
 
 def test_counts_and_what_follows_from_them():
@@ -35,3 +35,11 @@ def test_bootstrap_brackets_the_mean_and_repeats_with_its_seed():
 def test_bootstrap_of_nothing_is_nothing():
     assert bootstrap(np.zeros((0, 1)), lambda r: 1.0).value is None
     assert bootstrap(np.zeros((3, 1)), lambda r: None).value is None
+
+
+def test_average_precision_by_hand():
+    assert average_precision([3, 2, 1], [1, 1, 0]) == 1
+    assert average_precision([1, 2, 3], [1, 0, 0]) == pytest.approx(1 / 3)
+    assert average_precision([1, 1, 1, 1], [1, 0, 0, 0]) == 0.25  # without any order it is the share of defects
+    assert average_precision([1, 2], [1, 1]) is None
+    assert average_precision([1, 2], [0, 0]) is None

@@ -70,6 +70,29 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole else 1.0
 
 
+def average_precision(scores: ArrayLike, truths: ArrayLike) -> float | None:
+    """Average precision: precision at each score that occurs, weighted by the recall gained there; ties count at once.
+
+    Args:
+        scores: (N,), larger means more likely a defect.
+        truths: (N,), true where there is one.
+
+    Returns:
+        0..1; None if all or none have a defect.
+
+    >>> round(average_precision([0.9, 0.8, 0.7, 0.1], [1, 0, 1, 0]), 4)  # 1/2 * 1 + 1/2 * 2/3
+    0.8333
+    """
+    values, defective = np.asarray(scores, np.float64), np.asarray(truths, bool)
+    if defective.all() or not defective.any():
+        return None
+    order = np.argsort(-values, kind="stable")
+    hits = np.cumsum(defective[order])
+    last = np.append(values[order][1:] != values[order][:-1], True)  # of those with the same score
+    precision, recall = hits[last] / (np.flatnonzero(last) + 1), hits[last] / hits[-1]
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+
 def bootstrap(
     per_image: ArrayLike, statistic: Callable[[NDArray[np.float64]], float | None], *, seed: int = 0
 ) -> Interval:

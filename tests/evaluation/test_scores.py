@@ -40,6 +40,7 @@ def test_everything_is_counted(dark_model, folder):
         "f1",
         "region_recall",
         "false_regions_per_image",
+        "image_ap",
         "accuracy_true_crops",
         "accuracy_found_regions",
     ]
@@ -48,7 +49,18 @@ def test_everything_is_counted(dark_model, folder):
     assert scores["false_regions_per_image"].value == 1
     assert scores["accuracy_true_crops"].value == 0.5
     assert scores["accuracy_found_regions"].value == 1
+    assert scores["image_ap"].value is None  # no image without defect
     assert result.confusion().tolist() == [[0, 1], [0, 1]]
+
+
+def test_images_without_defect_count_for_the_image_score(dark_model, folder):
+    for name, gray in (("clean", 200), ("dirty", 20)):
+        cv2.imwrite(str(folder / "images" / f"{name}.png"), np.full((64, 96), gray, np.uint8))
+        cv2.imwrite(str(folder / "masks" / f"{name}.png"), np.zeros((64, 96), np.uint8))
+    result = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}"))
+    a, clean, dirty = (score.confidence for score in result.images)
+    assert clean < 0.5 < min(a, dirty)
+    assert result.scores()["image_ap"].value == 0.5  # as sure of the false alarm as of the defect
 
 
 def test_a_bad_file_is_reported_and_the_rest_judged(dark_model, folder):

@@ -13,7 +13,7 @@ from casae.image import Image, read_image, to_gray
 from casae.inspection.classification import classify
 from casae.inspection.inspector import Inspector
 from casae.inspection.regions import Region, find_regions
-from casae.metrics import Counts, Interval, bootstrap
+from casae.metrics import Counts, Interval, average_precision, bootstrap
 
 AREA_STEPS = (30, 100, 300, 1000, 3000)  # px, where `recall_by_size` cuts
 
@@ -24,6 +24,7 @@ class ImageScore:
 
     Attributes:
         pixels: of the defect class.
+        confidence: P(defect) that as many pixels reach as the smallest reported region has.
         true_regions: labelled regions, connected and of one class, at least as large as what is reported: area in px,
             and whether the found mask overlaps it.
         found_regions: reported regions.
@@ -34,6 +35,7 @@ class ImageScore:
 
     name: str
     pixels: Counts
+    confidence: float
     true_regions: tuple[tuple[int, bool], ...]
     found_regions: int
     false_regions: int
@@ -84,6 +86,11 @@ class Evaluation:
             "f1": bootstrap(pixels, of_counts("f1"), seed=seed),
             "region_recall": bootstrap(regions, share, seed=seed),
             "false_regions_per_image": bootstrap(regions, lambda rows: float(rows[:, 2].mean()), seed=seed),
+            "image_ap": bootstrap(
+                [(s.confidence, s.pixels.tp + s.pixels.fn > 0) for s in self.images],
+                lambda rows: average_precision(rows[:, 0], rows[:, 1]),
+                seed=seed,
+            ),
             "accuracy_true_crops": accuracy("true_crops"),
             "accuracy_found_regions": accuracy("found_crops"),
         }
@@ -147,13 +154,16 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
     classes = len(inspector.manifest.classes)
     image = read_image(sample.image)
     label = read_label(sample, image.shape, classes)
-    mask, found = inspector.find(inspector.probability(image))
+    probability = inspector.probability(image)
+    mask, found = inspector.find(probability)
+    smallest = min(inspector.settings.min_area_px, probability.size)
     true = true_regions(label, classes, inspector.settings.min_area_px)
     named = [(value - 1, region) for value, region in true if value != UNCLASSED]
     matched = [(value - 1, r) for r in found if (value := _true_class(label, r)) not in (0, UNCLASSED)]
     return ImageScore(
         name=sample.name,
         pixels=Counts.of(mask, label > 0),
+        confidence=float(np.partition(probability, -smallest, axis=None)[-smallest]),
         true_regions=tuple((r.area, bool((mask[r.window] & r.mask).any())) for _, r in true),
         found_regions=len(found),
         false_regions=sum(not label[region.window][region.mask].any() for region in found),
