@@ -1,6 +1,6 @@
-"""Choices for the `fast` preset, compared on a validation part of train: the same minutes, seed and images for each.
+"""Choices for a preset, compared on a validation part of train: the same minutes, seed and images for each.
 
-    python benchmarks/training_choices.py sd-saliency-900:PATH --minutes 8 "" "width=32 max_width=128"
+    python benchmarks/training_choices.py sd-saliency-900:PATH --minutes 8 --preset scratch "" "width=32 max_width=128"
 
 A variant is a list of `name=value` of `SegmenterSettings`; "" is the preset as it is. The test part is never read.
 """
@@ -21,6 +21,7 @@ from casae.training.budget import Budget
 from casae.training.data import hold_out, load
 from casae.training.loop import fit
 from casae.training.progress import Reporter
+from casae.training.start import begin
 from casae.training.views import loader
 
 SHARES = (2 / 3, 1 / 3)  # of the minutes, for network 1 and what follows it
@@ -30,12 +31,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
     parser.add_argument("variants", nargs="+", metavar="NAME=VALUE ...")
+    parser.add_argument("--preset", default="fast", choices=PRESETS)
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--split", default="train")
     parser.add_argument("--share", type=float, default=0.2, help="part of the split that is held out")
     parser.add_argument("--judge", help="hold out all of this list that is not in --split, instead of a share")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
+    preset = PRESETS[wanted.preset]
     dataset = open_dataset(wanted.dataset)
     if wanted.judge:
         part, judge = dataset.split(wanted.split), dataset.split(wanted.judge)
@@ -47,11 +50,12 @@ def main() -> None:
     print("| variant | IoU network 1 | IoU both | views/s |\n| --- | --- | --- | --- |")
     for variant in wanted.variants:
         settings = SegmenterSettings.model_validate(
-            PRESETS["fast"].segmenter.model_dump() | dict(word.split("=") for word in variant.split())
+            preset.segmenter.model_dump() | dict(word.split("=") for word in variant.split())
         )
         L.seed_everything(wanted.seed, verbose=False)
         size, _ = segmentation.input_of(images, settings)
         casae = segmentation.build(settings)
+        begin(casae, preset.start)
         views = segmentation.views_of(images, size, settings, wanted.seed)
         strengths = settings.augmentation, settings.augmentation_2
         scores, rates = [], []
@@ -65,7 +69,8 @@ def main() -> None:
                 scores.append(fit(task, batches, Path(folder, str(stage)), reporter))
                 rates.append(budget.step * settings.batch / (time.monotonic() - start))
         print(
-            f"| {variant or 'fast'} | {scores[0]:.4f} | {scores[1]:.4f} | {rates[0]:.0f}, {rates[1]:.0f} |", flush=True
+            f"| {variant or wanted.preset} | {scores[0]:.4f} | {scores[1]:.4f} | {rates[0]:.0f}, {rates[1]:.0f} |",
+            flush=True,
         )
 
 
