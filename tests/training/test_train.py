@@ -150,6 +150,15 @@ def test_a_wrong_suffix_is_explained(small, dataset, tmp_path):
         train(dataset, tmp_path / "model.pt", small)
 
 
+def test_weights_that_do_not_bear_rounding_are_stored_as_they_are(monkeypatch):
+    casae, images = CASAE.of_width(4).eval(), torch.rand(2, 1, 32, 32).numpy()
+    compact = export.export_segmenter(casae, images)
+    monkeypatch.setattr(export, "LARGEST_DIFFERENCE", compact.difference / 2)
+    exact = export.export_segmenter(casae, images)
+    assert exact.difference < compact.difference
+    assert len(exact.onnx) > 1.3 * len(compact.onnx)
+
+
 def test_an_export_that_differs_is_refused(monkeypatch):
     casae = CASAE.of_width(4).eval()
     monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)

@@ -18,7 +18,8 @@ from casae.training.networks import CASAE, CompactCNN, defect_probability
 
 OPSET = 17
 LARGEST_DIFFERENCE = 0.02  # of a probability; more means that the export is wrong
-HALF_ABOVE = 64  # values; smaller constants stay in single precision
+LARGE = 64  # values; smaller constants stay as they are
+INT16_LARGEST = 32767
 
 
 class _Segmenter(nn.Module):
@@ -73,28 +74,41 @@ def _export(network: nn.Module, examples: NDArray[np.float32], name: str, axes: 
             opset_version=OPSET,
             dynamo=False,
         )
-    model = onnx.load_from_string(stream.getvalue())
-    _store_half(model)
-    data = model.SerializeToString()
-    exported, difference = Network(data, name), 0.0
+    exact = stream.getvalue()
+    for data in (_stored_in_16_bits(exact), exact):  # twice the file rather than another network
+        difference = _difference(network, Network(data, name), examples)
+        if difference <= LARGEST_DIFFERENCE:
+            return Exported(data, difference)
+    raise BundleError(f"{name}: the exported network differs by {difference:.3g} from the trained one; report this")
+
+
+def _difference(network: nn.Module, exported: Network, examples: NDArray[np.float32]) -> float:
     with torch.inference_mode():
-        for example in examples:
-            trained = network(torch.from_numpy(example[None])).numpy()
-            difference = max(difference, float(np.abs(trained - exported(example[None])).max()))
-    if not difference <= LARGEST_DIFFERENCE:
-        raise BundleError(f"{name}: the exported network differs by {difference:.3g} from the trained one; report this")
-    return Exported(data, difference)
+        pairs = [(network(torch.from_numpy(example[None])).numpy(), exported(example[None])) for example in examples]
+    return max(float(np.abs(trained - run).max()) for trained, run in pairs)
 
 
-def _store_half(model: onnx.ModelProto) -> None:
-    """Keep large weights as float16, cast back on loading: half the file, the computation stays float32."""
-    casts = []
+def _stored_in_16_bits(exact: bytes) -> bytes:
+    """Keep large weights as int16 with a scale for each output channel, undone on loading: half the file.
+
+    The computation stays float32. float16 would round each weight to 11 bits; over the depthwise blocks of an
+    EfficientNet that added up to 0.027 of a probability, this to 0.004.
+    """
+    model = onnx.load_from_string(exact)
+    undo, scales = [], []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size > HALF_ABOVE:
+        if values.dtype == np.float32 and values.size > LARGE:
             name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
+            scale = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True) / INT16_LARGEST
+            scale = np.maximum(scale, np.finfo(np.float32).tiny)
+            tensor.CopyFrom(numpy_helper.from_array(np.rint(values / scale).astype(np.int16), f"{name}_int16"))
+            scales.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
+            undo.append(helper.make_node("Cast", [f"{name}_int16"], [f"{name}_unscaled"], to=TensorProto.FLOAT))
+            undo.append(helper.make_node("Mul", [f"{name}_unscaled", f"{name}_scale"], [name]))
+    nodes = [*undo, *model.graph.node]
+    model.graph.initializer.extend(scales)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    compact: bytes = model.SerializeToString()
+    return compact
