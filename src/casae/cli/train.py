@@ -43,6 +43,9 @@ def train(
     folds: Annotated[
         int, typer.Option(help="Train K models more, each judged on another K-th of the images.", min=0)
     ] = 0,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Folder of images without labels, from the same line, to learn from as well.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
 ) -> None:
     """Learn from labelled images and write a model.
@@ -75,13 +78,15 @@ def train(
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
     console, began = Console(), time.monotonic()
     with Reporter(console) as reporter:
-        trained = run(data, out, settings, split=chosen, resume=resume, command=command, reporter=reporter)
+        trained = run(
+            data, out, settings, split=chosen, resume=resume, unlabelled=unlabelled, command=command, reporter=reporter
+        )
     console.print(f"\n[bold]{trained.file}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
     for name, value in trained.scores.items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
     _judge(console, trained, data, target, (time.monotonic() - began) / 60)
     if folds:
-        _judge_folds(console, data, out, settings, chosen, command, folds, resume)
+        _judge_folds(console, data, out, settings, chosen, command, folds, resume, unlabelled)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True)
 
 
@@ -116,6 +121,7 @@ def _judge_folds(
     command: str,
     folds: int,
     resume: bool,
+    unlabelled: Path | None,
 ) -> None:
     """How much a score depends on which images are learned from: mean and spread over folds."""
     import statistics
@@ -134,7 +140,15 @@ def _judge_folds(
         with Reporter(console) as reporter:
             fold = Fold(index, folds)
             trained = run(
-                data, file, settings, split=split, fold=fold, resume=resume, command=command, reporter=reporter
+                data,
+                file,
+                settings,
+                split=split,
+                resume=resume,
+                fold=fold,
+                unlabelled=unlabelled,
+                command=command,
+                reporter=reporter,
             )
         rows.append(evaluate(Inspector(file), trained.validation).scores())
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")

@@ -45,6 +45,7 @@ class Origin(_Record):
     split: str
     images: int
     validation_images: int
+    unlabelled_images: int = 0
     licence: str
 
 

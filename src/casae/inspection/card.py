@@ -16,7 +16,7 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 | classes | {classes} |
 | input | gray {width} x {height} px, {fit} |
 | threshold Gs | {gs:g} |
-| learned from | {dataset}, split `{split}`: {images} images, {held} more held out for validation |
+| learned from | {dataset}, split `{split}`: {images} images{unlabelled}, {held} more held out for validation |
 | data licence | {licence} |
 | data sha256 | `{sha256}` |
 | recipe | preset `{preset}`, start weights {start}, seed {seed} |
@@ -50,6 +50,7 @@ def write_card(manifest: Manifest) -> str:
         dataset=origin.name,
         split=origin.split,
         images=origin.images,
+        unlabelled=f" and {origin.unlabelled_images} unlabelled ones" if origin.unlabelled_images else "",
         held=origin.validation_images,
         licence=origin.licence,
         sha256=origin.sha256,

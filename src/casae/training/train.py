@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,9 +35,11 @@ from casae.training.loop import fit, has_bf16
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
 from casae.training.start import begin, write_weights
-from casae.training.views import CropViews, loader
+from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
+from casae.training.views import CropViews, SegmenterViews, loader
 
 EMPTY_CROP = (CROP_SIDE, CROP_SIDE)
+LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
 COMPARED = 8  # validation images and crops that the export is compared on
 
 
@@ -61,12 +64,16 @@ class _Run:
     size: segmentation.Input
     folder: Path
     reporter: Reporter
+    unlabelled: Sequence[Path] = ()
 
     def budget(self, stage: int, images: int) -> Budget:
         """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
         settings, segmenter = self.settings, self.settings.segmenter
         if settings.minutes is not None:
-            shares = settings.minutes_share[: 2 if len(self.classes) == 1 else 3]
+            first, second, third = settings.minutes_share
+            if self.unlabelled:  # most is learned once they are pseudo-labelled
+                first = second = (first + second) / 2
+            shares = (first, second) if len(self.classes) == 1 else (first, second, third)
             return Budget(seconds=60 * settings.minutes * shares[stage - 1] / sum(shares))
         if stage == 3:
             return Budget(steps=settings.classifier.iterations)
@@ -82,6 +89,7 @@ def train(
     split: str = "train",
     resume: bool = False,
     fold: Fold | None = None,
+    unlabelled: Path | None = None,
     command: str = "",
     reporter: Reporter | None = None,
 ) -> Trained:
@@ -96,6 +104,7 @@ def train(
         split: name of a split list, or "all".
         fold: hold out this part of the split, instead of the list `val` or a drawn share.
         resume: go on with an interrupted training of the same settings and data; a finished one is only exported again.
+        unlabelled: folder of images to learn from as well; see `casae.training.unlabelled`.
         command: stands in the model card.
 
     Raises:
@@ -115,11 +124,12 @@ def train(
     )
     part, held, images, validation = sides
     size, why = segmentation.input_of(images, settings.segmenter)
-    run = _Run(settings, dataset.classes, images, validation, size, folder, reporter)
+    more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
+    run = _Run(settings, dataset.classes, images, validation, size, folder, reporter, more)
     casae = segmentation.build(settings.segmenter)
     begin(casae, settings.start)
-    _claim(folder, settings, part, held, resume)  # last: what cannot be trained leaves no folder behind
-    reporter.say(_describe(run) + why + copied)
+    _claim(run, part, held, resume)  # last: what cannot be trained leaves no folder behind
+    reporter.say(_describe(run) + why + copied + (f"; {len(more)} unlabelled ones" if more else ""))
 
     iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
@@ -133,13 +143,13 @@ def train(
         "export_difference_segmenter": exported.difference,
         "export_difference_classifier": crop_difference,
     }
-    manifest = _manifest(run, out.stem, _origin(part, split, held), command, scores)
+    manifest = _manifest(run, out.stem, _origin(run, part, split, held), command, scores)
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     (folder / "finished").touch()
     return Trained(out, scores, held, folder)
 
 
-def _origin(part: Dataset, split: str, held: Dataset) -> Origin:
+def _origin(run: _Run, part: Dataset, split: str, held: Dataset) -> Origin:
     reader, path = part.name.split(":", 1)
     return Origin(
         name=f"{reader}:{Path(path).name}",
@@ -147,6 +157,7 @@ def _origin(part: Dataset, split: str, held: Dataset) -> Origin:
         split=split,
         images=len(part.samples),
         validation_images=len(held.samples),
+        unlabelled_images=len(run.unlabelled),
         licence=part.licence,
     )
 
@@ -175,9 +186,28 @@ def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float, float]:
         reporter.stage(f"network {stage}")
         views = views.augmented(AUGMENTATIONS[strength])
         budget = run.budget(stage, len(views))
+        if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
+            views, budget = _with_unlabelled(run, casae, views, budget)
         task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
         ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
     return ious[0], ious[1]
+
+
+def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Budget) -> tuple[SegmenterViews, Budget]:
+    """Views of labelled and pseudo-labelled images, and what is left of the budget for them."""
+    began, settings = time.monotonic(), run.settings.segmenter
+    run.reporter.stage("unlabelled")
+    seconds = budget.seconds and LABELLING_SHARE * budget.seconds
+    found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, seconds)
+    if not found:
+        return views, budget
+    run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")
+    more = segmentation.views_of(found, run.size, settings, run.settings.seed)
+    views = AlternatingViews(views, more.augmented(AUGMENTATIONS[settings.augmentation]))
+    run.reporter.stage("network 2")
+    if budget.seconds is None:
+        return views, run.budget(2, len(views))
+    return views, Budget(seconds=budget.seconds - (time.monotonic() - began))
 
 
 def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
@@ -217,9 +247,12 @@ def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | N
     return exported.onnx, exported.difference
 
 
-def _claim(folder: Path, settings: TrainingSettings, part: Dataset, held: Dataset, resume: bool) -> None:
+def _claim(run: _Run, part: Dataset, held: Dataset, resume: bool) -> None:
     """Make the folder ours: begin anew, or go on with the very same training."""
+    folder, settings = run.folder, run.settings
     identity = {"settings": settings.model_dump(mode="json"), "training": part.sha256, "validation": held.sha256}
+    if run.unlabelled:
+        identity["unlabelled"] = identity_of(run.unlabelled)
     file = folder / "identity.json"
     finished = (folder / "finished").exists()
     if resume and file.exists():

@@ -1,0 +1,113 @@
+"""Learn from images that nobody labelled: the first network labels them, and what it is sure of is learned as well.
+
+Self-training as in ST++ (Yang et al. 2022, arXiv:2106.05095): plain pseudo-labels, the least sure images left out,
+augmented views. The teacher looks at every image twice, the second time upside down, and the two opinions are averaged;
+the student learns to be as good at one look.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from casae.config import DEFAULT_GS
+from casae.datasets.sample import Dataset
+from casae.errors import DatasetError, ImageError
+from casae.image import find_images, read_image, to_gray
+from casae.inspection import segmentation as inspection
+from casae.training.budget import Budget
+from casae.training.data import LabelledImage
+from casae.training.networks import defect_probability
+from casae.training.progress import Reporter
+from casae.training.segmentation import Input
+from casae.training.views import Pair, SegmenterViews
+
+KEPT = 0.8  # share of the images, the surest ones
+SURE, DOUBTFUL = 0.85, 0.35  # probabilities; a sure outline lies at almost the same place for both
+SLACK_PX = 20  # so that one doubtful pixel on a clean image does not decide
+MOST_PIXELS = 500_000_000  # of all images together: 0.5 GB, and as much again for their masks
+
+
+def unlabelled_images(folder: Path, dataset: Dataset, known: Sequence[Dataset], seed: int) -> list[Path]:
+    """Images under `folder` in an order drawn by `seed`, without `known` ones and those of list `test`.
+
+    Raises:
+        DatasetError: no folder, or no image is left.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"--unlabelled {folder}: no such folder; name one with images")
+    parts = [*known, dataset.split("test")] if "test" in dataset.splits else known
+    taken = {sample.image.resolve() for part in parts for sample in part.samples}
+    files = [file for file in find_images(folder) if file.resolve() not in taken]
+    if not files:
+        raise DatasetError(f"--unlabelled {folder}: no image besides the labelled and test ones; add some")
+    return [files[index] for index in np.random.default_rng([seed, 2]).permutation(len(files))]
+
+
+def identity_of(files: Sequence[Path]) -> str:
+    """Changes when a file is added, removed or resized."""
+    known = "\n".join(sorted(f"{file.name} {file.stat().st_size}" for file in files))
+    return hashlib.sha256(known.encode()).hexdigest()
+
+
+def pseudo_labelled(
+    network: nn.Module, files: Sequence[Path], size: Input, reporter: Reporter, seconds: float | None = None
+) -> list[LabelledImage]:
+    """Images with the defects that a network sees in them, the surest of all it looked at.
+
+    Args:
+        network: gray (N, 1, H, W) -> logits (N, 2, H, W).
+        files: looked at in this order; unreadable ones are named and left out.
+        size: of the network's input.
+        reporter: shows how far it is.
+        seconds: time after which no further image is looked at.
+    """
+    budget, began = Budget(steps=len(files)), time.monotonic()
+    found: list[tuple[float, LabelledImage]] = []
+    pixels = 0
+    network.eval()
+    for file in files:
+        budget.advance()
+        if reporter.interrupted or pixels > MOST_PIXELS or (seconds and time.monotonic() - began > seconds):
+            break
+        try:
+            gray = to_gray(read_image(file))
+        except ImageError as error:
+            reporter.say(f"left out: {error}")
+            continue
+        pixels += gray.size
+        probability = _seen_twice(network, gray, size)
+        sureness = (np.sum(probability >= SURE) + SLACK_PX) / (np.sum(probability >= DOUBTFUL) + SLACK_PX)
+        label = inspection.threshold(probability, DEFAULT_GS).astype(np.uint8)
+        found.append((float(sureness), LabelledImage(file.stem, gray, label)))
+        reporter.step(budget, 1 - float(sureness))
+    found.sort(key=lambda pair: -pair[0])
+    return [image for _, image in found[: round(KEPT * len(found))]]
+
+
+class AlternatingViews(SegmenterViews):
+    """Every second view from labelled images, the others from pseudo-labelled ones."""
+
+    def __init__(self, labelled: SegmenterViews, pseudo_labelled: SegmenterViews) -> None:
+        super().__init__(2 * len(labelled), labelled.seed)
+        self.kinds = labelled, pseudo_labelled
+
+    def __getitem__(self, position: int) -> Pair:
+        return self.kinds[position % 2][position // 2]
+
+
+def _seen_twice(network: nn.Module, gray: NDArray[Any], size: Input) -> NDArray[np.float32]:
+    def look(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        upright = torch.from_numpy(values)
+        first = defect_probability(network(upright))
+        second = defect_probability(network(upright.flip(2, 3))).flip(2, 3)
+        return ((first + second) / 2).float().numpy()
+
+    with torch.inference_mode():
+        return inspection.defect_probability(look, gray, size.height, size.width, size.fit)
