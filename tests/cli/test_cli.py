@@ -110,3 +110,13 @@ def test_help_and_version():
     assert "inspect" in casae("--help").stdout
     assert casae("--version").stdout.startswith("casae 0.")
     assert "Exit codes" in casae("inspect", "--help").stdout
+
+
+def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp_path):
+    out = tmp_path / "part.casae"
+    quick = ["--preset", "scratch", "--width", "4", "--size", "64", "--minutes", "0.04"]
+    done = casae("train", f"folder:{components}", "--split", "all", "--out", out, "--folds", "2", *quick)
+    assert done.returncode == 0, done.stderr
+    assert "2 folds" in done.stdout
+    assert {file.name for file in tmp_path.glob("*.casae")} == {"part.casae", "part-fold-1.casae", "part-fold-2.casae"}
+    assert "on 12 images, each judged by a model that did not learn from it" in out.with_suffix(".html").read_text()

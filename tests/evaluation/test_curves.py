@@ -37,6 +37,14 @@ def test_a_larger_gs_lets_fewer_defects_escape(parts, dark_model):
     assert recalled.summary()["escaped_regions"] == 0
 
 
+def test_folds_are_counted_together(parts, dark_model):
+    inspector = Inspector(dark_model)
+    both = cost_curve(
+        inspector, parts.only(["good"], "fold 2"), cost_curve(inspector, parts.only(["clear", "faint"], "1"))
+    )
+    assert both == cost_curve(inspector, parts)
+
+
 def cost(gs: float, f1_of_1000: int, escaped: int = 0) -> Cost:
     missed = 1000 - f1_of_1000
     return Cost(gs, Counts(f1_of_1000, missed, missed, 0), regions=10, escaped=escaped, defective=10)

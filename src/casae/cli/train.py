@@ -8,10 +8,14 @@ import typer
 from casae.cli import DATASET_HELP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from casae.config import TrainingSettings
     from casae.datasets.sample import Dataset
+    from casae.evaluation.curves import Cost
+    from casae.metrics import Interval
     from casae.training.train import Trained
 
 
@@ -84,21 +88,32 @@ def train(
     console.print(f"\n[bold]{trained.file}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
     for name, value in trained.scores.items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
-    _judge(console, trained, data, target, (time.monotonic() - began) / 60)
+    minutes, costs = (time.monotonic() - began) / 60, []
     if folds:
-        _judge_folds(console, data, out, settings, chosen, command, folds, resume, unlabelled)
+        costs = _judge_folds(console, data, out, settings, chosen, command, folds, resume, unlabelled)
+    _judge(console, trained, data, target, minutes, costs)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True)
 
 
-def _judge(console: "Console", trained: "Trained", data: "Dataset", target: str | None, minutes: float) -> None:
-    """Choose the threshold on the held-out images, and write the page that shows how good the model is on them."""
+def _judge(
+    console: "Console",
+    trained: "Trained",
+    data: "Dataset",
+    target: str | None,
+    minutes: float,
+    costs: "Sequence[Cost]",
+) -> None:
+    """Choose the threshold on the held-out images, and write the page that shows how good the model is on them.
+
+    The threshold is chosen by `costs`, those of the folds, where there are any.
+    """
     from casae.evaluation.curves import choose_gs, cost_curve
     from casae.evaluation.page import Training, write_page
     from casae.evaluation.scores import evaluate
     from casae.inspection.card import set_gs
     from casae.inspection.inspector import Inspector
 
-    costs = cost_curve(Inspector(trained.file), trained.validation)
+    costs = costs or cost_curve(Inspector(trained.file), trained.validation)
     chosen, why = choose_gs(costs, target)
     set_gs(trained.file, chosen.gs, chosen.summary())
     console.print(f"Threshold Gs {chosen.gs:g}: {why}", soft_wrap=True)
@@ -122,19 +137,25 @@ def _judge_folds(
     folds: int,
     resume: bool,
     unlabelled: Path | None,
-) -> None:
-    """How much a score depends on which images are learned from: mean and spread over folds."""
+) -> "list[Cost]":
+    """How much a score depends on which images are learned from: mean and spread over folds.
+
+    Returns:
+        What each threshold costs on all images, each judged by the model that did not learn from it.
+    """
     import statistics
 
     from rich.table import Table
 
+    from casae.evaluation.curves import cost_curve
     from casae.evaluation.scores import evaluate
     from casae.inspection.inspector import Inspector
     from casae.training.data import Fold
     from casae.training.progress import Reporter
     from casae.training.train import train as run
 
-    rows = []
+    rows: list[dict[str, Interval]] = []
+    costs: list[Cost] = []
     for index in range(folds):
         file = out.with_name(f"{out.stem}-fold-{index + 1}.casae")
         with Reporter(console) as reporter:
@@ -151,6 +172,7 @@ def _judge_folds(
                 reporter=reporter,
             )
         rows.append(evaluate(Inspector(file), trained.validation).scores())
+        costs = cost_curve(Inspector(file), trained.validation, costs)
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")
     for heading in ("score", "mean", "spread", "each fold"):
         table.add_column(heading)
@@ -160,3 +182,4 @@ def _judge_folds(
             each = "  ".join(f"{value:.3f}" for value in values)
             table.add_row(name, f"{statistics.mean(values):.3f}", f"{statistics.stdev(values):.3f}", each)
     console.print(table)
+    return costs

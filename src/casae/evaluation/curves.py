@@ -67,8 +67,13 @@ class Cost:
         }
 
 
-def cost_curve(inspector: Inspector, dataset: Dataset) -> list[Cost]:
+def cost_curve(inspector: Inspector, dataset: Dataset, so_far: Sequence[Cost] = ()) -> list[Cost]:
     """The cost of every Gs of `GS_GRID` on the labelled images of a dataset, in rising order.
+
+    Args:
+        inspector: with the model to judge.
+        dataset: images that it did not learn from.
+        so_far: the curve of another fold, whose images are counted in.
 
     Raises:
         DatasetError: nothing is labelled.
@@ -77,7 +82,7 @@ def cost_curve(inspector: Inspector, dataset: Dataset) -> list[Cost]:
     samples = dataset.labelled.samples
     if not samples:
         raise DatasetError(f"{dataset.name}: no labelled image in '{dataset.split_name}'; label some")
-    costs = [Cost(float(gs)) for gs in GS_GRID]
+    costs = list(so_far) or [Cost(float(gs)) for gs in GS_GRID]
     for sample in samples:
         costs = _with_image(costs, inspector, sample)
     return costs

@@ -31,7 +31,7 @@ class Training:
         inspector: of the finished bundle.
         validation: the held-out images.
         result: the scores on them.
-        costs: of every Gs on them.
+        costs: of every Gs on them, or on the images of all folds.
         chosen: the cost at the bundle's Gs, and why that one.
         folder: of the training's logs.
         minutes: how long all of it took.

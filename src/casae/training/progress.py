@@ -45,13 +45,15 @@ class Reporter:
         self._task = self._bar.add_task(name, total=1.0, state="")
         self._loss, self._score = None, ""
 
-    def step(self, budget: Budget, loss: float) -> None:
-        """One optimiser step is done."""
-        self._loss = loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
+    def step(self, budget: Budget, loss: float | None = None) -> None:
+        """One optimiser step is done, or one of another kind, which has no loss."""
+        if loss is not None:
+            self._loss = loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
         left = budget.remaining_seconds
         eta = "" if left is None else f"  ETA {int(left) // 60}:{int(left) % 60:02d}"
         if self._task is not None:
-            state = f"loss {self._loss:.3f}{self._score}{eta}"
+            loss_now = "" if self._loss is None else f"loss {self._loss:.3f}"
+            state = f"{loss_now}{self._score}{eta}".strip()
             self._bar.update(self._task, completed=budget.progress, state=state)
 
     def scored(self, name: str, score: float) -> None:

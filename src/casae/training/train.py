@@ -183,11 +183,11 @@ def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float, float]:
     views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
     ious = []
     for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
-        reporter.stage(f"network {stage}")
         views = views.augmented(AUGMENTATIONS[strength])
         budget = run.budget(stage, len(views))
         if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
             views, budget = _with_unlabelled(run, casae, views, budget)
+        reporter.stage(f"network {stage}")
         task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
         ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
     return ious[0], ious[1]
@@ -204,7 +204,6 @@ def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Bud
     run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")
     more = segmentation.views_of(found, run.size, settings, run.settings.seed)
     views = AlternatingViews(views, more.augmented(AUGMENTATIONS[settings.augmentation]))
-    run.reporter.stage("network 2")
     if budget.seconds is None:
         return views, run.budget(2, len(views))
     return views, Budget(seconds=budget.seconds - (time.monotonic() - began))

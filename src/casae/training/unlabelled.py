@@ -86,7 +86,7 @@ def pseudo_labelled(
         sureness = (np.sum(probability >= SURE) + SLACK_PX) / (np.sum(probability >= DOUBTFUL) + SLACK_PX)
         label = inspection.threshold(probability, DEFAULT_GS).astype(np.uint8)
         found.append((float(sureness), LabelledImage(file.stem, gray, label)))
-        reporter.step(budget, 1 - float(sureness))
+        reporter.step(budget)
     found.sort(key=lambda pair: -pair[0])
     return [image for _, image in found[: round(KEPT * len(found))]]
 
