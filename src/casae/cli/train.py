@@ -8,14 +8,14 @@ import typer
 from casae.cli import DATASET_HELP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
-    from casae.config import TrainingSettings
     from casae.datasets.sample import Dataset
     from casae.evaluation.curves import Cost
     from casae.metrics import Interval
+    from casae.training.data import Fold
     from casae.training.train import Trained
 
 
@@ -81,16 +81,27 @@ def train(
     chosen = split or ("train" if "train" in data.splits else "all")
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
     console, began = Console(), time.monotonic()
-    with Reporter(console) as reporter:
-        trained = run(
-            data, out, settings, split=chosen, resume=resume, unlabelled=unlabelled, command=command, reporter=reporter
-        )
+
+    def learn(file: Path, fold: "Fold | None" = None) -> "Trained":
+        with Reporter(console) as reporter:
+            return run(
+                data,
+                file,
+                settings,
+                split=chosen,
+                resume=resume,
+                fold=fold,
+                unlabelled=unlabelled,
+                command=command,
+                reporter=reporter,
+            )
+
+    trained = learn(out)
     console.print(f"\n[bold]{trained.file}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
     for name, value in trained.scores.items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
-    minutes, costs = (time.monotonic() - began) / 60, []
-    if folds:
-        costs = _judge_folds(console, data, out, settings, chosen, command, folds, resume, unlabelled)
+    minutes = (time.monotonic() - began) / 60
+    costs = _judge_folds(console, learn, out, folds) if folds else []
     _judge(console, trained, data, target, minutes, costs)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True)
 
@@ -127,17 +138,7 @@ def _judge(
     console.print(f"How good it is, with pictures: {page}", soft_wrap=True)
 
 
-def _judge_folds(
-    console: "Console",
-    data: "Dataset",
-    out: Path,
-    settings: "TrainingSettings",
-    split: str,
-    command: str,
-    folds: int,
-    resume: bool,
-    unlabelled: Path | None,
-) -> "list[Cost]":
+def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", out: Path, folds: int) -> "list[Cost]":
     """How much a score depends on which images are learned from: mean and spread over folds.
 
     Returns:
@@ -151,26 +152,12 @@ def _judge_folds(
     from casae.evaluation.scores import evaluate
     from casae.inspection.inspector import Inspector
     from casae.training.data import Fold
-    from casae.training.progress import Reporter
-    from casae.training.train import train as run
 
     rows: list[dict[str, Interval]] = []
     costs: list[Cost] = []
     for index in range(folds):
         file = out.with_name(f"{out.stem}-fold-{index + 1}.casae")
-        with Reporter(console) as reporter:
-            fold = Fold(index, folds)
-            trained = run(
-                data,
-                file,
-                settings,
-                split=split,
-                resume=resume,
-                fold=fold,
-                unlabelled=unlabelled,
-                command=command,
-                reporter=reporter,
-            )
+        trained = learn(file, Fold(index, folds))
         rows.append(evaluate(Inspector(file), trained.validation).scores())
         costs = cost_curve(Inspector(file), trained.validation, costs)
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")

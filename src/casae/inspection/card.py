@@ -50,7 +50,7 @@ def write_card(manifest: Manifest) -> str:
         dataset=origin.name,
         split=origin.split,
         images=origin.images,
-        unlabelled=f" and {origin.unlabelled_images} unlabelled ones" if origin.unlabelled_images else "",
+        unlabelled=f", {origin.unlabelled_images} unlabelled ones at hand" if origin.unlabelled_images else "",
         held=origin.validation_images,
         licence=origin.licence,
         sha256=origin.sha256,

@@ -58,13 +58,19 @@ class _Run:
     """One training: what it learns from and where it keeps its state."""
 
     settings: TrainingSettings
-    classes: tuple[str, ...]
+    part: Dataset
+    held: Dataset
     images: Sequence[LabelledImage]
     validation: Sequence[LabelledImage]
     size: segmentation.Input
     folder: Path
     reporter: Reporter
-    unlabelled: Sequence[Path] = ()
+    unlabelled: Sequence[Path]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.part.classes
 
     def budget(self, stage: int, images: int) -> Budget:
         """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
@@ -117,19 +123,12 @@ def train(
     if out.suffix != SUFFIX:
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     L.seed_everything(settings.seed, verbose=False)
-    part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold)
     folder = out.with_name(f"{out.stem}-training")
-    sides, copied = keep_copies_together(
-        dataset, Sides(part, held, load(part), load(held)), fixed=fold is None and "val" in dataset.splits
-    )
-    part, held, images, validation = sides
-    size, why = segmentation.input_of(images, settings.segmenter)
-    more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
-    run = _Run(settings, dataset.classes, images, validation, size, folder, reporter, more)
+    run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter)
     casae = segmentation.build(settings.segmenter)
     begin(casae, settings.start)
-    _claim(run, part, held, resume)  # last: what cannot be trained leaves no folder behind
-    reporter.say(_describe(run) + why + copied + (f"; {len(more)} unlabelled ones" if more else ""))
+    _claim(run, resume)  # last: what cannot be trained leaves no folder behind
+    reporter.say(said)
 
     iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
@@ -143,26 +142,48 @@ def train(
         "export_difference_segmenter": exported.difference,
         "export_difference_classifier": crop_difference,
     }
-    manifest = _manifest(run, out.stem, _origin(run, part, split, held), command, scores)
+    manifest = _manifest(run, out.stem, command, scores)
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     (folder / "finished").touch()
-    return Trained(out, scores, held, folder)
+    return Trained(out, scores, run.held, folder)
 
 
-def _origin(run: _Run, part: Dataset, split: str, held: Dataset) -> Origin:
+def _prepare(
+    dataset: Dataset,
+    folder: Path,
+    settings: TrainingSettings,
+    split: str,
+    fold: Fold | None,
+    unlabelled: Path | None,
+    reporter: Reporter,
+) -> tuple[_Run, str]:
+    """What is learned from and held out, decoded and checked, and what there is to say about it."""
+    part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold)
+    sides, copied = keep_copies_together(
+        dataset, Sides(part, held, load(part), load(held)), fixed=fold is None and "val" in dataset.splits
+    )
+    part, held, images, validation = sides
+    size, why = segmentation.input_of(images, settings.segmenter)
+    more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
+    run = _Run(settings, part, held, images, validation, size, folder, reporter, more)
+    return run, _describe(run) + why + copied
+
+
+def _origin(run: _Run) -> Origin:
+    part = run.part
     reader, path = part.name.split(":", 1)
     return Origin(
         name=f"{reader}:{Path(path).name}",
         sha256=part.sha256,
-        split=split,
+        split=part.split_name,
         images=len(part.samples),
-        validation_images=len(held.samples),
+        validation_images=len(run.held.samples),
         unlabelled_images=len(run.unlabelled),
         licence=part.licence,
     )
 
 
-def _manifest(run: _Run, name: str, origin: Origin, command: str, scores: dict[str, float | None]) -> Manifest:
+def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None]) -> Manifest:
     settings, size = run.settings, run.size
     return Manifest(
         name=name,
@@ -170,7 +191,7 @@ def _manifest(run: _Run, name: str, origin: Origin, command: str, scores: dict[s
         classes=run.classes,
         gs=DEFAULT_GS,
         width=settings.segmenter.width,
-        dataset=origin,
+        dataset=_origin(run),
         seed=settings.seed,
         training={**settings.model_dump(mode="json"), "command": command},
         scores={"validation": scores},
@@ -246,10 +267,14 @@ def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | N
     return exported.onnx, exported.difference
 
 
-def _claim(run: _Run, part: Dataset, held: Dataset, resume: bool) -> None:
+def _claim(run: _Run, resume: bool) -> None:
     """Make the folder ours: begin anew, or go on with the very same training."""
     folder, settings = run.folder, run.settings
-    identity = {"settings": settings.model_dump(mode="json"), "training": part.sha256, "validation": held.sha256}
+    identity = {
+        "settings": settings.model_dump(mode="json"),
+        "training": run.part.sha256,
+        "validation": run.held.sha256,
+    }
     if run.unlabelled:
         identity["unlabelled"] = identity_of(run.unlabelled)
     file = folder / "identity.json"
@@ -272,7 +297,9 @@ def _describe(run: _Run) -> str:
     free = sum(not image.label.any() for image in run.images)
     precision = "bf16" if has_bf16() else "f32"
     size = run.size
+    unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
     return (
         f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
-        f"out; input {size.width} x {size.height} px ({size.fit}), {precision}, start weights: {run.settings.start}"
+        f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}), {precision}, "
+        f"start weights: {run.settings.start}"
     )
