@@ -62,3 +62,10 @@ def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
     ranked = most_doubtful(Inspector(dark_model), samples)
     assert [name for name, _ in ranked] == ["unsure", "sure"]
     assert ranked[0][1] > 0.7 > 0.1 > ranked[1][1]
+
+
+def test_a_single_epoch_is_a_dot_with_one_number_below():
+    chart = line_chart({"loss": [(1, 0.5)]}, "epoch")
+    assert chart.count("<circle") == 1
+    assert chart.count('text-anchor="middle">1</text>') == 1
+    assert "<circle" not in line_chart({"loss": [(1, 0.5), (2, 0.4)]}, "epoch")

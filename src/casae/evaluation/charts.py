@@ -30,17 +30,23 @@ def line_chart(lines: Mapping[str, Points], x_title: str, mark: float | None = N
         return LEFT + across, HEIGHT - BOTTOM - min(y, y_high) / y_high * (HEIGHT - TOP - BOTTOM)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(", ".join(lines))}">']
+    labelled = ""
     for step in range(TICKS):
         value, along = y_high * step / (TICKS - 1), x_low + (x_high - x_low) * step / (TICKS - 1)
         y, x = place(x_low, value)[1], place(along, 0)[0]
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" class="grid"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{along:.0f}</text>')
+        if f"{along:.0f}" != labelled:  # few epochs have fewer numbers than there are ticks
+            labelled = f"{along:.0f}"
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{labelled}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>')
     if mark is not None:
         x = place(mark, 0)[0]
         parts.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" class="mark"/>')
     for (name, line), colour in zip(lines.items(), COLOURS * len(lines), strict=False):
+        if len(line) == 1:
+            x, y = place(*line[0])
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
         way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
         parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}"><title>{escape(name)}</title></polyline>')
     return "".join([*parts, "</svg>", _legend(lines)])
