@@ -41,7 +41,7 @@ def step_of(settings: TrainingSettings, size: int, ours: bool) -> Callable[[], N
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=ours and has_bf16()):
             first = casae.first(image)
-            loss = criterion(first, target) + criterion(casae.refine(first), target)
+            loss = criterion(first, target) + criterion(casae.refine(first, image), target)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -24,8 +24,6 @@ from casae.training.progress import Reporter
 from casae.training.start import begin
 from casae.training.views import loader
 
-SHARES = (2 / 3, 1 / 3)  # of the minutes, for network 1 and what follows it
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -36,6 +34,7 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     parser.add_argument("--share", type=float, default=0.2, help="part of the split that is held out")
     parser.add_argument("--judge", help="hold out all of this list that is not in --split, instead of a share")
+    parser.add_argument("--first", type=float, default=2 / 3, help="share of the minutes for network 1")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
     preset = PRESETS[wanted.preset]
@@ -60,7 +59,7 @@ def main() -> None:
         strengths = settings.augmentation, settings.augmentation_2
         scores, rates = [], []
         with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
-            for stage, share, strength in zip((1, 2), SHARES, strengths, strict=True):
+            for stage, share, strength in zip((1, 2), (wanted.first, 1 - wanted.first), strengths, strict=True):
                 reporter.stage(f"network {stage}")
                 budget = Budget(seconds=60 * wanted.minutes * share)
                 task = segmentation.SegmentationTask(casae, stage, settings, budget, validation, size)

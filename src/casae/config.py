@@ -39,18 +39,20 @@ class SegmenterSettings(_Settings):
     """The cascade and how it learns; see `AutoEncoder` for the networks' own options.
 
     Attributes:
-        encoder: of network 1; the second one always has the paper's.
+        encoder: of network 1; the second one always has the paper's. "fcn8" is the FCN that the paper compares with.
         width: features of level 1 of an autoencoder with the paper's encoder.
+        second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
         size: longer side of the input, px; the side of a tile.
         fit: "choose" decides between letterbox and tile by the labelled defects, see `casae.training.data.choose_fit`.
         learning_rate: of network 1; `learning_rate_2` of what follows it.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
         augmentation: of the views for network 1, see `casae.training.augmentation.AUGMENTATIONS`; `augmentation_2` of
             those for what follows it.
+        paste: probability that a view gets the labelled defects of another image as well; not in the paper.
         views: augmented images an epoch, at least.
     """
 
-    encoder: Literal["atrous", "efficientnet-lite0"] = "atrous"
+    encoder: Literal["atrous", "efficientnet-lite0", "fcn8"] = "atrous"
     width: int = Field(default=64, ge=2)
     atrous: bool = True
     norm: bool = False
@@ -59,6 +61,7 @@ class SegmenterSettings(_Settings):
     last_convs: int = 1
     standardise: bool = False
     residual: bool = False
+    second_sees_image: bool = False
     size: int = Field(default=512, ge=STRIDE)
     fit: Fit | Literal["choose"] = "squeeze"
     loss: Literal["weighted", "dice"] = "weighted"
@@ -68,6 +71,7 @@ class SegmenterSettings(_Settings):
     joint: bool = False
     augmentation: Strength = "strong"
     augmentation_2: Strength = "strong"
+    paste: float = Field(default=0, ge=0, le=1)
     one_cycle: bool = False
     batch: int = Field(default=2, ge=1)
     epochs_1: int = Field(default=30, ge=1)
@@ -106,7 +110,7 @@ class TrainingSettings(_Settings):
     classifier: ClassifierSettings
     start: str = SCRATCH
     minutes: float | None = Field(default=None, gt=0)
-    minutes_share: tuple[float, float, float] = (0.56, 0.28, 0.16)
+    minutes_share: tuple[float, float, float] = (0.70, 0.18, 0.12)
     seed: int = Field(default=0, ge=0)
     min_area_px: int = Field(default=12, ge=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)

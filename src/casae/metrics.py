@@ -93,6 +93,19 @@ def average_precision(scores: ArrayLike, truths: ArrayLike) -> float | None:
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
+def roc_auc(positive: NDArray[np.int64], negative: NDArray[np.int64]) -> float | None:
+    """Area under the ROC curve from two histograms over the same rising scores, (levels,); ties count half.
+
+    >>> roc_auc(np.array([0, 1, 1]), np.array([1, 1, 0]))
+    0.875
+    """
+    pairs = float(positive.sum()) * float(negative.sum())
+    if not pairs:
+        return None
+    below = np.concatenate([[0], np.cumsum(negative)[:-1]])
+    return float((positive * (below + negative / 2)).sum() / pairs)
+
+
 def bootstrap(
     per_image: ArrayLike, statistic: Callable[[NDArray[np.float64]], float | None], *, seed: int = 0
 ) -> Interval:

@@ -162,3 +162,10 @@ def test_standardising_takes_the_lamp_out():
 def test_probability_of_defect_is_the_softmax():
     logits = torch.randn(2, 2, 3, 3)
     assert torch.allclose(defect_probability(logits)[:, 0], logits.softmax(1)[:, 1], atol=1e-6)
+
+
+def test_a_second_network_may_see_the_image_too():
+    torch.manual_seed(0)
+    casae = CASAE(AutoEncoder(4), AutoEncoder(4, inputs=2), sees_image=True).eval()
+    logits, image = torch.randn(1, 2, 64, 64), torch.rand(1, 1, 64, 64)
+    assert not torch.equal(casae.refine(logits, image), casae.refine(logits, image + 0.5))

@@ -29,6 +29,9 @@ class Bright(nn.Module):
 class Constant(SegmenterViews):
     """Views that show their own position."""
 
+    def __init__(self, views, seed):
+        super().__init__([], views, seed)
+
     def __getitem__(self, position):
         return torch.tensor(position), torch.tensor(self.seed)
 

@@ -22,8 +22,8 @@ STAGES = (  # blocks, kernel, stride, expansion, features: Table 1 of the paper,
 )
 SKIPS = (0, 2, 4, 10, 15)  # blocks whose maps the decoder sees, at 1/2, 1/4 ... 1/32 of the input's side
 SKIP_FEATURES = (16, 24, 40, 112, 320)
-DECODER_FEATURES = (96, 64, 48)  # at 1/16, 1/8 and 1/4
-FINE_FEATURES = 24  # at 1/2
+DECODER_FEATURES = (88, 56, 48)  # at 1/16, 1/8 and 1/4; with the skips multiples of 16, which oneDNN handles best
+SPREAD_FEATURES, FINE_FEATURES = 12, 16  # at 1/2
 EPSILON = 1e-3  # of batch normalisation, as in the weights' own training
 
 
@@ -81,9 +81,9 @@ class LiteAutoEncoder(nn.Module):
         for skip, features in zip(reversed(skips), DECODER_FEATURES, strict=True):
             self.decoder.append(nn.Sequential(_plain(channels + skip, features), _plain(features, features)))
             channels = features
-        self.spread = nn.Sequential(nn.Conv2d(channels, 64, 1), nn.PixelShuffle(2))
+        self.spread = nn.Sequential(nn.Conv2d(channels, 4 * SPREAD_FEATURES, 1), nn.PixelShuffle(2))
         self.to_patches = nn.PixelUnshuffle(2)
-        self.fine = _plain(16 + 4 + SKIP_FEATURES[0], FINE_FEATURES)
+        self.fine = _plain(SPREAD_FEATURES + 4 + SKIP_FEATURES[0], FINE_FEATURES)
         self.head = nn.Conv2d(FINE_FEATURES, 2 * 4, 1)
         self.from_patches = nn.PixelShuffle(2)
 
@@ -93,8 +93,8 @@ class LiteAutoEncoder(nn.Module):
         image = standardised(image)
         first, *skips, x = self.encoder(image)
         for decode, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = decode(torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1))  # 96, 64, 48 features
-        x = self.fine(torch.cat([self.spread(x), self.to_patches(image), first], dim=1))  # 24 x H/2 x W/2
+            x = decode(torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1))  # 88, 56, 48 features
+        x = self.fine(torch.cat([self.spread(x), self.to_patches(image), first], dim=1))  # 16 x H/2 x W/2
         logits: Tensor = self.from_patches(self.head(x))
         return logits
 

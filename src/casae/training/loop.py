@@ -1,5 +1,6 @@
 """One training run: Lightning's loop, a budget, the best weights on validation, a resumable folder, a progress bar."""
 
+import ctypes
 import logging
 import signal
 import time
@@ -20,6 +21,7 @@ from casae.training.budget import Budget, one_cycle
 from casae.training.progress import Reporter
 from casae.training.views import Pair
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 SCORING_PAUSE = 9.0  # times as long as the last scoring took
 
 
@@ -135,6 +137,7 @@ def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter)
     finished = folder / "done"
     if not finished.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        _keep_memory()
         with _quiet(), _stop_on_interrupt(reporter):
             _run(task, batches, folder, keeper)
         finished.write_text(str(keeper.best))
@@ -161,6 +164,19 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
     if checkpoint.exists():
         batches.sampler.epoch = torch.load(checkpoint, weights_only=False)["epoch"] + 1  # type: ignore[attr-defined]
     trainer.fit(task, batches, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+
+
+def _keep_memory() -> None:
+    """Let the allocator keep what is freed: without it every step asks the kernel for the same pages again.
+
+    Only with the GNU C library, whose `mallopt` this is; see docs/results/training.md for what it brings.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # Windows, macOS, musl
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def has_bf16() -> bool:

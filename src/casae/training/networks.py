@@ -22,6 +22,7 @@ class AutoEncoder(nn.Module):
         width: features of level 1; they double at each deeper level. 64 in the paper.
         atrous: dilate the first convolution of levels 2 to 5 by 2, 2, 4, 4 (Table 1). The paper prints "padding 1",
             which would shrink the map; padding equals the factor here, so the size is kept.
+        inputs: maps in the input; 1 in the paper.
         classes: maps in the output; 2 in the paper, background then defect.
         norm: batch normalisation after every convolution. Not in the paper.
         patch: space-to-depth factor before level 1 and back after the head. 1 in the paper; 2 or 4 make the network
@@ -40,6 +41,7 @@ class AutoEncoder(nn.Module):
         width: int = 64,
         *,
         atrous: bool = True,
+        inputs: int = 1,
         classes: int = 2,
         norm: bool = False,
         patch: int = 1,
@@ -54,7 +56,7 @@ class AutoEncoder(nn.Module):
         self.stride = patch * 2 ** (LEVELS - 1)
         self.to_patches = nn.PixelUnshuffle(patch)
         self.encoder = nn.ModuleList()
-        channels = patch**2
+        channels = inputs * patch**2
         for count, factor in zip(features, factors, strict=True):
             self.encoder.append(_convolutions([channels, count, count], factor, norm))
             channels = count
@@ -93,11 +95,14 @@ class CASAE(nn.Module):
         second: of the same structure in the paper.
         residual: add the second network's logits to the first one's, with a second head that starts at zero. Then the
             cascade starts where the first network ended and the second one only has to learn what to mend.
+        sees_image: the second network, of two inputs, gets the image beside the mask. Not in the paper.
     """
 
-    def __init__(self, first: nn.Module, second: AutoEncoder, *, residual: bool = False) -> None:
+    def __init__(
+        self, first: nn.Module, second: AutoEncoder, *, residual: bool = False, sees_image: bool = False
+    ) -> None:
         super().__init__()
-        self.first, self.second, self.residual = first, second, residual
+        self.first, self.second, self.residual, self.sees_image = first, second, residual, sees_image
         self.stride = max(int(first.stride), second.stride)  # type: ignore[arg-type]  # an attribute of ours
         if residual:
             nn.init.zeros_(second.head.weight)
@@ -110,11 +115,12 @@ class CASAE(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Gray image (N, 1, H, W) float in 0..1 -> logits after both networks (N, 2, H, W)."""
-        return self.refine(self.first(image))
+        return self.refine(self.first(image), image)
 
-    def refine(self, logits: Tensor) -> Tensor:
-        """Logits of the first network -> logits after the second one, both (N, 2, H, W)."""
-        refined: Tensor = self.second(defect_probability(logits))
+    def refine(self, logits: Tensor, image: Tensor) -> Tensor:
+        """Logits of the first network for an image (N, 1, H, W) -> logits after the second one, both (N, 2, H, W)."""
+        mask = defect_probability(logits)
+        refined: Tensor = self.second(torch.cat([mask, image.to(mask.dtype)], 1) if self.sees_image else mask)
         return logits + refined if self.residual else refined
 
 

@@ -28,6 +28,7 @@ class Reporter:
             console=self.console,
         )
         self._task: TaskID | None = None
+        self._all: TaskID | None = None
         self._loss: float | None = None
         self._score = ""
 
@@ -39,6 +40,16 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+    def overall(self, done: int, total: int, name: str) -> None:
+        """Of several trainings, `done` are over and `name` comes next."""
+        if self._all is None:
+            self._all = self._bar.add_task("all", total=total, state="")
+        self._bar.update(self._all, completed=done, state=f"{done} of {total}  {name}")
+        for task in self._bar.task_ids:  # the stages of what is over would fill the screen
+            if task != self._all:
+                self._bar.remove_task(task)
+        self._task = None
 
     def stage(self, name: str) -> None:
         """Begin a new line for a stage."""

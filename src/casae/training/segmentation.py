@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from casae.config import DEFAULT_GS, Fit, SegmenterSettings
 from casae.inspection import segmentation
 from casae.metrics import Counts
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, choose_fit, input_size
+from casae.training.fcn import FCN8
 from casae.training.lite import LiteAutoEncoder
 from casae.training.loop import Task
 from casae.training.losses import LOSSES
@@ -34,16 +35,25 @@ class Input:
 
 def build(settings: SegmenterSettings) -> CASAE:
     """The cascade that the settings describe, with fresh weights."""
-    lite = settings.encoder == "efficientnet-lite0"
-    first = LiteAutoEncoder() if lite else _autoencoder(settings, standardise=settings.standardise)
-    casae = CASAE(first, _autoencoder(settings), residual=settings.residual)
+    sees_image = settings.second_sees_image
+    second = _autoencoder(settings, inputs=2 if sees_image else 1)
+    casae = CASAE(_first(settings), second, residual=settings.residual, sees_image=sees_image)
     return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
 
-def _autoencoder(settings: SegmenterSettings, *, standardise: bool = False) -> AutoEncoder:
+def _first(settings: SegmenterSettings) -> nn.Module:
+    if settings.encoder == "efficientnet-lite0":
+        return LiteAutoEncoder()
+    if settings.encoder == "fcn8":
+        return FCN8(settings.width, norm=settings.norm, standardise=settings.standardise)
+    return _autoencoder(settings, standardise=settings.standardise)
+
+
+def _autoencoder(settings: SegmenterSettings, *, standardise: bool = False, inputs: int = 1) -> AutoEncoder:
     return AutoEncoder(
         settings.width,
         atrous=settings.atrous,
+        inputs=inputs,
         norm=settings.norm,
         patch=settings.patch,
         max_width=settings.max_width,
@@ -61,8 +71,8 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
 def views_of(images: Sequence[LabelledImage], size: Input, settings: SegmenterSettings, seed: int) -> SegmenterViews:
     """Random views of labelled images, as the network's input asks for them."""
     if size.fit == "tile":
-        return TileViews(images, size.height, settings.views, seed)
-    return MaskViews(images, size.height, size.width, size.fit, settings.views, seed)
+        return TileViews(images, size.height, settings.views, seed, settings.paste)
+    return MaskViews(images, size.height, size.width, size.fit, settings.views, seed, settings.paste)
 
 
 class SegmentationTask(Task):
@@ -96,7 +106,7 @@ class SegmentationTask(Task):
     def forward(self, image: Tensor) -> Tensor:
         """Gray (N, 1, H, W) -> logits (N, 2, H, W) of the cascade as far as this stage."""
         logits: Tensor = self.casae.first(image)
-        return logits if self.stage == 1 else self.casae.refine(logits)
+        return logits if self.stage == 1 else self.casae.refine(logits, image)
 
     def train(self, mode: bool = True) -> "SegmentationTask":
         """As PyTorch's; a first network that does not learn keeps its statistics."""
@@ -112,7 +122,7 @@ class SegmentationTask(Task):
             first = self.casae.first(image.contiguous(memory_format=torch.channels_last))
         if self.stage == 1:
             return self._criterion(first, target)
-        loss = self._criterion(self.casae.refine(first), target)
+        loss = self._criterion(self.casae.refine(first, image), target)
         return loss if self._first_rests else loss + self._criterion(first, target)
 
     def score(self) -> float:

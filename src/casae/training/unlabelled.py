@@ -95,7 +95,7 @@ class AlternatingViews(SegmenterViews):
     """Every second view from labelled images, the others from pseudo-labelled ones."""
 
     def __init__(self, labelled: SegmenterViews, pseudo_labelled: SegmenterViews) -> None:
-        super().__init__(2 * len(labelled), labelled.seed)
+        super().__init__([*labelled.pairs, *pseudo_labelled.pairs], 2 * len(labelled), labelled.seed, labelled.paste)
         self.kinds = labelled, pseudo_labelled
 
     def __getitem__(self, position: int) -> Pair:

@@ -6,7 +6,7 @@ loader processes and across an interruption.
 
 import copy
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import cv2
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from casae.config import Fit
-from casae.image import Frame, to_unit
+from casae.image import Frame, Image, to_unit
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, find_regions
 from casae.training.augmentation import Augmentation, Window
@@ -26,14 +26,37 @@ from casae.training.data import LabelledCrop, LabelledImage, input_target
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
+RIM = 3  # px around a pasted defect over which it passes into its new place
 POINTS = 2000  # pixels remembered of a region, at most
 
 
 class SegmenterViews(TorchDataset[Pair]):
-    """What views for the segmenter have in common."""
+    """What views for the segmenter have in common: gray (1, h, w) float32 in 0..1, defect (h, w) float32 of 0 and 1.
 
-    def __init__(self, views: int, seed: int) -> None:
-        self.views, self.seed, self.augmentation = views, seed, Augmentation()
+    Args:
+        pairs: gray and defect of each image.
+        views: an epoch, at least.
+        paste: probability that a view gets the defects of another one as well.
+    """
+
+    def __init__(
+        self, pairs: Sequence[tuple[Image, NDArray[np.uint8]]], views: int, seed: int, paste: float = 0.0
+    ) -> None:
+        self.pairs, self.paste, self.augmentation = pairs, paste, Augmentation()
+        self.views, self.seed = max(views, len(pairs)), seed
+        self._donors = [index for index, (_, defect) in enumerate(pairs) if defect.any()]
+
+    def __getitem__(self, position: int) -> Pair:
+        index, rng = draw(position, self.views, len(self.pairs), self.seed)
+        image, defect = self.view(index, rng)
+        if self._donors and rng.random() < self.paste:
+            donor = self._donors[int(rng.integers(len(self._donors)))]
+            image, defect = pasted(image, defect, *self.view(donor, rng))
+        return torch.from_numpy(image[None]), torch.from_numpy(defect.astype(np.float32))
+
+    def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """A random view of image `index`: gray (h, w) float32 in 0..1, defect (h, w) uint8 of 0 and 1."""
+        raise NotImplementedError
 
     def augmented(self, augmentation: Augmentation) -> Self:
         """The same images under another augmentation."""
@@ -46,43 +69,49 @@ class SegmenterViews(TorchDataset[Pair]):
 
 
 class MaskViews(SegmenterViews):
-    """Random views for the segmenter: gray (1, h, w) float32 in 0..1, defect (h, w) float32 of 0 and 1."""
+    """Random views of whole images, scaled to the network's input; `target` brings a label there."""
 
     def __init__(
-        self, images: Sequence[LabelledImage], height: int, width: int, fit: Fit, views: int, seed: int
+        self,
+        images: Sequence[LabelledImage],
+        height: int,
+        width: int,
+        fit: Fit,
+        views: int,
+        seed: int,
+        paste: float = 0.0,
+        target: Callable[[NDArray[np.uint8], Frame], NDArray[np.uint8]] = input_target,
     ) -> None:
-        super().__init__(max(views, len(images)), seed)
-        self.pairs = []
+        pairs = []
         for image in images:
             frame = Frame.of(image.gray.shape, height, width, fit)
-            pair = to_unit(frame.put(image.gray)), input_target(image.label, frame)
+            pair = to_unit(frame.put(image.gray)), target(image.label, frame)
             turned = frame.height != height
-            self.pairs.append((pair[0].T.copy(), pair[1].T.copy()) if turned else pair)
+            pairs.append((pair[0].T.copy(), pair[1].T.copy()) if turned else pair)
+        super().__init__(pairs, views, seed, paste)
 
-    def __getitem__(self, position: int) -> Pair:
-        index, rng = draw(position, self.views, len(self.pairs), self.seed)
-        image, target = self.augmentation(*self.pairs[index], rng)
-        return torch.from_numpy(image[None]), torch.from_numpy(target.astype(np.float32))
+    def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """See `SegmenterViews.view`."""
+        return self.augmentation(*self.pairs[index], rng)
 
 
 class TileViews(SegmenterViews):
-    """Random tiles at the images' own scale, drawn around defects and around background; pairs as of `MaskViews`.
+    """Random tiles at the images' own scale, drawn around defects and around background.
 
     A small defect is looked at as often as a large one: first a region is drawn, then a pixel of it.
     """
 
-    def __init__(self, images: Sequence[LabelledImage], side: int, views: int, seed: int) -> None:
-        super().__init__(max(views, len(images)), seed)
+    def __init__(self, images: Sequence[LabelledImage], side: int, views: int, seed: int, paste: float = 0.0) -> None:
+        pairs = [(image.gray, (image.label > 0).view(np.uint8)) for image in images]
+        super().__init__(pairs, views, seed, paste)
         self.side = side
-        self.pairs = [(image.gray, (image.label > 0).view(np.uint8)) for image in images]
         self.points = [_points_in_regions(image.label > 0) for image in images]
 
-    def __getitem__(self, position: int) -> Pair:
-        index, rng = draw(position, self.views, len(self.pairs), self.seed)
+    def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """See `SegmenterViews.view`."""
         gray, defect = self.pairs[index]
         window = Window(self.side, self.side, self._centre(self.points[index], gray.shape, rng))
-        view, target = self.augmentation(gray, defect, rng, window)
-        return torch.from_numpy(view[None]), torch.from_numpy(target.astype(np.float32))
+        return self.augmentation(gray, defect, rng, window)
 
     def _centre(
         self, points: Sequence[NDArray[np.int32]], shape: tuple[int, ...], rng: np.random.Generator
@@ -146,6 +175,31 @@ def draw(position: int, views: int, count: int, seed: int) -> tuple[int, np.rand
     turn, step = divmod(place, count)
     order = np.random.default_rng([seed, epoch, turn]).permutation(count)
     return int(order[step]), np.random.default_rng([seed, epoch, turn, step, 1])
+
+
+def pasted(
+    image: NDArray[np.float32], defect: NDArray[np.uint8], other: NDArray[np.float32], added: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """An image with the defects of another one of the same shape, brought to the brightness of their new place.
+
+    Cut-paste of labelled defects as in Ghiasi et al. 2021 (arXiv:2012.07177), with a soft rim.
+
+    Args:
+        image: gray (H, W) in 0..1; stays as it is.
+        defect: its defects (H, W) of 0 and 1; stays as it is.
+        other: gray (H, W) in 0..1 that the defects come from.
+        added: its defects (H, W) of 0 and 1.
+    """
+    if not added.any():
+        return image, defect
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1,) * 2)
+    near = cv2.dilate(added, kernel)
+    rim = (cv2.dilate(near, kernel) > near) & (added == 0)
+    rim = rim if rim.any() else near > 0
+    cover = cv2.GaussianBlur(near.astype(np.float32), (0, 0), RIM / 2)
+    level = float(image[rim].mean() - other[rim].mean())
+    mixed = image + cover * (other + level - image)
+    return np.clip(mixed, 0, 1), np.maximum(np.where(near > 0, 0, defect).astype(np.uint8), added)
 
 
 def loader(views: SegmenterViews | CropViews, batch: int) -> DataLoader[Pair]:

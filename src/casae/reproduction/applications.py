@@ -1,0 +1,105 @@
+"""Figures 8 and 9: the whole system on other surfaces, nanofibres and textured backgrounds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.config import TrainingSettings
+from casae.datasets.sample import Dataset, Sample, read_label
+from casae.errors import UsageError
+from casae.evaluation.scores import evaluate
+from casae.image import read_image
+from casae.inspection.inspector import Inspector
+from casae.metrics import roc_auc
+from casae.reproduction.charts import mosaic, painted
+from casae.reproduction.experiment import Experiment, Row
+from casae.training.train import train
+
+FIGURE_ROWS = 5
+FINE_LEVELS = 4096  # of P(defect), for the pixel AUC
+TITLES = {
+    "figure8": "Figure 8: nanofibres (NanoTWICE), learned from ten images",
+    "figure9": "Figure 9: textured backgrounds (DAGM)",
+}
+COLUMNS = ("iou", "region_recall", "false_regions_per_image", "image_ap")
+
+
+def application(
+    experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
+) -> list[Row]:
+    """Train on one list and judge on another for every seed; writes NAME.md, NAME.json and a picture NAME.png."""
+    experiment.claim()
+    part = dataset.split(test)
+    rows = []
+    for seed in range(seeds):
+        experiment.reporter.overall(seed, seeds, f"seed {seed}")
+        file = experiment.rows / f"casae-{seed}" / "model.casae"
+
+        def work(_: object, file: Any = file, seed: int = seed) -> Row:
+            wanted = settings.model_copy(update={"seed": seed})
+            train(dataset, file, wanted, split=split, resume=True, reporter=experiment.reporter)
+            if experiment.reporter.interrupted:
+                raise UsageError(f"{file}: stopped in the middle of this row; repeat the command to begin it again")
+            return _judged(Inspector(file), part)
+
+        rows.append(experiment.row("casae", seed, work))
+    experiment.reporter.overall(seeds, seeds, "done")
+    _publish(experiment, rows, dataset, split, part, settings)
+    inspector = Inspector(experiment.rows / "casae-0" / "model.casae")
+    experiment.picture(_pictures(inspector, part))
+    return rows
+
+
+def _judged(inspector: Inspector, part: Dataset) -> Row:
+    result = evaluate(inspector, part)
+    clean = [score for score in result.images if not score.pixels.tp + score.pixels.fn]
+    defect, background = np.zeros(FINE_LEVELS, np.int64), np.zeros(FINE_LEVELS, np.int64)
+    for sample in part.labelled.samples:
+        level, truth = _levels(inspector, sample, len(part.classes))
+        defect += np.bincount(level[truth], minlength=FINE_LEVELS)
+        background += np.bincount(level[~truth], minlength=FINE_LEVELS)
+    scores = result.scores()
+    return {
+        **{name: scores[name].value for name in COLUMNS},
+        "pixel_auc": roc_auc(defect, background),
+        "clean_images": len(clean),
+        "clean_images_with_alarm": sum(score.found_regions > 0 for score in clean),
+    }
+
+
+def _levels(inspector: Inspector, sample: Sample, classes: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    image = read_image(sample.image)
+    level = np.rint(inspector.probability(image) * (FINE_LEVELS - 1)).astype(np.int64)
+    return level, read_label(sample, image.shape, classes) > 0
+
+
+def _publish(
+    experiment: Experiment, rows: Sequence[Row], dataset: Dataset, split: str, part: Dataset, settings: TrainingSettings
+) -> None:
+    table = [["seed", "IoU", "defects touched", "false regions an image", "image AP", "pixel AUC", "alarms, no defect"]]
+    for row in rows:
+        cells = [_text(row[name]) for name in (*COLUMNS, "pixel_auc")]
+        table.append([str(row["seed"]), *cells, f"{row['clean_images_with_alarm']} of {row['clean_images']}"])
+    learned = len(dataset.split(split).labelled.samples)
+    notes = [
+        f"Learned from the {learned} images of list '{split}', judged on the {len(part.labelled.samples)} of "
+        f"'{part.split_name}', Gs 100. Preset {settings.preset}, {settings.minutes:g} minutes."
+    ]
+    experiment.publish(TITLES[experiment.name], table, rows, notes)
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _pictures(inspector: Inspector, part: Dataset) -> NDArray[np.uint8]:
+    samples = [s for s in part.labelled.samples if s.mask is not None] or list(part.labelled.samples)
+    rows = []
+    for index in np.linspace(0, len(samples) - 1, min(FIGURE_ROWS, len(samples))).round().astype(int):
+        image = read_image(samples[index].image)
+        truth = read_label(samples[index], image.shape, len(part.classes)) > 0
+        found, _ = inspector.find(inspector.probability(image))
+        rows.append([painted(image, mask) for mask in (np.zeros_like(truth), truth, found)])
+    return mosaic(rows, ["image", "label", "CASAE"])

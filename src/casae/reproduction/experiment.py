@@ -1,0 +1,126 @@
+"""A place for the rows of one table: each is worked out once, written at once, and found again after a kill."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from casae.errors import OutputError, UsageError
+from casae.results.overlay import encode
+from casae.training.loop import has_bf16
+from casae.training.progress import Reporter
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Where results go and what they depend on.
+
+    Attributes:
+        name: of the table or figure; the files' stem.
+        folder: of all results; a subfolder of the experiment's name holds rows and weights.
+        identity: everything that decides the rows; another identity in the same place is refused.
+        command: that makes them.
+        reporter: shows how far it is.
+    """
+
+    name: str
+    folder: Path
+    identity: Mapping[str, Any]
+    command: str
+    reporter: Reporter
+
+    @property
+    def rows(self) -> Path:
+        """Where single rows and weights are."""
+        return self.folder / self.name
+
+    def claim(self) -> None:
+        """Make the place ours, or go on with the same experiment.
+
+        Raises:
+            UsageError: it holds rows of other settings or data.
+            OutputError: it cannot be written.
+        """
+        file = self.rows / "identity.json"
+        wanted = json.loads(json.dumps(self.identity))
+        if file.exists() and json.loads(file.read_text("utf-8")) != wanted:
+            raise UsageError(f"{self.rows}: holds rows of other settings or data; choose another --out, or delete it")
+        try:
+            self.rows.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.rows}: cannot be made ({error.strerror}); choose another --out") from error
+        _write(file, json.dumps(wanted, indent=2))
+
+    def row(self, key: str, seed: int, work: Callable[[Path], Row]) -> Row:
+        """The row of `key` and `seed`: read if it is there, else worked out in a folder of its own and written."""
+        folder = self.rows / f"{key}-{seed}"
+        file = folder / "row.json"
+        if not file.exists():
+            folder.mkdir(exist_ok=True)
+            done = {"row": key, "seed": seed, **work(folder)}
+            if self.reporter.interrupted:
+                raise UsageError(f"{folder}: stopped in the middle of this row; repeat the command to go on")
+            _write(file, json.dumps(done, indent=2))
+        row: Row = json.loads(file.read_text("utf-8"))
+        return row
+
+    def publish(self, title: str, table: Sequence[Sequence[str]], rows: Sequence[Row], notes: Sequence[str]) -> None:
+        """Write NAME.md and NAME.json.
+
+        Args:
+            title: heading of the Markdown.
+            table: rows of cells, headings first.
+            rows: what the JSON holds of each row and seed.
+            notes: sentences below the table.
+        """
+        about = machine()
+        lines = [f"# {title}", "", "```sh", self.command, "```", "", *markdown(table), ""]
+        facts = ", ".join(f"{name} {value}" for name, value in about.items())
+        _write(self.folder / f"{self.name}.md", "\n".join([*lines, *notes, "", facts, ""]))
+        content = {"command": self.command, "identity": self.identity, "machine": about, "rows": list(rows)}
+        _write(self.folder / f"{self.name}.json", json.dumps(content, indent=2) + "\n")
+
+    def picture(self, rgb: Any, name: str | None = None) -> Path:
+        """Write an RGB picture (H, W, 3) uint8 as NAME.png."""
+        file = self.folder / f"{name or self.name}.png"
+        file.write_bytes(encode(rgb, ".png"))
+        return file
+
+
+def machine() -> dict[str, str]:
+    """What the figures were made with."""
+    versions = {name: version(name) for name in ("casae", "torch", "openvino", "numpy")}
+    precision = "bf16" if has_bf16() else "f32"
+    return {"processor": platform.machine(), "cores": str(os.cpu_count()), "precision": precision, **versions}
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation as text.
+
+    >>> mean_and_spread([0.5, 0.7]), mean_and_spread([0.5])
+    ('0.600 ± 0.141', '0.500')
+    """
+    mean = f"{statistics.mean(values):.3f}"
+    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+
+
+def markdown(table: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; the first row holds the headings."""
+    heading, *rows = ("| " + " | ".join(row) + " |" for row in table)
+    return [heading, "| " + " | ".join(["---"] * len(table[0])) + " |", *rows]
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_suffix(".part")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another --out") from error

@@ -1,0 +1,205 @@
+"""NEU-Seg: defects of several classes, by the two-stage way and by one network with a softmax over all classes.
+
+Two-stage is the paper's system: segment any defect, then name each region, and paint the names back. Both get the same
+minutes, images and views; the one network is the same network 1 with a wider last layer.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from casae.config import SegmenterSettings, TrainingSettings
+from casae.datasets.sample import Dataset
+from casae.errors import UsageError
+from casae.image import Frame, Image, to_unit
+from casae.inspection.inspector import Inspector
+from casae.reproduction.experiment import Experiment, Row, mean_and_spread
+from casae.training import segmentation
+from casae.training.augmentation import AUGMENTATIONS
+from casae.training.budget import Budget
+from casae.training.data import LabelledImage, hold_out, load
+from casae.training.loop import Task, fit
+from casae.training.networks import AutoEncoder
+from casae.training.train import train
+from casae.training.views import MaskViews, Pair, loader
+
+PUBLISHED = "Published for this split: 0.815 and 0.834 mIoU."
+TITLES = {
+    "two-stage": "CASAE, then compact CNN for each region",
+    "one-network": "one network, softmax over all classes",
+}
+
+
+class SoftmaxTask(Task):
+    """Train one network on all classes at once: cross-entropy plus soft Dice over the classes in the batch.
+
+    Args:
+        network: gray (N, 1, H, W) -> logits (N, classes + 1, H, W), background first.
+        validation: images that the mean IoU is measured on.
+    """
+
+    score_name = "val_miou"
+
+    def __init__(
+        self,
+        network: AutoEncoder,
+        settings: SegmenterSettings,
+        budget: Budget,
+        validation: Sequence[LabelledImage],
+        size: segmentation.Input,
+        classes: int,
+    ) -> None:
+        super().__init__(network, budget, settings.learning_rate, settings.one_cycle)
+        self.validation, self.size, self.classes = validation, size, classes
+
+    def loss(self, batch: Pair) -> Tensor:
+        """Loss of (image, class of every pixel)."""
+        image, target = batch
+        logits = self.trained(image.contiguous(memory_format=torch.channels_last)).float()
+        share = logits.softmax(1)
+        truth = functional.one_hot(target.long(), self.classes + 1).permute(0, 3, 1, 2).float()
+        overlap, total = (share * truth).sum((0, 2, 3)), (share + truth).sum((0, 2, 3))
+        present = truth.sum((0, 2, 3)) > 0
+        dice = 1 - (2 * overlap + 1) / (total + 1)
+        return functional.cross_entropy(logits, target.long()) + dice[present].mean()
+
+    def score(self) -> float:
+        """Mean IoU over the classes, without background."""
+        return mean_iou(confusion(self.validation, self.predict, self.classes))[0]
+
+    def predict(self, gray: Image) -> NDArray[np.uint8]:
+        """The class of every pixel of an image (H, W), 0 for background."""
+        frame = Frame.of(gray.shape, self.size.height, self.size.width, self.size.fit)
+        with torch.inference_mode():
+            logits = self.trained(torch.from_numpy(to_unit(frame.put(gray))[None, None]))[0].float().numpy()
+        return np.stack([frame.take(plane, gray.shape) for plane in logits]).argmax(0).astype(np.uint8)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """AdamW, as `fast` has it."""
+        return torch.optim.AdamW(self.trained.parameters(), self.learning_rate, weight_decay=1e-2)
+
+
+def neu_seg(
+    experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
+) -> list[Row]:
+    """Both ways for every seed; writes neu-seg.md and neu-seg.json; returns the rows."""
+    experiment.claim()
+    judged = load(dataset.split(test))
+    ways: dict[str, Callable[[TrainingSettings, Path], Callable[[Image], NDArray[np.uint8]]]] = {
+        "two-stage": lambda wanted, folder: _two_stage(experiment, dataset, split, wanted, folder),
+        "one-network": lambda wanted, folder: _one_network(experiment, dataset, split, wanted, folder),
+    }
+    rows = []
+    for index in range(seeds * len(ways)):
+        seed, key = index // len(ways), list(ways)[index % len(ways)]
+        experiment.reporter.overall(index, seeds * len(ways), f"{TITLES[key]}, seed {seed}")
+
+        def work(folder: Path, key: str = key, seed: int = seed) -> Row:
+            began = time.monotonic()
+            predict = ways[key](settings.model_copy(update={"seed": seed}), folder)
+            seconds = round(time.monotonic() - began, 1)
+            without, with_background, each = mean_iou(confusion(judged, predict, len(dataset.classes)))
+            return {"miou": without, "miou_with_background": with_background, "per_class": each, "seconds": seconds}
+
+        rows.append(experiment.row(key, seed, work))
+    experiment.reporter.overall(seeds * len(ways), seeds * len(ways), "done")
+    table = [["way", "mIoU", "mIoU with background", *dataset.classes]]
+    for key, title in TITLES.items():
+        of_key = [row for row in rows if row["row"] == key]
+        columns = [[row["miou"] for row in of_key], [row["miou_with_background"] for row in of_key]]
+        columns += [[row["per_class"][i + 1] for row in of_key] for i in range(len(dataset.classes))]
+        table.append([title, *(mean_and_spread(column) for column in columns)])
+    learned = len(dataset.split(split).labelled.samples)
+    notes = [
+        f"{learned} images of list '{split}', {len(judged)} of '{test}', {settings.minutes:g} minutes each, preset "
+        f"{settings.preset}. {PUBLISHED}"
+    ]
+    experiment.publish("NEU-Seg: classes by two stages and by one network", table, rows, notes)
+    return rows
+
+
+def confusion(
+    images: Sequence[LabelledImage], predict: Callable[[Image], NDArray[np.uint8]], classes: int
+) -> NDArray[np.int64]:
+    """Pixels by true class (row) and named class (column), background first, (classes + 1, classes + 1)."""
+    count = classes + 1
+    matrix = np.zeros((count, count), np.int64)
+    for image in images:
+        pairs = image.label.astype(np.int64) * count + predict(image.gray)
+        matrix += np.bincount(pairs.ravel(), minlength=count**2).reshape(count, count)
+    return matrix
+
+
+def mean_iou(matrix: NDArray[np.int64]) -> tuple[float, float, list[float]]:
+    """Mean IoU without background, with it, and of each class, background first.
+
+    >>> mean_iou(np.array([[6, 2], [0, 2]]))
+    (0.5, 0.625, [0.75, 0.5])
+    """
+    hit = np.diag(matrix)
+    union = matrix.sum(0) + matrix.sum(1) - hit
+    each = [float(h / u) if u else 1.0 for h, u in zip(hit, union, strict=True)]
+    return float(np.mean(each[1:])), float(np.mean(each)), each
+
+
+def _two_stage(
+    experiment: Experiment, dataset: Dataset, split: str, settings: TrainingSettings, folder: Path
+) -> Callable[[Image], NDArray[np.uint8]]:
+    file = folder / "model.casae"
+    train(dataset, file, settings, split=split, resume=True, reporter=experiment.reporter)
+    if experiment.reporter.interrupted:
+        raise UsageError(f"{file}: stopped in the middle of this row; repeat the command to begin it again")
+    inspector = Inspector(file)
+    values = {name: value for value, name in enumerate(dataset.classes, start=1)}
+
+    def predict(gray: Image) -> NDArray[np.uint8]:
+        painted = np.zeros(gray.shape, np.uint8)
+        for defect in inspector.inspect(gray).defects:
+            painted[defect.region.window][defect.region.mask] = values[defect.name]
+        return painted
+
+    return predict
+
+
+def _one_network(
+    experiment: Experiment, dataset: Dataset, split: str, settings: TrainingSettings, folder: Path
+) -> Callable[[Image], NDArray[np.uint8]]:
+    segmenter, classes = settings.segmenter, len(dataset.classes)
+    L.seed_everything(settings.seed, verbose=False)
+    learned, held = hold_out(dataset, split, settings.validation_share, settings.seed)
+    images = load(learned)
+    size = segmentation.input_of(images, segmenter)[0]
+    network = AutoEncoder(
+        segmenter.width,
+        atrous=segmenter.atrous,
+        classes=classes + 1,
+        norm=segmenter.norm,
+        patch=segmenter.patch,
+        max_width=segmenter.max_width,
+        last_convs=segmenter.last_convs,
+        standardise=segmenter.standardise,
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    views = MaskViews(
+        images, size.height, size.width, size.fit, segmenter.views, settings.seed, target=class_target
+    ).augmented(AUGMENTATIONS[segmenter.augmentation])
+    experiment.reporter.stage("one network")
+    budget = Budget(seconds=60 * (settings.minutes or 0))
+    task = SoftmaxTask(network, segmenter, budget, load(held), size, classes)
+    fit(task, loader(views, segmenter.batch), folder / "one", experiment.reporter)
+    return task.predict
+
+
+def class_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[Any]:
+    """Label values (H, W) -> the value that covers most of each pixel of the network's input."""
+    values = [value for value in np.unique(label) if value]
+    planes = [frame.put((label == value).astype(np.float32)) for value in values]
+    background = frame.put((label == 0).astype(np.float32))
+    return np.array([0, *values], np.uint8)[np.stack([background, *planes]).argmax(0)]

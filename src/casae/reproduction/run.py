@@ -1,0 +1,83 @@
+"""`reproduce`: the name of a table or figure -> its files."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from casae.datasets.sample import Dataset
+from casae.reproduction.applications import application
+from casae.reproduction.experiment import Experiment
+from casae.reproduction.neu_seg import neu_seg
+from casae.reproduction.segmenters import Parts, settings_of
+from casae.reproduction.table3 import figure6, table3
+from casae.reproduction.table4 import table4
+from casae.training.progress import Reporter
+from casae.training.recipe import settings_for
+
+What = Literal["table3", "table4", "figure6", "figure7", "figure8", "figure9", "neu-seg"]
+BELONGS_TO = {"figure6": "table3", "figure7": "table4"}  # whose rows they show
+
+
+@dataclass(frozen=True)
+class Request:
+    """What may differ from one reproduction to another.
+
+    Attributes:
+        split: list to learn from; None is "train", for figure8 "train10".
+        test: list to judge on.
+        seeds: how often, with seeds 0, 1, ...
+        views: augmented images that each network of Table 3 learns from.
+        iterations: steps of the compact CNN in Table 4.
+        minutes: of a training for figure8, figure9 and neu-seg.
+        preset: recipe; None is "fast" for figure8 and figure9, else "scratch".
+        width: features of the first level; None is the preset's.
+        size: side of the input, px; None is the preset's.
+    """
+
+    split: str | None = None
+    test: str = "test"
+    seeds: int = 3
+    views: int = 10_000
+    iterations: int = 1500
+    minutes: float = 10
+    preset: str | None = None
+    width: int | None = None
+    size: int | None = None
+
+
+def reproduce(
+    what: What, dataset: Dataset, out: Path, request: Request, command: str = "", reporter: Reporter | None = None
+) -> Path:
+    """Make a table or figure of the paper from `dataset` in the folder `out`.
+
+    Finished rows stand in `out` and are not made again; a row that was interrupted is gone on with.
+
+    Returns:
+        The Markdown file, or the picture for figure6.
+
+    Raises:
+        UsageError: `out` holds rows of other settings or data, or the work was stopped by Ctrl-C.
+        DatasetError: the dataset lacks a list or a class.
+    """
+    name = BELONGS_TO.get(what, what)
+    split = request.split or ("train10" if what == "figure8" else "train")
+    preset = request.preset or ("fast" if what in ("figure8", "figure9") else "scratch")
+    decides = asdict(request) | {"split": split, "preset": preset, "dataset": dataset.sha256}
+    unused = {"table3": {"iterations", "minutes"}, "table4": set(decides) - {"iterations", "dataset"}}
+    leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
+    identity = {key: value for key, value in decides.items() if key not in leave_out}
+    experiment = Experiment(name, out, identity, command, reporter or Reporter())
+    settings = settings_for(preset, request.width, request.size)
+    if name == "table3":
+        shared = settings_of(settings.segmenter)
+        parts = Parts.of(dataset, split, request.test, shared)
+        if what == "figure6":
+            return figure6(experiment, parts, shared, request.views)
+        table3(experiment, parts, shared, request.views, request.seeds)
+    elif name == "table4":
+        table4(experiment, dataset, request.iterations, request.seeds)
+    else:
+        timed = settings.model_copy(update={"minutes": request.minutes})
+        make = neu_seg if what == "neu-seg" else application
+        make(experiment, dataset, split, request.test, timed, request.seeds)
+    return out / f"{name}.md"

@@ -1,0 +1,165 @@
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from casae.config import PRESETS
+from casae.datasets.readers import open_dataset
+from casae.errors import DatasetError, UsageError
+from casae.inspection.segmentation import threshold
+from casae.metrics import Counts
+from casae.reproduction import run as reproduction
+from casae.reproduction import segmenters, table4
+from casae.reproduction.neu_seg import class_target
+from casae.reproduction.run import Request, reproduce
+from casae.reproduction.segmenters import KINDS, Levels
+from casae.training.data import LabelledImage, labelled_crops, load
+from casae.training.loop import _Keeper
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
+SMALL = Request(test="val", seeds=1, views=16, iterations=4, minutes=0.02, width=4, size=64)
+
+
+@pytest.fixture(scope="module")
+def dataset(components):
+    return open_dataset(f"folder:{components}")
+
+
+@pytest.fixture(scope="module")
+def table(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("table3")
+    return reproduce("table3", dataset, out, SMALL, "casae reproduce table3")
+
+
+def rows_of(file):
+    return {(row["row"], row["seed"]): row["iou"] for row in json.loads(file.with_suffix(".json").read_text())["rows"]}
+
+
+def test_table3_has_every_row_of_the_paper(table):
+    text = table.read_text("utf-8")
+    for title in ("Otsu", "Kittler", "FCN", "Single AE", "CASAE without atrous convolution", "0.8960"):
+        assert title in text
+    assert "casae reproduce table3" in text
+    assert set(rows_of(table)) == {("otsu", 0), ("kittler", 0)} | {(kind, 0) for kind in KINDS}
+    assert cv2.imread(str(table.with_suffix(".png"))).shape[1] > 600
+
+
+def test_a_killed_table_goes_on_to_the_same_rows(table, dataset, tmp_path, monkeypatch):
+    original, steps = _Keeper.on_train_batch_end, []
+
+    def die(self, *arguments):
+        original(self, *arguments)
+        steps.append(1)
+        if len(steps) == 5:  # in the middle of the third network
+            raise MemoryError("killed")
+
+    monkeypatch.setattr(_Keeper, "on_train_batch_end", die)
+    with pytest.raises(MemoryError):
+        reproduce("table3", dataset, tmp_path, SMALL)
+    monkeypatch.undo()
+    finished = len(list(tmp_path.glob("table3/*/row.json")))
+    assert 2 < finished < len(KINDS) + 2
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.glob("table3/*/row.json")}
+    assert rows_of(reproduce("table3", dataset, tmp_path, SMALL)) == rows_of(table)
+    assert all(file.stat().st_mtime_ns == stamp for file, stamp in before.items())
+
+
+def test_another_seed_is_another_row_beside_those_there_are(table, dataset):
+    before = rows_of(table)
+    after = rows_of(reproduce("table3", dataset, table.parent, replace(SMALL, seeds=2)))
+    assert {key: after[key] for key in before} == before
+    assert ("casae", 1) in after
+    assert "±" in table.read_text("utf-8")
+
+
+def test_rows_of_other_settings_are_not_mixed(table, dataset):
+    with pytest.raises(UsageError, match="choose another --out"):
+        reproduce("table3", dataset, table.parent, replace(SMALL, views=32))
+
+
+def test_figure6_shows_the_networks_of_table3(table, dataset):
+    picture = cv2.imread(str(reproduce("figure6", dataset, table.parent, SMALL)))
+    assert picture.shape[1] > 5 * 200
+
+
+def test_levels_give_the_iou_of_the_threshold_module():
+    rng = np.random.default_rng(0)
+    probability = rng.random((40, 50)).astype(np.float32)
+    image = LabelledImage("x", np.zeros((40, 50), np.uint8), (rng.random((40, 50)) < probability).astype(np.uint8))
+    levels = Levels.of([image], lambda gray: probability)
+    for gs in (0, 100, 254):
+        assert levels.iou(gs) == Counts.of(threshold(probability, gs), image.label > 0).iou
+    best = levels.best_gs()
+    assert levels.iou(best) == max(levels.iou(gs) for gs in range(1, 255))
+
+
+def test_every_network_of_table3_has_the_same_recipe():
+    shared = segmenters.settings_of(PRESETS["fast"].segmenter)
+    assert (shared.encoder, shared.joint, shared.residual) == ("atrous", False, False)
+
+
+def test_table4_compares_features_and_networks_class_by_class(dataset, tmp_path):
+    file = reproduce("table4", dataset, tmp_path, SMALL)
+    rows = json.loads(file.with_suffix(".json").read_text())["rows"]
+    assert [row["row"] for row in rows] == list(table4.TITLES)
+    for row in rows:
+        matrix = np.array(row["confusion"])
+        assert row["accuracy"] == np.trace(matrix) / matrix.sum()
+        assert len(row["per_class"]) == len(dataset.classes)
+    assert (tmp_path / "figure7.png").exists()
+
+
+def test_halves_share_no_image_and_are_drawn_by_the_seed(dataset):
+    by_image = [labelled_crops([image], len(dataset.classes), 12) for image in load(dataset)]
+    halves = table4.halved(by_image, 0)
+    sides = [{id(crop.gray) for crop in side} for side in (halves.learned, halves.judged)]
+    assert not sides[0] & sides[1]
+    assert sides[0]
+    assert sides[1]
+    assert any(a is not b for a, b in zip(halves.judged, table4.halved(by_image, 1).judged, strict=False))
+
+
+def test_one_class_cannot_be_compared(dataset, tmp_path):
+    with pytest.raises(DatasetError, match="needs two"):
+        reproduce("table4", replace(dataset, classes=("defect",)), tmp_path, SMALL)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Trainings of a second, with networks to match."""
+    preset = PRESETS["scratch"]
+    segmenter = preset.segmenter.model_copy(update={"width": 4, "size": 64, "views": 16})
+    classifier = preset.classifier.model_copy(update={"width": 6, "batch": 4})
+    settings = preset.model_copy(update={"segmenter": segmenter, "classifier": classifier})
+    monkeypatch.setattr(reproduction, "settings_for", lambda *_: settings)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_application_is_judged_whole(dataset, tmp_path):
+    file = reproduce("figure9", dataset, tmp_path, SMALL)
+    (row,) = json.loads(file.with_suffix(".json").read_text())["rows"]
+    assert 0 <= row["pixel_auc"] <= 1
+    assert row["clean_images_with_alarm"] <= row["clean_images"]
+    assert "pixel AUC" in file.read_text("utf-8")
+    assert cv2.imread(str(tmp_path / "figure9.png")).shape[1] > 600
+
+
+@pytest.mark.usefixtures("tiny")
+def test_two_stages_stand_beside_one_network(dataset, tmp_path):
+    file = reproduce("neu-seg", dataset, tmp_path, SMALL)
+    rows = json.loads(file.with_suffix(".json").read_text())["rows"]
+    assert [row["row"] for row in rows] == ["two-stage", "one-network"]
+    assert all(len(row["per_class"]) == len(dataset.classes) + 1 for row in rows)
+
+
+def test_a_target_of_classes_keeps_what_covers_most():
+    from casae.image import Frame
+
+    label = np.zeros((40, 40), np.uint8)
+    label[:20, :20], label[20:, 20:] = 3, 1
+    target = class_target(label, Frame.of((40, 40), 20, 20, "letterbox"))
+    assert target[4, 4] == 3
+    assert target[15, 15] == 1
+    assert target[4, 15] == 0

@@ -1,0 +1,45 @@
+import numpy as np
+
+from casae.training.data import LabelledImage
+from casae.training.views import MaskViews, TileViews, pasted
+
+
+def test_a_pasted_defect_takes_the_brightness_of_its_new_place():
+    image, other = np.full((40, 40), 0.7, np.float32), np.full((40, 40), 0.2, np.float32)
+    added = np.zeros((40, 40), np.uint8)
+    added[10:16, 10:30] = 1
+    other[added > 0] = 0.1  # darker than its surroundings by 0.1
+    mixed, defect = pasted(image, np.zeros_like(added), other, added)
+    assert np.array_equal(defect, added)
+    np.testing.assert_allclose(mixed[12:14, 14:26], 0.6, atol=0.02)
+    np.testing.assert_allclose(mixed[30:], 0.7)
+    assert (image == np.float32(0.7)).all()
+
+
+def test_what_is_pasted_over_is_gone():
+    image = np.full((40, 40), 0.5, np.float32)
+    old, added = np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8)
+    old[12:14, 15:20], old[30:35, 30:35], added[10:16, 10:30] = 1, 1, 1
+    _, defect = pasted(image, old, image - 0.2, added)
+    assert defect[30:35, 30:35].all()
+    assert defect.sum() == added.sum() + 25
+
+
+def test_views_paste_defects_onto_clean_images_and_stay_functions_of_the_position():
+    label = np.zeros((64, 64), np.uint8)
+    label[28:36, 28:36] = 1
+    gray = np.where(label, 20, 180).astype(np.uint8)
+    images = [LabelledImage("bad", gray, label), LabelledImage("good", np.full_like(gray, 120), np.zeros_like(label))]
+    plain = MaskViews(images, 64, 64, "letterbox", 40, seed=0)
+    pasting = MaskViews(images, 64, 64, "letterbox", 40, seed=0, paste=1.0)
+    tiles = TileViews(images, 32, 40, seed=0, paste=1.0)
+    assert sum(not defect.any() for _, defect in (plain[i] for i in range(40))) >= 20
+    assert all(defect.any() for _, defect in (pasting[i] for i in range(40)))
+    assert tiles[7][0].shape == (1, 32, 32)
+    for views in (pasting, tiles):
+        assert all((a == b).all() for a, b in zip(views[5], views[5], strict=True))
+
+
+def test_without_any_defect_there_is_nothing_to_paste():
+    clean = LabelledImage("good", np.full((32, 32), 120, np.uint8), np.zeros((32, 32), np.uint8))
+    assert not MaskViews([clean], 32, 32, "letterbox", 4, seed=0, paste=1.0)[0][1].any()
