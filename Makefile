@@ -35,4 +35,4 @@ docs: install  ## docs/reference is made from the code; fails where it is out of
 bench: install  ## what stands in docs/results and can be timed in minutes
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/augmentation.py
-	$(BIN)/python benchmarks/whole_road.py
+	$(BIN)/casae benchmark

@@ -14,7 +14,7 @@ from casae.config import PRESETS, InspectionSettings
 from casae.results.record import DefectRecord, InspectionRecord
 
 DOCS = Path(__file__).parent
-COMMANDS = ([], ["inspect"], ["train"], ["evaluate"], ["data", "check"], ["synthetic"])
+COMMANDS = ([], ["inspect"], ["train"], ["evaluate"], ["reproduce"], ["benchmark"], ["data", "check"], ["synthetic"])
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Fit = Literal["letterbox", "squeeze", "tile"]
 """How an image meets the input: scaled at its aspect ratio, squeezed as in the paper, or cut up at its own scale."""
 
+Precision = Literal["auto", "f32", "bf16"]
+
 Strength = Literal["strong", "medium", "mild"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
@@ -27,12 +29,14 @@ class InspectionSettings(_Settings):
         min_area_px: smaller regions are not reported.
         mm_per_pixel: side of an image pixel in millimetres; None gives no millimetres.
         threads: processor threads, 0 for all.
+        precision: of the segmenter's arithmetic; "auto" is bf16 where the processor computes in it, else f32.
     """
 
     gs: float | None = Field(default=None, ge=0, le=255)
     min_area_px: int = Field(default=12, ge=1)
     mm_per_pixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     threads: int = Field(default=0, ge=0)
+    precision: Precision = "auto"
 
 
 class SegmenterSettings(_Settings):
@@ -150,7 +154,7 @@ _SCRATCH = TrainingSettings(
         iterations=1200,
     ),
 )
-_FAST = {"encoder": "efficientnet-lite0", "width": 8, "learning_rate": 2e-3, "learning_rate_2": 1e-3}
+_FAST = {"encoder": "efficientnet-lite0", "width": 8, "batch": 4, "learning_rate": 1.5e-3, "learning_rate_2": 7.5e-4}
 
 PRESETS = {
     "fast": _SCRATCH.model_copy(

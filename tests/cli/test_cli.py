@@ -120,3 +120,15 @@ def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp
     assert "2 folds" in done.stdout
     assert {file.name for file in tmp_path.glob("*.casae")} == {"part.casae", "part-fold-1.casae", "part-fold-2.casae"}
     assert "on 12 images, each judged by a model that did not learn from it" in out.with_suffix(".html").read_text()
+
+
+def test_benchmark_prints_stages_and_rates(picture, dark_model, tmp_path):
+    run = casae(
+        "benchmark", "--model", dark_model, "--image", picture, "--rounds", 2, "--json", tmp_path / "speed.json"
+    )
+    assert run.returncode == 0, run.stderr
+    assert "segment" in run.stdout
+    assert "2 streams" in run.stdout
+    assert json.loads((tmp_path / "speed.json").read_text())["stages"]["file to record"]["p50"] > 0
+    wrong = casae("benchmark", "--model", dark_model, "--image", picture, "--streams", "two")
+    assert (wrong.returncode, "--streams two" in wrong.stderr) == (2, True)

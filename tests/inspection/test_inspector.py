@@ -8,7 +8,7 @@ import pytest
 from casae import ImageError, InspectionSettings, Inspector
 from casae.errors import BundleError
 from casae.inspection.bundle import Bundle, write_bundle
-from casae.inspection.runtime import Network
+from casae.inspection.runtime import Network, processor
 from conftest import dark_manifest, dark_segmenter
 
 
@@ -106,3 +106,23 @@ main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "1 image: 0 OK, 0 REVIEW, 1 NG" in done.stdout
+
+
+def test_nothing_is_found_outside_the_region_of_interest(dark_model, spotted, tmp_path):
+    roi = np.zeros(spotted.shape, np.uint8)
+    roi[:20] = 255
+    file = tmp_path / "roi.png"
+    cv2.imwrite(str(file), roi)
+    for given in (roi, file):
+        (bar,) = Inspector(dark_model, roi=given).inspect(spotted).defects
+        assert bar.region.area == 80
+    with pytest.raises(ImageError, match="64 x 48 px, the image 32 x 48"):
+        Inspector(dark_model, roi=roi).inspect(spotted[:, :32])
+    with pytest.raises(ImageError, match="is 0 everywhere"):
+        Inspector(dark_model, roi=np.zeros_like(roi))
+
+
+def test_precision_is_the_processors_own_unless_asked_for(dark_model, spotted):
+    assert Inspector(dark_model, InspectionSettings(precision="f32")).precision == "f32"
+    assert Inspector(dark_model).precision == ("bf16" if "BF16" in processor().features else "f32")
+    assert Inspector(dark_model, InspectionSettings(precision="bf16")).inspect(spotted).mask.sum() == 116

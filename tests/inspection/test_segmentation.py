@@ -77,3 +77,20 @@ def test_tiles_that_disagree_blend_without_a_seam():
     assert probability[0].max() == 1
     assert probability[0].min() == 0
     assert np.abs(np.diff(probability[0])).max() < 0.1
+
+
+def test_tiles_outside_the_region_of_interest_cost_nothing_and_change_nothing_inside():
+    rng = np.random.default_rng(0)
+    image, looked = rng.integers(0, 256, (96, 160), np.uint8), []
+
+    def segmenter(values):
+        looked.append(1)
+        return values
+
+    whole = defect_probability(segmenter, image, 32, 32, "tile")
+    everywhere = len(looked)
+    roi = np.zeros(image.shape, bool)
+    roi[40:60, 100:150] = True
+    part = defect_probability(segmenter, image, 32, 32, "tile", roi)
+    assert len(looked) - everywhere < everywhere / 2
+    assert np.array_equal(part, np.where(roi, whole, 0))

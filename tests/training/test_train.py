@@ -9,13 +9,15 @@ from importlib.resources import files
 
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 
 from casae import Inspector
 from casae.datasets.readers import open_dataset
-from casae.errors import BundleError, UsageError
+from casae.errors import BundleError, MissingExtraError, UsageError
 from casae.inspection.bundle import read_bundle
 from casae.training import export, loop
 from casae.training.networks import CASAE
+from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 from casae.training.train import train
 
@@ -186,3 +188,26 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     assert read_bundle(out).manifest.classes
     assert "held-out images" in out.with_suffix(".html").read_text()
     assert json.loads((tmp_path / "part-training" / "identity.json").read_text())["settings"]["minutes"] == 30
+
+
+def test_curves_go_to_mlflow_where_a_uri_is_given(small, dataset, tmp_path, monkeypatch):
+    runs = []
+
+    class Recorder(CSVLogger):
+        def __init__(self, experiment, run_name, tracking_uri):
+            runs.append((experiment, run_name, tracking_uri))
+            super().__init__(tmp_path / "mlflow", name=run_name)
+
+    monkeypatch.setattr(loop, "MLFlowLogger", Recorder)
+    train(dataset, tmp_path / "part.casae", small, reporter=Reporter(mlflow="sqlite:///runs.db"))
+    stages = ("network-1", "network-2", "classifier")
+    assert runs == [("casae", f"part {stage}", "sqlite:///runs.db") for stage in stages]
+
+
+def test_without_mlflow_its_uri_is_explained(small, dataset, tmp_path, monkeypatch):
+    def missing(*arguments, **options):
+        raise ModuleNotFoundError("mlflow")
+
+    monkeypatch.setattr(loop, "MLFlowLogger", missing)
+    with pytest.raises(MissingExtraError, match="pip install mlflow-skinny"):
+        train(dataset, tmp_path / "part.casae", small, reporter=Reporter(mlflow="http://localhost"))

@@ -7,7 +7,13 @@ from pydantic import ValidationError
 from casae.config import InspectionSettings
 from casae.errors import UsageError
 
-OPTIONS = {"gs": "--threshold", "mm_per_pixel": "--mm-per-pixel", "min_area_px": "--min-area", "threads": "--threads"}
+OPTIONS = {
+    "gs": "--threshold",
+    "mm_per_pixel": "--mm-per-pixel",
+    "min_area_px": "--min-area",
+    "threads": "--threads",
+    "precision": "--precision",
+}
 
 
 def inspection_settings(**values: Any) -> InspectionSettings:

@@ -1,7 +1,7 @@
 """`casae inspect`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,7 +27,13 @@ def inspect(
     mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
+    roi: Annotated[
+        Path | None, typer.Option(metavar="MASK", help="Image of the same size; nothing is looked for where it is 0.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
+    precision: Annotated[
+        Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor computes in it, else f32.")
+    ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:
     """Find, outline, crop, classify and measure defects.
@@ -43,9 +49,11 @@ def inspect(
     from casae.inspection.verdict import read_rules
     from casae.results.run import gather, inspect_files
 
-    settings = inspection_settings(gs=threshold, mm_per_pixel=mm_per_pixel, min_area_px=min_area, threads=threads)
+    settings = inspection_settings(
+        gs=threshold, mm_per_pixel=mm_per_pixel, min_area_px=min_area, threads=threads, precision=precision
+    )
     files = gather(paths)
-    inspector = Inspector(model, settings)
+    inspector = Inspector(model, settings, roi=roi)
     if rules:
         inspector.rules = read_rules(rules, inspector.manifest.classes)
     errors = Console(stderr=True)

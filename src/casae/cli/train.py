@@ -50,6 +50,9 @@ def train(
     unlabelled: Annotated[
         Path | None, typer.Option(help="Folder of images without labels, from the same line, to learn from as well.")
     ] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="MLflow server or sqlite:///FILE that gets the curves too.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
 ) -> None:
     """Learn from labelled images and write a model.
@@ -83,7 +86,7 @@ def train(
     console, began = Console(), time.monotonic()
 
     def learn(file: Path, fold: "Fold | None" = None) -> "Trained":
-        with Reporter(console) as reporter:
+        with Reporter(console, mlflow) as reporter:
             return run(
                 data,
                 file,

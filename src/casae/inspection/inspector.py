@@ -1,7 +1,9 @@
 """The road of an image: probability -> mask -> regions -> classes -> measures -> verdict."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +76,15 @@ class Inspector:
         model: a .casae file, or the name of a shipped model.
         settings: what may change between inspections; the defaults are the model's.
         rules: acceptance rules; by default no defect is accepted.
+        roi: region of interest, (H, W), or a file; nothing is found where it is 0. None looks everywhere.
+
+    Attributes:
+        gs: threshold in force.
+        precision: that the segmenter computes in.
 
     Raises:
         BundleError: the model cannot be used.
+        ImageError: the region of interest cannot be read or is no mask.
     """
 
     def __init__(
@@ -84,29 +92,42 @@ class Inspector:
         model: str | Path = DEFAULT_MODEL,
         settings: InspectionSettings | None = None,
         rules: AcceptanceRules | None = None,
+        roi: Image | str | Path | None = None,
     ) -> None:
         bundle = read_bundle(model)
         self.manifest: Manifest = bundle.manifest
         self.model_sha256 = bundle.sha256
         self.settings = settings or InspectionSettings()
         self.rules = rules or AcceptanceRules()
+        self.roi = None if roi is None else _mask(roi)
         self.gs = self.manifest.gs if self.settings.gs is None else self.settings.gs
         threads = self.settings.threads
-        self.segmenter: segmentation.Segmenter = Network(bundle.segmenter, f"{model}: segmenter", threads)
+        network = Network(bundle.segmenter, f"{model}: segmenter", threads, self.settings.precision)
+        self.precision = network.precision
+        self.segmenter: segmentation.Segmenter = network
         self.classifier = Network(bundle.classifier, f"{model}: classifier", threads) if bundle.classifier else None
 
-    def inspect(self, image: Image | str | Path) -> Inspection:
+    def inspect(self, image: Image | str | Path, lap: Callable[[str], object] = lambda stage: None) -> Inspection:
         """Inspect one image: an array (H, W) or (H, W, 3) RGB, or a file.
+
+        Args:
+            image: what to inspect.
+            lap: called with the name of each stage when it is over; `casae benchmark` takes the time there.
 
         Raises:
             ImageError: the file or array is no usable image.
         """
         source, sha256, image = _open(image)
+        lap("read")
         probability = self.probability(image)
+        lap("segment")
         mask, regions = self.find(probability)
+        lap("regions")
         names = self.name_regions(image, regions)
+        lap("classify")
         gray, scale = to_gray(image), self.settings.mm_per_pixel
         measures = [measure(region, gray, mask, scale) for region in regions]
+        lap("measure")
         found = zip(names, regions, measures, strict=True)
         defects = tuple(Defect(i, *name, region, sizes) for i, (name, region, sizes) in enumerate(found, start=1))
         verdict = judge([(d.name, d.probability, d.measures) for d in defects], self.rules)
@@ -114,9 +135,23 @@ class Inspector:
         return Inspection(source, sha256, image, probability, mask, defects, verdict, *made_by)
 
     def probability(self, image: Image) -> NDArray[np.float32]:
-        """P(defect) of every pixel, float32 (H, W)."""
-        size = self.manifest.input
-        return segmentation.defect_probability(self.segmenter, image, size.height, size.width, size.fit)
+        """P(defect) of every pixel, float32 (H, W).
+
+        Raises:
+            ImageError: the region of interest has another size.
+        """
+        size, roi = self.manifest.input, self.roi
+        if roi is not None and roi.shape != image.shape[:2]:
+            sizes = f"{roi.shape[1]} x {roi.shape[0]} px, the image {image.shape[1]} x {image.shape[0]}"
+            raise ImageError(f"region of interest: is {sizes}; both must have one size")
+        return segmentation.defect_probability(self.segmenter, image, size.height, size.width, size.fit, roi)
+
+    @cached_property
+    def roi_sha256(self) -> str | None:
+        """Hash of the region of interest in force."""
+        if self.roi is None:
+            return None
+        return hashlib.sha256(repr(self.roi.shape).encode() + self.roi.tobytes()).hexdigest()
 
     def find(self, probability: NDArray[np.float32], gs: float | None = None) -> tuple[NDArray[np.bool_], list[Region]]:
         """Mask (H, W) of the regions that are large enough to report, and those regions; `gs` is the inspector's."""
@@ -145,3 +180,11 @@ def _open(image: Image | str | Path) -> tuple[str, str, Image]:
     except OSError as error:
         raise ImageError(f"{image}: cannot be read ({error.strerror}); check the path and its permissions") from error
     return str(image), hashlib.sha256(data).hexdigest(), decode_image(data, str(image))
+
+
+def _mask(roi: Image | str | Path) -> NDArray[np.bool_]:
+    _, _, image = _open(roi)
+    mask = np.ascontiguousarray(to_gray(image) > 0)
+    if not mask.any():
+        raise ImageError("region of interest: is 0 everywhere; draw the area to inspect in white")
+    return mask

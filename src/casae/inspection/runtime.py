@@ -1,11 +1,41 @@
 """The one place that knows OpenVINO: bytes of an ONNX model -> a function on arrays."""
 
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.config import Precision
 from casae.errors import BundleError
+
+CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_ne_convert")
+NO_FORMATS = {"BIN", "EXPORT_IMPORT"}  # capabilities that are no number formats of a network
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The processor as OpenVINO sees it: name, number formats it computes in, hardware threads we may use."""
+
+    name: str
+    features: tuple[str, ...]
+    threads: int
+
+
+@functools.cache
+def processor() -> Processor:
+    """The processor of the machine this runs on."""
+    import openvino
+
+    core = openvino.Core()
+    features = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")) - NO_FORMATS
+    if CPU_INFO.exists() and not any(flag in CPU_INFO.read_text() for flag in BF16_FLAGS):
+        features.discard("BF16")  # OpenVINO names it where AVX-512 can imitate it, which is slower than f32
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Processor(str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
 
 
 class Network:
@@ -15,19 +45,27 @@ class Network:
         onnx: bytes of an ONNX model with one float32 input and one float32 output.
         name: stands in error messages.
         threads: processor threads to use, 0 for as many as there are.
+        precision: of the arithmetic; "auto" is bf16 where the processor has it, else f32.
+
+    Attributes:
+        precision: that was chosen.
 
     Raises:
         BundleError: OpenVINO does not accept the model.
     """
 
-    def __init__(self, onnx: bytes, name: str, threads: int = 0) -> None:
+    def __init__(self, onnx: bytes, name: str, threads: int = 0, precision: Precision = "f32") -> None:
         import openvino
+
+        if precision == "auto":
+            precision = "bf16" if "BF16" in processor().features else "f32"
+        self.precision: Precision = precision
 
         self._core = openvino.Core()
         self._name = name
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": str(threads),
         }
         self._requests: dict[tuple[int, ...], Any] = {}

@@ -14,17 +14,21 @@ OVERLAP = 0.25  # of a tile's side, shared with each neighbour
 Segmenter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def defect_probability(segmenter: Segmenter, image: Image, height: int, width: int, fit: Fit) -> NDArray[np.float32]:
+def defect_probability(
+    segmenter: Segmenter, image: Image, height: int, width: int, fit: Fit, roi: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """P(defect) of every pixel of an image (H, W) or (H, W, 3): float32 (H, W).
 
-    The segmenter maps gray (1, 1, h, w) in 0..1 to P(defect) of the same shape, with h x w the network's input.
+    The segmenter maps gray (1, 1, h, w) in 0..1 to P(defect) of the same shape, with h x w the network's input. Outside
+    of `roi` (H, W) it is 0; tiles that lie there entirely are not looked at, which changes nothing inside.
     """
     gray = to_gray(image)
     if fit == "tile":
-        return _by_tiles(segmenter, gray, height, width)
-    frame = Frame.of(gray.shape, height, width, fit)
-    probability = segmenter(to_unit(frame.put(gray))[None, None])[0, 0]
-    return frame.take(probability, gray.shape)
+        probability = _by_tiles(segmenter, gray, height, width, roi)
+    else:
+        frame = Frame.of(gray.shape, height, width, fit)
+        probability = frame.take(segmenter(to_unit(frame.put(gray))[None, None])[0, 0], gray.shape)
+    return probability if roi is None else np.where(roi, probability, np.float32(0))
 
 
 def threshold(probability: NDArray[np.float32], gs: float) -> NDArray[np.bool_]:
@@ -35,7 +39,9 @@ def threshold(probability: NDArray[np.float32], gs: float) -> NDArray[np.bool_]:
     return probability >= np.float32(1 - gs / GS_MAX)
 
 
-def _by_tiles(segmenter: Segmenter, gray: Image, height: int, width: int) -> NDArray[np.float32]:
+def _by_tiles(
+    segmenter: Segmenter, gray: Image, height: int, width: int, roi: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """P(defect) of an image at its own scale, tile by tile; neighbours blend where they overlap.
 
     An image no larger than a tile is one tile, filled up with its mirror image.
@@ -47,6 +53,9 @@ def _by_tiles(segmenter: Segmenter, gray: Image, height: int, width: int) -> NDA
     for top in _starts(padded.shape[0], height):
         for left in _starts(padded.shape[1], width):
             window = slice(top, top + height), slice(left, left + width)
+            if roi is not None and not roi[window].any():
+                weights[window] += ramp
+                continue
             total[window] += ramp * segmenter(to_unit(padded[window])[None, None])[0, 0]
             weights[window] += ramp
     return (total / weights)[: gray.shape[0], : gray.shape[1]]

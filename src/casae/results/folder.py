@@ -79,7 +79,8 @@ class ResultsFolder:
         """
         name = self._name(inspection.source)
         settings, rules = inspector.settings, rules_sha256(inspector)
-        record = to_record(inspection, name, settings.min_area_px, settings.mm_per_pixel, rules)
+        roi = inspector.roi_sha256
+        record = to_record(inspection, name, settings.min_area_px, settings.mm_per_pixel, rules, roi)
         if self._lines is None:
             raise ValueError("open the results folder with 'with' before adding to it")
         try:
@@ -163,13 +164,14 @@ def _line(record: InspectionRecord) -> bytes:
 
 
 def _identity(record: InspectionRecord) -> tuple[object, ...]:
-    return record.model_sha256, record.gs, record.min_area_px, record.mm_per_pixel, record.rules_sha256
+    known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256
+    return record.model_sha256, record.gs, *known
 
 
 def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
     settings = inspector.settings
     scale, rules = settings.mm_per_pixel, rules_sha256(inspector)
-    return inspector.model_sha256, inspector.gs, settings.min_area_px, scale, rules
+    return inspector.model_sha256, inspector.gs, settings.min_area_px, scale, rules, inspector.roi_sha256
 
 
 def _write_csv(file: Path, header: Sequence[str], rows: Sequence[Iterable[object]]) -> None:

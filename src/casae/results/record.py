@@ -51,6 +51,7 @@ class InspectionRecord(_Record):
     min_area_px: int = Field(description="smaller regions are not reported")
     mm_per_pixel: float | None
     rules_sha256: str = Field(description="of the acceptance rules that decided")
+    roi_sha256: str | None = Field(default=None, description="of the region of interest; null without one")
     decision: Literal["OK", "REVIEW", "NG"]
     reason: str = Field(description="the rule that decided")
     defects: tuple[DefectRecord, ...]
@@ -62,7 +63,12 @@ class InspectionRecord(_Record):
 
 
 def to_record(
-    inspection: Inspection, name: str, min_area_px: int, mm_per_pixel: float | None, rules_sha256: str
+    inspection: Inspection,
+    name: str,
+    min_area_px: int,
+    mm_per_pixel: float | None,
+    rules_sha256: str,
+    roi_sha256: str | None = None,
 ) -> InspectionRecord:
     """What is written about an inspection."""
     return InspectionRecord(
@@ -77,6 +83,7 @@ def to_record(
         min_area_px=min_area_px,
         mm_per_pixel=mm_per_pixel,
         rules_sha256=rules_sha256,
+        roi_sha256=roi_sha256,
         decision=inspection.verdict.decision,
         reason=inspection.verdict.reason,
         defects=tuple(_defect(defect) for defect in inspection.defects),

@@ -13,10 +13,11 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
+from casae.errors import MissingExtraError
 from casae.training.budget import Budget, one_cycle
 from casae.training.progress import Reporter
 from casae.training.views import Pair
@@ -137,7 +138,7 @@ def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter)
     finished = folder / "done"
     if not finished.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _keep_memory()
+        keep_memory()
         with _quiet(), _stop_on_interrupt(reporter):
             _run(task, batches, folder, keeper)
         finished.write_text(str(keeper.best))
@@ -154,7 +155,7 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
         devices=1,
         precision="bf16-mixed" if has_bf16() else "32-true",
         callbacks=[keeper, last],
-        logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")],
+        logger=_loggers(folder, keeper.reporter.mlflow),
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
@@ -166,7 +167,19 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
     trainer.fit(task, batches, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
 
 
-def _keep_memory() -> None:
+def _loggers(folder: Path, mlflow: str | None) -> list[Logger]:
+    """CSV and TensorBoard beside the weights; MLflow, where its URI is given, with a run for each network."""
+    loggers: list[Logger] = [CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")]
+    if mlflow:
+        name = f"{folder.parent.name.removesuffix('-training')} {folder.name}"
+        try:
+            loggers.append(MLFlowLogger("casae", run_name=name, tracking_uri=mlflow))
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("--mlflow needs MLflow; install it with: pip install mlflow-skinny") from error
+    return loggers
+
+
+def keep_memory() -> None:
     """Let the allocator keep what is freed: without it every step asks the kernel for the same pages again.
 
     Only with the GNU C library, whose `mallopt` this is; see docs/results/training.md for what it brings.

@@ -14,12 +14,17 @@ SMOOTHING = 0.95
 class Reporter:
     """A rich progress bar over several stages; silent without a console.
 
+    Args:
+        console: where the bar stands.
+        mlflow: URI of an MLflow tracking server or folder that gets the curves too.
+
     Attributes:
         interrupted: set by Ctrl-C; the running stage stops after its step, the later ones after their first.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, mlflow: str | None = None) -> None:
         self.console = console or Console(quiet=True)
+        self.mlflow = mlflow
         self.interrupted = False
         self._bar = Progress(
             TextColumn("{task.description:<12}"),
