@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2, help="part of the split that is held out")
     parser.add_argument("--judge", help="hold out all of this list that is not in --split, instead of a share")
     parser.add_argument("--first", type=float, default=2 / 3, help="share of the minutes for network 1")
+    parser.add_argument("--start", help="start weights instead of the preset's, as of casae train --from")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
     preset = PRESETS[wanted.preset]
@@ -54,7 +55,7 @@ def main() -> None:
         L.seed_everything(wanted.seed, verbose=False)
         size, _ = segmentation.input_of(images, settings)
         casae = segmentation.build(settings)
-        begin(casae, preset.start)
+        begin(casae, wanted.start or preset.start)
         views = segmentation.views_of(images, size, settings, wanted.seed)
         strengths = settings.augmentation, settings.augmentation_2
         scores, rates = [], []

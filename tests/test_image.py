@@ -131,3 +131,12 @@ def test_images_are_found_in_folders_but_not_hidden_ones(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [file.name for file in find_images(tmp_path)] == ["a.jpg", "x.PNG"]
+
+
+def test_a_far_smaller_picture_is_the_mean_of_its_blocks():
+    rng = np.random.default_rng(0)
+    image = rng.random((120, 200)).astype(np.float32)
+    np.testing.assert_allclose(resize(image, 30, 50), image.reshape(30, 4, 50, 4).mean((1, 3)), atol=1e-5)
+    image = cv2.GaussianBlur(image, (0, 0), 3)
+    once = cv2.resize(image, (45, 27), interpolation=cv2.INTER_AREA)  # 4.4 times smaller: two steps instead of one
+    assert np.abs(resize(image, 27, 45) - once).max() < 0.01

@@ -102,7 +102,15 @@ def to_8bit(image: Image) -> NDArray[np.uint8]:
 
 
 def resize(image: Image, height: int, width: int) -> Image:
-    """Resize to (height, width): area average when shrinking, bilinear when growing; dtype kept."""
+    """Resize to (height, width): area average when shrinking, bilinear when growing; dtype kept.
+
+    Far smaller ones in two steps, first by a whole factor, which OpenCV averages ten times as fast.
+    """
+    factor = min(image.shape[0] // height, image.shape[1] // width)
+    whole = next((f for f in range(factor, 1, -1) if image.shape[0] % f == 0 and image.shape[1] % f == 0), 1)
+    if whole > 1:
+        smaller = image.shape[1] // whole, image.shape[0] // whole
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
     if image.shape[:2] == (height, width):
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]

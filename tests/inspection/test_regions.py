@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,3 +119,23 @@ def test_a_long_thin_scratch_survives_the_reduction():
 def test_the_classifier_sees_a_margin():
     assert crop_rectangle(Rectangle((5, 5), 100, 10, 20)).width == 34
     assert crop_rectangle(Rectangle((5, 5), 3, 2, 20)).length == 11
+
+
+@given(seed=st.integers(0, 10_000), density=st.sampled_from([0.02, 0.3, 0.5, 0.8]))
+@settings(max_examples=60, deadline=None)
+def test_regions_are_the_connected_components(seed, density):
+    mask = np.random.default_rng(seed).random((30, 41)) < density
+    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    expected = {np.flatnonzero(labels == index).tobytes() for index in range(1, count)}
+    found = set()
+    for region in find_regions(mask):
+        whole = np.zeros_like(mask)
+        whole[region.window] = region.mask
+        found.add(np.flatnonzero(whole).tobytes())
+        assert whole.sum() == region.area
+    assert found == expected
+
+
+def test_an_island_in_a_lake_is_a_region_of_its_own():
+    big, island = find_regions(mask_of("#####", "#...#", "#.#.#", "#...#", "#####"))
+    assert (big.area, len(big.contours), island.area, island.offset) == (16, 2, 1, (2, 2))

@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from casae import InspectionSettings, Inspector
 from casae.errors import OutputError, UsageError
+from casae.inspection.inspector import Picture
 from casae.inspection.verdict import AcceptanceRules
 from casae.results.record import InspectionRecord
 from casae.results.run import gather, inspect_files
@@ -70,8 +72,8 @@ def test_starting_again_does_only_what_is_new(inspector, pictures, tmp_path, mon
     out, files = tmp_path / "out", gather([str(pictures)])
     inspect_files(inspector, files, out)
     seen = []
-    original = Inspector.inspect
-    monkeypatch.setattr(Inspector, "inspect", lambda self, file: seen.append(file.name) or original(self, file))
+    original = Picture.of
+    monkeypatch.setattr(Picture, "of", lambda file: seen.append(file.name) or original(file))
     inspect_files(inspector, files, out)
     assert sorted(seen) == ["cut.png", "empty.png", "text.png"]
     cv2.imwrite(str(pictures / "clean.png"), np.zeros((9, 9), np.uint8))
@@ -109,10 +111,10 @@ def test_a_kill_in_the_middle_loses_nothing_recorded(inspector, pictures, tmp_pa
     out, files = tmp_path / "out", gather([str(pictures / "*" / "*.png")])
     original = Inspector.inspect
 
-    def killed_at_b(self, file):
-        if file.parent.name == "b":
+    def killed_at_b(self, picture):
+        if Path(picture.source).parent.name == "b":
             raise KeyboardInterrupt
-        return original(self, file)
+        return original(self, picture)
 
     monkeypatch.setattr(Inspector, "inspect", killed_at_b)
     with pytest.raises(KeyboardInterrupt):

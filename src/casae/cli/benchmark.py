@@ -47,7 +47,7 @@ def benchmark(
     if min(counts) < 1:
         raise UsageError(f"--streams {streams}: an inspection at once is the least; say 1,2")
     errors = Console(stderr=True)
-    total = rounds * (1 + sum(counts))
+    total = rounds + (rounds + 1) * sum(counts)
     with tempfile.TemporaryDirectory() as folder:
         file = image or _drawn(Path(folder))
         steps = iter(track(range(total), "measuring", console=errors, transient=True, disable=not errors.is_terminal))

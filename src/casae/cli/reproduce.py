@@ -34,7 +34,8 @@ def reproduce(
 ) -> None:
     """Make a table or figure of the paper on public data, as Markdown, JSON and PNG.
 
-    The same command goes on after an interruption; finished rows are kept. Exit codes: 0 done, 2 wrong usage or data.
+    The same command goes on after an interruption; finished rows are kept. Exit codes: 0 done, 1 stopped by Ctrl-C,
+    2 wrong usage or data.
     """
     import shlex
     import sys
@@ -58,7 +59,7 @@ def reproduce(
 
     request = Request(split, test, seeds, views, iterations, minutes, preset, width, size)
     console = Console()
-    with Reporter(console) as reporter:
+    with Reporter(console, patient=False) as reporter:
         made = run(what, open_dataset(data), out, request, shlex.join(["casae", *sys.argv[1:]]), reporter)
     if made.suffix == ".md":
         console.print(made.read_text("utf-8"), markup=False, soft_wrap=True)

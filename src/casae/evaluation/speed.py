@@ -1,5 +1,6 @@
 """How long an inspection takes, from file to recorded result: each stage, the whole, and several streams at once."""
 
+import shutil
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ from casae.image import read_image
 from casae.inspection.inspector import Inspection, Inspector
 from casae.inspection.runtime import processor
 from casae.results.folder import ResultsFolder
+from casae.results.run import inspect_files
 
 WARM_UP = 3  # rounds that do not count
 WHOLE = "file to record"
@@ -74,9 +76,10 @@ def measure_speed(
         model: a .casae file, or a shipped model.
         image: file that every round reads.
         settings: `threads` are those of a single stream; several streams share them.
-        rounds: timed inspections, for each number of streams too.
-        streams: how many inspections at once, each with an inspector of its own.
-        done: called after each round.
+        rounds: timed inspections, and of each stream too.
+        streams: how many results folders are filled at once, each by an inspector of its own that reads and writes
+            while it inspects.
+        done: called after each inspection that counts, and after one more of each stream.
 
     Raises:
         ImageError: the image cannot be read.
@@ -129,20 +132,23 @@ def _timed(inspector: Inspector, image: Path, results: ResultsFolder) -> tuple[I
 
 
 def _rate(inspectors: Sequence[Inspector], image: Path, rounds: int, done: Callable[[], object]) -> float:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ThreadPoolExecutor(len(inspectors)) as pool,
-    ):
+    """Images a second of several streams, each with a results folder of its own, from first to last record."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(inspectors)) as pool:
 
         def work(stream: int) -> float:
-            inspector = inspectors[stream]
-            with ResultsFolder(Path(folder, str(stream))) as results:
-                _timed(inspector, image, results)
-                began = time.perf_counter()
-                for _ in range(rounds):
-                    _timed(inspector, image, results)
-                    done()
-                return rounds / (time.perf_counter() - began)
+            place = Path(folder, str(stream))
+            place.mkdir()
+            copies = [place / f"{index}{image.suffix}" for index in range(1 + rounds)]
+            for copy in copies:
+                shutil.copyfile(image, copy)
+            recorded: list[float] = []
+
+            def one(*_: object) -> None:
+                recorded.append(time.perf_counter())
+                done()
+
+            inspect_files(inspectors[stream], copies, place / "results", one)
+            return rounds / (recorded[-1] - recorded[0])
 
         return sum(pool.map(work, range(len(inspectors))))
 

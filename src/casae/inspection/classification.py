@@ -10,6 +10,7 @@ from casae.inspection.regions import Rectangle, crop_rectangle, upright_crop
 
 CROP_SIDE = 227  # Table 2
 BATCH = 8  # crops a call; bounds memory on an image with thousands of regions
+FEW = 4  # crops at most that go one by one, so that two shapes of input are enough: each costs a compilation
 
 Classifier = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -22,6 +23,12 @@ def classifier_input(gray: Image, rectangle: Rectangle) -> NDArray[np.float32]:
 def classify(classifier: Classifier, image: Image, rectangles: Sequence[Rectangle]) -> NDArray[np.float32]:
     """Class probabilities (rectangles, classes) of the defects in an image (H, W) or (H, W, 3)."""
     gray = to_gray(image)
-    batches = (rectangles[start : start + BATCH] for start in range(0, len(rectangles), BATCH))
-    found = [classifier(np.stack([classifier_input(gray, r) for r in batch])[:, None]) for batch in batches]
+    found = []
+    for start in range(0, len(rectangles), BATCH):
+        crops = np.stack([classifier_input(gray, r) for r in rectangles[start : start + BATCH]])[:, None]
+        if len(crops) <= FEW:
+            found += [classifier(crop[None]) for crop in crops]
+        else:
+            empty = np.zeros((BATCH - len(crops), *crops.shape[1:]), np.float32)
+            found.append(classifier(np.concatenate([crops, empty]))[: len(crops)])
     return np.concatenate(found) if found else np.zeros((0, 0), np.float32)

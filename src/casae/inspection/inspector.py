@@ -41,6 +41,32 @@ class Defect:
 
 
 @dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image and where it came from: source and sha256 as of `Inspection`."""
+
+    source: str
+    sha256: str
+    image: Image
+
+    @classmethod
+    def of(cls, image: Image | str | Path) -> "Picture":
+        """Read a file, or check an array (H, W) or (H, W, 3) RGB.
+
+        Raises:
+            ImageError: the file or array is no usable image.
+        """
+        if isinstance(image, np.ndarray):
+            checked = check_image(image)
+            return cls("array", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(), checked)
+        try:
+            data = Path(image).read_bytes()
+        except OSError as error:
+            rule = f"cannot be read ({error.strerror}); check the path and its permissions"
+            raise ImageError(f"{image}: {rule}") from error
+        return cls(str(image), hashlib.sha256(data).hexdigest(), decode_image(data, str(image)))
+
+
+@dataclass(frozen=True, eq=False)
 class Inspection:
     """What was found in one image.
 
@@ -107,8 +133,10 @@ class Inspector:
         self.segmenter: segmentation.Segmenter = network
         self.classifier = Network(bundle.classifier, f"{model}: classifier", threads) if bundle.classifier else None
 
-    def inspect(self, image: Image | str | Path, lap: Callable[[str], object] = lambda stage: None) -> Inspection:
-        """Inspect one image: an array (H, W) or (H, W, 3) RGB, or a file.
+    def inspect(
+        self, image: Image | str | Path | Picture, lap: Callable[[str], object] = lambda stage: None
+    ) -> Inspection:
+        """Inspect one image: an array (H, W) or (H, W, 3) RGB, a file, or what was read before.
 
         Args:
             image: what to inspect.
@@ -117,7 +145,8 @@ class Inspector:
         Raises:
             ImageError: the file or array is no usable image.
         """
-        source, sha256, image = _open(image)
+        picture = image if isinstance(image, Picture) else Picture.of(image)
+        image = picture.image
         lap("read")
         probability = self.probability(image)
         lap("segment")
@@ -132,7 +161,7 @@ class Inspector:
         defects = tuple(Defect(i, *name, region, sizes) for i, (name, region, sizes) in enumerate(found, start=1))
         verdict = judge([(d.name, d.probability, d.measures) for d in defects], self.rules)
         made_by = (self.manifest.name, self.model_sha256, self.gs)
-        return Inspection(source, sha256, image, probability, mask, defects, verdict, *made_by)
+        return Inspection(picture.source, picture.sha256, image, probability, mask, defects, verdict, *made_by)
 
     def probability(self, image: Image) -> NDArray[np.float32]:
         """P(defect) of every pixel, float32 (H, W).
@@ -171,20 +200,8 @@ class Inspector:
         return [(classes[int(row.argmax())], float(row.max())) for row in rows]
 
 
-def _open(image: Image | str | Path) -> tuple[str, str, Image]:
-    if isinstance(image, np.ndarray):
-        checked = check_image(image)
-        return "array", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(), checked
-    try:
-        data = Path(image).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{image}: cannot be read ({error.strerror}); check the path and its permissions") from error
-    return str(image), hashlib.sha256(data).hexdigest(), decode_image(data, str(image))
-
-
 def _mask(roi: Image | str | Path) -> NDArray[np.bool_]:
-    _, _, image = _open(roi)
-    mask = np.ascontiguousarray(to_gray(image) > 0)
+    mask = np.ascontiguousarray(to_gray(Picture.of(roi).image) > 0)
     if not mask.any():
         raise ImageError("region of interest: is 0 everywhere; draw the area to inspect in white")
     return mask

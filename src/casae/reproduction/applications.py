@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from casae.config import TrainingSettings
 from casae.datasets.sample import Dataset, Sample, read_label
-from casae.errors import UsageError
 from casae.evaluation.scores import evaluate
 from casae.image import read_image
 from casae.inspection.inspector import Inspector
@@ -40,8 +39,6 @@ def application(
         def work(_: object, file: Any = file, seed: int = seed) -> Row:
             wanted = settings.model_copy(update={"seed": seed})
             train(dataset, file, wanted, split=split, resume=True, reporter=experiment.reporter)
-            if experiment.reporter.interrupted:
-                raise UsageError(f"{file}: stopped in the middle of this row; repeat the command to begin it again")
             return _judged(Inspector(file), part)
 
         rows.append(experiment.row("casae", seed, work))

@@ -65,8 +65,6 @@ class Experiment:
         if not file.exists():
             folder.mkdir(exist_ok=True)
             done = {"row": key, "seed": seed, **work(folder)}
-            if self.reporter.interrupted:
-                raise UsageError(f"{folder}: stopped in the middle of this row; repeat the command to go on")
             _write(file, json.dumps(done, indent=2))
         row: Row = json.loads(file.read_text("utf-8"))
         return row

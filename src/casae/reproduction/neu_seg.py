@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from casae.config import SegmenterSettings, TrainingSettings
 from casae.datasets.sample import Dataset
-from casae.errors import UsageError
 from casae.image import Frame, Image, to_unit
 from casae.inspection.inspector import Inspector
 from casae.reproduction.experiment import Experiment, Row, mean_and_spread
@@ -155,8 +154,6 @@ def _two_stage(
 ) -> Callable[[Image], NDArray[np.uint8]]:
     file = folder / "model.casae"
     train(dataset, file, settings, split=split, resume=True, reporter=experiment.reporter)
-    if experiment.reporter.interrupted:
-        raise UsageError(f"{file}: stopped in the middle of this row; repeat the command to begin it again")
     inspector = Inspector(file)
     values = {name: value for value, name in enumerate(dataset.classes, start=1)}
 

@@ -56,7 +56,7 @@ def reproduce(
         The Markdown file, or the picture for figure6.
 
     Raises:
-        UsageError: `out` holds rows of other settings or data, or the work was stopped by Ctrl-C.
+        UsageError: `out` holds rows of other settings or data.
         DatasetError: the dataset lacks a list or a class.
     """
     name = BELONGS_TO.get(what, what)
@@ -66,7 +66,7 @@ def reproduce(
     unused = {"table3": {"iterations", "minutes"}, "table4": set(decides) - {"iterations", "dataset"}}
     leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
     identity = {key: value for key, value in decides.items() if key not in leave_out}
-    experiment = Experiment(name, out, identity, command, reporter or Reporter())
+    experiment = Experiment(name, out, identity, command, reporter or Reporter(patient=False))
     settings = settings_for(preset, request.width, request.size)
     if name == "table3":
         shared = settings_of(settings.segmenter)

@@ -20,11 +20,11 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
     """The image with its defects marked, (h, w, 3) uint8 RGB, enlarged or reduced to a size people can look at."""
-    picture = to_rgb(inspection.image)
-    scale = picture_scale(picture.shape)
-    picture = scaled(picture, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    scale = picture_scale(inspection.image.shape)
+    picture = to_rgb(scaled(inspection.image, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
     line = max(1, round(min(picture.shape[:2]) / 400))
-    found = scaled(inspection.mask.view(np.uint8), scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST) > 0
+    mask = inspection.mask.view(np.uint8) * np.uint8(255)  # so that a hairline is not rounded away
+    found = scaled(mask, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST) > 0
     picture[found] = ((1 - GREEN_SHARE) * picture[found] + GREEN_SHARE * np.array(GREEN)).astype(np.uint8)
     outlines = [(c + 0.5) * scale - 0.5 for defect in inspection.defects for c in defect.region.contours]
     cv2.polylines(picture, [_fixed(points) for points in outlines], True, GREEN, line, cv2.LINE_AA, 4)
@@ -51,10 +51,10 @@ def to_rgb(image: Image) -> NDArray[np.uint8]:
 
 
 def picture_scale(shape: tuple[int, ...]) -> float:
-    """Factor that brings an image to a size for looking: whole when it grows, so that pixels stay square."""
+    """Factor that brings an image to a size for looking: a whole one up, so that pixels stay square, or down."""
     longest, shortest = max(shape[:2]), min(shape[:2])
     if longest > LONGEST_SIDE:
-        return LONGEST_SIDE / longest
+        return 1 / -(-longest // LONGEST_SIDE)
     return float(max(1, min(SHORTEST_SIDE // shortest, LONGEST_SIDE // longest)))
 
 

@@ -1,15 +1,19 @@
 """Inspect many files into a results folder. A bad file is named and passed over."""
 
 import glob
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 from casae.errors import ImageError, UsageError
 from casae.image import find_images
-from casae.inspection.inspector import Inspector
+from casae.inspection.inspector import Inspector, Picture
 from casae.results.folder import REPORT, ResultsFolder
 from casae.results.record import InspectionRecord
 from casae.results.report import write_report
+
+WRITES_WAITING = 1  # images whose pictures and line are not on disk yet while the next one is inspected
 
 
 def gather(paths: Sequence[str]) -> list[Path]:
@@ -43,6 +47,8 @@ def inspect_files(
 ) -> tuple[list[InspectionRecord], dict[str, str]]:
     """Inspect files into `out`, going on where an earlier run stopped.
 
+    The next image is read and the last one written while one is inspected.
+
     Args:
         done: called after every file with its record, or with why it failed.
 
@@ -52,17 +58,54 @@ def inspect_files(
     Raises:
         OutputError: `out` cannot be written.
     """
-    with ResultsFolder(out) as results:
-        for file in files:
+    with ResultsFolder(out) as results, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        pending: deque[tuple[Path, Future[InspectionRecord]]] = deque()
+
+        def settle() -> None:
+            file, recorded = pending.popleft()
             try:
-                if not results.knows(file, inspector):
-                    results.add(inspector.inspect(file), inspector)
-                done(file, results.records[str(file)], None)
+                done(file, recorded.result(), None)
             except (ImageError, OSError) as error:
-                reason = str(error)
-                results.failures[str(file)] = reason
+                results.failures[str(file)] = str(error)
                 results.records.pop(str(file), None)
-                done(file, None, reason)
+                done(file, None, str(error))
+
+        def read(file: Path) -> Picture | None:
+            return None if results.knows(file, inspector) else Picture.of(file)
+
+        for file, picture in _ahead(reader, read, files):
+            pending.append((file, _inspected(inspector, results, writer, file, picture)))
+            if len(pending) > WRITES_WAITING:
+                settle()
+        while pending:
+            settle()
         records = results.finish(files)
         write_report(out / REPORT, records, results.failures, out, inspector.manifest)
         return records, results.failures
+
+
+def _ahead(
+    reader: Executor, read: Callable[[Path], Picture | None], files: Sequence[Path]
+) -> Iterator[tuple[Path, Future[Picture | None]]]:
+    """Each file with its picture, while the next one is read already."""
+    coming: deque[tuple[Path, Future[Picture | None]]] = deque()
+    for file in files:
+        coming.append((file, reader.submit(read, file)))
+        if len(coming) > 1:
+            yield coming.popleft()
+    yield from coming
+
+
+def _inspected(
+    inspector: Inspector, results: ResultsFolder, writer: Executor, file: Path, picture: Future[Picture | None]
+) -> Future[InspectionRecord]:
+    """The record of a file, which is being written while the next image is inspected."""
+    recorded: Future[InspectionRecord] = Future()
+    try:
+        image = picture.result()
+        if image is not None:
+            return writer.submit(results.add, inspector.inspect(image), inspector)
+        recorded.set_result(results.records[str(file)])
+    except (ImageError, OSError) as error:
+        recorded.set_exception(error)
+    return recorded

@@ -206,6 +206,9 @@ def _save(weights: dict[str, torch.Tensor], file: Path) -> None:
 @contextmanager
 def _stop_on_interrupt(reporter: Reporter) -> Iterator[None]:
     """The first Ctrl-C ends the present step and keeps the best; the second one ends the program."""
+    if not reporter.patient:
+        yield
+        return
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: object) -> None:

@@ -16,15 +16,16 @@ class Reporter:
 
     Args:
         console: where the bar stands.
-        mlflow: URI of an MLflow tracking server or folder that gets the curves too.
+        mlflow: URI of an MLflow tracking server or database that gets the curves too.
+        patient: Ctrl-C ends the running stage with what it has learned; else it is as a kill.
 
     Attributes:
         interrupted: set by Ctrl-C; the running stage stops after its step, the later ones after their first.
     """
 
-    def __init__(self, console: Console | None = None, mlflow: str | None = None) -> None:
+    def __init__(self, console: Console | None = None, mlflow: str | None = None, patient: bool = True) -> None:
         self.console = console or Console(quiet=True)
-        self.mlflow = mlflow
+        self.mlflow, self.patient = mlflow, patient
         self.interrupted = False
         self._bar = Progress(
             TextColumn("{task.description:<12}"),
