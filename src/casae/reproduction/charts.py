@@ -13,6 +13,7 @@ from casae.results.overlay import FONT, GREEN, to_rgb
 Picture = NDArray[np.uint8]
 
 CELL, GAP, HEADING = 220, 6, 28  # px
+LEGEND_COLUMNS = 3
 GREEN_SHARE = 0.55  # of the colour of a defective pixel
 INK = (30, 40, 50)
 
@@ -28,7 +29,8 @@ def bars(series: Mapping[str, Mapping[str, Sequence[float]]], y_title: str) -> P
     from matplotlib.figure import Figure
 
     labels = list(next(iter(series.values())))
-    figure = Figure(figsize=(max(6.0, 1.15 * len(labels) + 1), 4.6), dpi=130, layout="constrained")
+    across = max(1.15 * len(labels), 0.52 * len(labels) * len(series))
+    figure = Figure(figsize=(max(6.0, across + 1), 4.6), dpi=130, layout="constrained")
     canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
     step = 0.8 / len(series)
     for index, (name, values) in enumerate(series.items()):
@@ -41,7 +43,7 @@ def bars(series: Mapping[str, Mapping[str, Sequence[float]]], y_title: str) -> P
     axes.set(ylim=(0, 1.05), ylabel=y_title)
     axes.spines[["top", "right"]].set_visible(False)
     if len(series) > 1:
-        axes.legend(frameon=False, ncols=len(series), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        figure.legend(frameon=False, ncols=LEGEND_COLUMNS, loc="outside upper center", fontsize=8)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
