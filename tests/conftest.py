@@ -11,8 +11,6 @@ from onnx import TensorProto, helper, numpy_helper
 from casae.inspection.bundle import Bundle, InputSize, Manifest, Origin, write_bundle
 from casae.synthetic.components import write_components
 
-os.environ["CASAE_CACHE"] = ""  # tests leave nothing in the user's own cache
-
 
 def onnx_model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], shapes: tuple[list, list]) -> bytes:
     tensors = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from casae.config import Precision
@@ -37,22 +36,6 @@ def processor() -> Processor:
         features.discard("BF16")  # OpenVINO names it where AVX-512 can imitate it, which is slower than f32
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Processor(str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
-
-
-def cache_folder() -> Path | None:
-    """Where OpenVINO keeps what it compiled, so that the next start is quicker: `CASAE_CACHE`, or the user's own.
-
-    None where `CASAE_CACHE` is empty, or the folder cannot be made.
-    """
-    wanted = os.environ.get("CASAE_CACHE")
-    folder = platformdirs.user_cache_path("casae") if wanted is None else Path(wanted)
-    if wanted == "":
-        return None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 class Network:
@@ -85,9 +68,6 @@ class Network:
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": str(threads),
         }
-        folder = cache_folder()
-        if folder:
-            self._config["CACHE_DIR"] = str(folder)
         self._requests: dict[tuple[int, ...], Any] = {}
         try:
             self._model = self._core.read_model(model=onnx)
