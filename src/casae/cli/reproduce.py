@@ -58,9 +58,9 @@ def reproduce(
         raise MissingExtraError(f"reproduce needs {error.name}; {advice}") from error
 
     request = Request(split, test, seeds, views, iterations, minutes, preset, width, size)
-    console = Console()
+    console, dataset = Console(), open_dataset(data)
     with Reporter(console, patient=False) as reporter:
-        made = run(what, open_dataset(data), out, request, shlex.join(["casae", *sys.argv[1:]]), reporter)
+        made = run(what, dataset, out, request, shlex.join(["casae", *sys.argv[1:]]), reporter)
     if made.suffix == ".md":
         console.print(made.read_text("utf-8"), markup=False, soft_wrap=True)
     console.print(f"Tables and pictures: {out}", soft_wrap=True)

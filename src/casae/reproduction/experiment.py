@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from casae.errors import OutputError, UsageError
+from casae.results.folder import write_whole
 from casae.results.overlay import encode
 from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
@@ -116,9 +117,4 @@ def markdown(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    temporary = file.with_suffix(".part")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another --out") from error
+    write_whole(file, text, "choose another --out")

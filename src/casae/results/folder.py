@@ -174,6 +174,20 @@ def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
     return inspector.model_sha256, inspector.gs, settings.min_area_px, scale, rules, inspector.roi_sha256
 
 
+def write_whole(file: Path, text: str, advice: str) -> None:
+    """Write a file so that a kill leaves the old one or the new one, never half of one.
+
+    Raises:
+        OutputError: the disk does not take it; `advice` is the way out.
+    """
+    temporary = file.with_suffix(".part")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written ({error.strerror}); {advice}") from error
+
+
 def _write_csv(file: Path, header: Sequence[str], rows: Sequence[Iterable[object]]) -> None:
     try:
         with file.open("w", newline="", encoding="utf-8") as stream:

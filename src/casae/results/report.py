@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.errors import ImageError, OutputError
+from casae.errors import ImageError
 from casae.image import Image, read_image
 from casae.inspection.bundle import Manifest
 from casae.inspection.regions import Rectangle, upright_crop
+from casae.results.folder import write_whole
 from casae.results.overlay import encode, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
 
@@ -79,12 +80,7 @@ def write_report(
         defective=len(defective),
         cards=[_card(record, folder) for record in shown],
     )
-    temporary = file.with_suffix(".part")
-    try:
-        temporary.write_text(html, "utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); free space, start again") from error
+    write_whole(file, html, "free space, start again")
 
 
 def _class_rows(records: Sequence[InspectionRecord], classes: Sequence[str], in_mm: bool) -> list[_ClassRow]:
