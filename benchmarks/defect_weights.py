@@ -16,6 +16,7 @@ from rich.console import Console
 
 from casae.config import IMAGENET, PRESETS
 from casae.datasets.readers import open_dataset
+from casae.inspection.bundle import InputSize
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
@@ -23,7 +24,7 @@ from casae.training.data import LabelledImage, hold_out, load
 from casae.training.loop import fit
 from casae.training.progress import Reporter
 from casae.training.start import begin, write_weights
-from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews, loader
+from casae.training.views import Pair, SegmenterViews, loader
 
 SIDE = 256
 LISTS = ("train", "train10", "all")
@@ -57,16 +58,15 @@ def main() -> None:
         images = load(learned)
         held += load(judged)[:20]
         size, _ = segmentation.input_of(images, settings)
-        shared = (settings.views, wanted.seed)
-        tiles = size.fit == "tile"
-        parts.append(TileViews(images, SIDE, *shared) if tiles else MaskViews(images, SIDE, SIDE, "letterbox", *shared))
+        square = size.model_copy(update={"height": SIDE, "width": SIDE})
+        parts.append(segmentation.views_of(images, square, settings, wanted.seed))
         print(f"{name.split('/')[-1]}: {len(images)} images, {size.fit}", flush=True)
     L.seed_everything(wanted.seed, verbose=False)
     casae = segmentation.build(settings)
     begin(casae, IMAGENET)
     views = MixedViews([part.augmented(AUGMENTATIONS[settings.augmentation]) for part in parts])
     budget = Budget(seconds=60 * wanted.minutes)
-    size = segmentation.Input(SIDE, SIDE, "letterbox")
+    size = InputSize(height=SIDE, width=SIDE, fit="letterbox")
     task = segmentation.SegmentationTask(casae, 1, settings, budget, held, size)
     task.score_decides = False  # sets of different size and scale have no common score
     with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:

@@ -54,7 +54,7 @@ def main() -> None:
         )
         L.seed_everything(wanted.seed, verbose=False)
         size, _ = segmentation.input_of(images, settings)
-        casae = segmentation.build(settings)
+        casae = segmentation.build(settings, standardised=size.standardised)
         begin(casae, wanted.start or preset.start)
         views = segmentation.views_of(images, size, settings, wanted.seed)
         strengths = settings.augmentation, settings.augmentation_2

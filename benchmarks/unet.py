@@ -36,8 +36,9 @@ class UNet(nn.Module):
 
     stride = 32
 
-    def __init__(self) -> None:
+    def __init__(self, *, standardise: bool) -> None:
         super().__init__()
+        self.standardise = standardise
         self.stem = nn.Sequential(nn.Conv2d(1, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True))
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.encoder = nn.ModuleList()
@@ -55,7 +56,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Gray image (N, 1, H, W) -> logits (N, 2, H, W)."""
-        skips = [self.stem(standardised(image))]
+        skips = [self.stem(standardised(image) if self.standardise else image)]
         x = self.pool(skips[0])
         for level in self.encoder:
             x = level(x)
@@ -107,7 +108,7 @@ def main() -> None:
     images = load(part)
     size, _ = segmentation.input_of(images, settings)
     # the second network is never used: stage 1 trains the first one alone
-    casae = CASAE(UNet(), AutoEncoder(2)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    casae = CASAE(UNet(standardise=not size.standardised), AutoEncoder(2)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     views = segmentation.views_of(images, size, settings, wanted.seed).augmented(AUGMENTATIONS[settings.augmentation])
     budget = Budget(seconds=60 * wanted.minutes)
     task = segmentation.SegmentationTask(casae, 1, settings, budget, load(held), size)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Fit = Literal["letterbox", "squeeze", "tile"]
-"""How an image meets the input: scaled at its aspect ratio, squeezed as in the paper, or cut up at its own scale."""
+"""How an image meets the input: scaled at its aspect ratio, squeezed as in the paper, or cut into tiles."""
 
 Precision = Literal["auto", "f32", "bf16"]
 
@@ -48,6 +48,7 @@ class SegmenterSettings(_Settings):
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
         size: longer side of the input, px; the side of a tile.
         fit: "choose" decides between letterbox and tile by the labelled defects, see `casae.training.data.choose_fit`.
+        scale: of images before they are cut into tiles; None chooses it by the labelled defects.
         learning_rate: of network 1; `learning_rate_2` of what follows it.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
         augmentation: of the views for network 1, see `casae.training.augmentation.AUGMENTATIONS`; `augmentation_2` of
@@ -70,6 +71,7 @@ class SegmenterSettings(_Settings):
     fit: Fit | Literal["choose"] = "squeeze"
     loss: Literal["weighted", "dice"] = "weighted"
     optimiser: Literal["adam", "adamw"] = "adam"
+    scale: float | None = Field(default=None, gt=0, le=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     learning_rate_2: float = Field(default=1e-4, gt=0)
     joint: bool = False

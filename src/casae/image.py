@@ -101,6 +101,13 @@ def to_8bit(image: Image) -> NDArray[np.uint8]:
     return np.rint(to_unit(image) * 255).astype(np.uint8)
 
 
+def gray_levels(gray: Image) -> tuple[float, float]:
+    """Mean and standard deviation of a gray image (H, W) in units of full scale; the deviation is never 0."""
+    mean, deviation = cv2.meanStdDev(gray)
+    scale = FULL_SCALE.get(gray.dtype, 1.0)
+    return float(mean[0, 0]) / scale, float(deviation[0, 0]) / scale + 1e-4
+
+
 def resize(image: Image, height: int, width: int) -> Image:
     """Resize to (height, width): area average when shrinking, bilinear when growing; dtype kept.
 
@@ -116,6 +123,16 @@ def resize(image: Image, height: int, width: int) -> Image:
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    """(H, W, ...) times `scale`, at least one pixel a side."""
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def turned(shape: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
+    """(height, width) of an input, the other way round where an image of `shape` stands and the input lies."""
+    return (width, height) if (shape[0] - shape[1]) * (height - width) < 0 else (height, width)
 
 
 def pad_to(image: Image, height: int, width: int) -> Image:
@@ -145,10 +162,8 @@ class Frame:
         """
         if fit == "squeeze":
             return cls(height, width, height, width)
-        if (shape[0] - shape[1]) * (height - width) < 0:
-            height, width = width, height
-        scale = min(height / shape[0], width / shape[1])
-        return cls(height, width, max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale)))
+        height, width = turned(shape, height, width)
+        return cls(height, width, *scaled_shape(shape, min(height / shape[0], width / shape[1])))
 
     def put(self, image: Image) -> Image:
         """(H, W) -> (height, width), same dtype."""

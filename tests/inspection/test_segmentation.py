@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from casae.inspection.bundle import InputSize
 from casae.inspection.regions import find_regions
 from casae.inspection.segmentation import defect_probability, threshold
 
@@ -25,12 +26,15 @@ def test_the_map_comes_back_at_the_size_of_the_image():
         seen.append(values)
         return values
 
-    probability = defect_probability(segmenter, image, 32, 64, "letterbox")
+    probability = defect_probability(segmenter, image, InputSize(height=32, width=64, fit="letterbox"))
     assert seen[0].shape == (1, 1, 32, 64)
     assert seen[0].dtype == np.float32
     assert probability.shape == (30, 50)
     assert probability[:, :20].max() < 0.01
     assert probability[:, 30:].min() > 0.99
+
+
+TILES = InputSize(height=64, width=64, fit="tile")
 
 
 def dark(values):
@@ -46,7 +50,7 @@ def test_an_image_no_larger_than_a_tile_is_one_tile(shape):
         calls.append(values.shape)
         return dark(values)
 
-    probability = defect_probability(segmenter, image, 64, 64, "tile")
+    probability = defect_probability(segmenter, image, TILES)
     assert calls == [(1, 1, 64, 64)]
     assert np.array_equal(probability, image < 127.5)
 
@@ -54,14 +58,60 @@ def test_an_image_no_larger_than_a_tile_is_one_tile(shape):
 @pytest.mark.parametrize("shape", [(65, 64), (200, 333), (64, 1000)])
 def test_tiles_cover_every_pixel_once(shape):
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    probability = defect_probability(dark, image, 64, 64, "tile")
+    probability = defect_probability(dark, image, TILES)
     np.testing.assert_allclose(probability, image < 127.5, atol=1e-6)
+
+
+def test_tiles_of_a_scaled_image_bring_the_map_back_to_its_size():
+    image = np.full((201, 333), 200, np.uint8)
+    image[50:60, 100:300] = 10
+    calls = []
+
+    def segmenter(values):
+        calls.append(values.shape)
+        return dark(values)
+
+    probability = defect_probability(segmenter, image, TILES.model_copy(update={"scale": 0.5}))
+    assert len(calls) == 2 * 4  # 100 x 166 px in tiles of 64 px
+    assert probability.shape == image.shape
+    assert probability[52:58, 104:296].min() > 0.9
+    assert probability[:46].max() == 0
+
+
+def test_tiles_are_standardised_by_the_whole_image():
+    """A tile of plain background must not have its noise blown up to look like a defect."""
+    rng = np.random.default_rng(0)
+    image = np.clip(rng.normal(120, 2, (64, 640)), 0, 255).astype(np.uint8)
+    image[:, 576:] = 250
+    seen = []
+
+    def segmenter(values):
+        seen.append(values)
+        return dark(values)
+
+    defect_probability(segmenter, image, TILES.model_copy(update={"standardised": True}))
+    assert seen[0].dtype == np.float32
+    assert seen[0].std() < 0.1
+    assert seen[-1].max() == pytest.approx((250 - image.mean()) / image.std(), rel=0.01)
+
+
+def test_tiles_turn_with_the_image():
+    calls = []
+
+    def segmenter(values):
+        calls.append(values.shape[2:])
+        return dark(values)
+
+    lying = InputSize(height=64, width=96, fit="tile")
+    defect_probability(segmenter, np.zeros((90, 60), np.uint8), lying)
+    defect_probability(segmenter, np.zeros((60, 90), np.uint8), lying)
+    assert calls == [(96, 64), (64, 96)]
 
 
 def test_a_defect_across_tiles_is_one_region():
     image = np.full((100, 300), 200, np.uint8)
     image[50:53, 10:290] = 10
-    regions = find_regions(threshold(defect_probability(dark, image, 64, 64, "tile"), 100))
+    regions = find_regions(threshold(defect_probability(dark, image, TILES), 100))
     assert [region.area for region in regions] == [3 * 280]
 
 
@@ -72,25 +122,27 @@ def test_tiles_that_disagree_blend_without_a_seam():
         seen.append(None)
         return np.full_like(values, len(seen) % 2)
 
-    probability = defect_probability(segmenter, np.zeros((64, 400), np.uint8), 64, 64, "tile")
+    probability = defect_probability(segmenter, np.zeros((64, 400), np.uint8), TILES)
     assert len(seen) > 5
     assert probability[0].max() == 1
     assert probability[0].min() == 0
     assert np.abs(np.diff(probability[0])).max() < 0.1
 
 
-def test_tiles_outside_the_region_of_interest_cost_nothing_and_change_nothing_inside():
+@pytest.mark.parametrize("scale", [1, 0.7])
+def test_tiles_outside_the_region_of_interest_cost_nothing_and_change_nothing_inside(scale):
     rng = np.random.default_rng(0)
     image, looked = rng.integers(0, 256, (96, 160), np.uint8), []
+    small = InputSize(height=32, width=32, fit="tile", scale=scale)
 
     def segmenter(values):
         looked.append(1)
         return values
 
-    whole = defect_probability(segmenter, image, 32, 32, "tile")
+    whole = defect_probability(segmenter, image, small)
     everywhere = len(looked)
     roi = np.zeros(image.shape, bool)
     roi[40:60, 100:150] = True
-    part = defect_probability(segmenter, image, 32, 32, "tile", roi)
-    assert len(looked) - everywhere < everywhere / 2
+    part = defect_probability(segmenter, image, small, roi)
+    assert len(looked) - everywhere < 0.7 * everywhere
     assert np.array_equal(part, np.where(roi, whole, 0))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from casae.config import PRESETS
 from casae.datasets.readers import open_dataset
 from casae.errors import DatasetError
 from casae.image import Frame
@@ -14,6 +15,8 @@ from casae.training.data import (
     input_target,
     labelled_crops,
     load,
+    scaled,
+    tile_size,
 )
 from casae.training.views import CropViews, EpochSampler, MaskViews, TileViews, draw
 
@@ -116,6 +119,9 @@ def test_the_sampler_counts_on():
     assert list(sampler) == [21, 22, 23]
 
 
+CHOOSE = PRESETS["fast"].segmenter
+
+
 def hairline(size: int, thickness: int) -> list[LabelledImage]:
     label = np.zeros((size, size), np.uint8)
     label[size // 2 : size // 2 + thickness, 10:-10] = 1
@@ -123,12 +129,48 @@ def hairline(size: int, thickness: int) -> list[LabelledImage]:
 
 
 def test_what_scaling_would_lose_is_learned_from_tiles():
-    assert choose_fit(hairline(200, 2), 256) == ("letterbox", "")
-    assert choose_fit(hairline(2000, 2), 256)[0] == "tile"
-    assert choose_fit(hairline(1000, 40), 256)[0] == "letterbox"
-    fit, why = choose_fit(hairline(1024, 3), 256)
-    assert fit == "tile"
-    assert "3.0 px, has 0.8 px in an input of 256 px; --no-tile" in why
+    assert choose_fit(hairline(200, 2), CHOOSE) == ("letterbox", 1, "")
+    assert choose_fit(hairline(1000, 40), CHOOSE)[:2] == ("letterbox", 1)
+    fit, scale, why = choose_fit(hairline(1024, 3), CHOOSE)
+    assert (fit, scale) == ("tile", 1)
+    assert "3.0 px, has 0.8 px in an input of 256 px; " in why
+
+
+def test_tiles_are_cut_at_the_smallest_scale_that_leaves_enough_of_a_defect():
+    assert choose_fit(hairline(2000, 6), CHOOSE)[:2] == ("tile", 0.6)  # two pixels of the six are its rim
+    tiles = CHOOSE.model_copy(update={"fit": "tile"})
+    assert choose_fit(hairline(1000, 40), tiles)[:2] == ("tile", 0.26)  # no smaller than to be one tile
+    assert choose_fit(hairline(1000, 40), tiles.model_copy(update={"scale": 0.8}))[:2] == ("tile", 0.8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "tile"),
+    [
+        ((400, 400), 1, (416, 416)),
+        ((640, 853), 0.5, (320, 448)),
+        ((2040, 2720), 1, (768, 768)),
+        ((90, 900), 1, (256, 768)),
+    ],
+)
+def test_a_tile_of_an_inspection_is_the_typical_image_within_limits(shape, scale, tile):
+    images = [LabelledImage("a", np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))]
+    assert tile_size(images, 256, scale) == tile
+
+
+def test_scaling_keeps_a_thin_defect():
+    image = scaled(hairline(1000, 2)[0], 0.25)
+    assert image.gray.shape == image.label.shape == (250, 250)
+    assert image.label[:, 100].sum() in (1, 2)
+    assert image.label.max() == 1
+
+
+def test_tiles_are_standardised_by_their_whole_image():
+    images = hairline(400, 3)
+    plain, standardised = (TileViews(images, 64, 8, seed=1, standardised=way) for way in (False, True))
+    mean, deviation = images[0].gray.mean() / 255, images[0].gray.std() / 255
+    for position in range(8):
+        expected = (plain[position][0] - mean) / deviation
+        assert torch.allclose(standardised[position][0], expected, rtol=0.01, atol=0.02)
 
 
 def test_tiles_show_defects_at_their_own_scale():

@@ -42,6 +42,8 @@ def test_without_start_weights_the_paper_s_encoder_learns():
         ({"size": 100}, "--size 100: must be a multiple of 32; 96 works"),
         ({"minutes": -1}, "--minutes -1: input should be greater than 0"),
         ({"width": 1}, "--width 1"),
+        ({"scale": 0.0}, "--scale 0.0: input should be greater than 0"),
+        ({"scale": 0.5, "tile": False}, "--scale and --no-tile"),
     ],
 )
 def test_what_cannot_work_is_explained(values, rule):

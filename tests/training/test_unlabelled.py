@@ -6,16 +6,17 @@ from torch import nn
 from casae.datasets.readers import open_dataset
 from casae.errors import DatasetError
 from casae.image import read_image, to_gray
-from casae.inspection.bundle import read_bundle
+from casae.inspection.bundle import InputSize, read_bundle
 from casae.synthetic.components import write_components
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
-from casae.training.segmentation import Input
 from casae.training.train import train
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import SegmenterViews
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
+
+LETTERBOX = InputSize(height=192, width=256, fit="letterbox")
 
 
 class Bright(nn.Module):
@@ -70,7 +71,7 @@ def test_a_folder_without_other_images_is_refused(components, tmp_path):
 
 def test_what_the_network_sees_becomes_the_label(more):
     files = sorted(more.iterdir())
-    found = pseudo_labelled(Bright(), files, Input(192, 256, "letterbox"), Reporter())
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter())
     assert len(found) == 8  # the surest four fifths
     for image in found:
         gray = to_gray(read_image(more / f"{image.name}.png"))
@@ -85,14 +86,14 @@ def test_an_unreadable_image_is_named_and_left_out(more, tmp_path, capsys):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     files = [bad, *sorted(more.iterdir())[:2]]
-    found = pseudo_labelled(Bright(), files, Input(192, 256, "letterbox"), Reporter(Console(width=200)))
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(Console(width=200)))
     assert len(found) == 2
     assert "bad.png" in capsys.readouterr().out
 
 
 def test_no_more_time_is_taken_than_given(more):
     files = sorted(more.iterdir())
-    assert len(pseudo_labelled(Bright(), files, Input(192, 256, "letterbox"), Reporter(), seconds=1e-9)) == 0
+    assert len(pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), seconds=1e-9)) == 0
 
 
 def test_every_second_view_is_a_labelled_one():

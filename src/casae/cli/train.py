@@ -33,7 +33,10 @@ def train(
     size: Annotated[int | None, typer.Option(help="Longer side of the network's input, px, a multiple of 32.")] = None,
     tile: Annotated[
         bool | None,
-        typer.Option("--tile/--no-tile", help="Cut images into tiles at their own scale. Default: by the data."),
+        typer.Option("--tile/--no-tile", help="Cut images into tiles. Default: by the data."),
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Scale of images before they are cut into tiles, 0..1. Default: by the data.")
     ] = None,
     epochs_1: Annotated[int | None, typer.Option("--epochs-1", help="Epochs of network 1.", min=1)] = None,
     epochs_2: Annotated[int | None, typer.Option("--epochs-2", help="Epochs of network 2.", min=1)] = None,
@@ -79,7 +82,7 @@ def train(
     check_target(target)
     if folds == 1:
         raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
-    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, start)
+    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])

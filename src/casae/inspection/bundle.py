@@ -30,11 +30,18 @@ class _Record(BaseModel):
 
 
 class InputSize(_Record):
-    """The segmenter's input in pixels, and how an image is brought there."""
+    """The segmenter's input in pixels, and how an image is brought there.
+
+    Attributes:
+        scale: that an image is brought to before it is cut into tiles; otherwise `fit` says it all.
+        standardised: tiles come as (gray - mean) / deviation of the whole image, instead of gray in 0..1.
+    """
 
     height: int = Field(ge=16, le=8192)
     width: int = Field(ge=16, le=8192)
     fit: Fit
+    scale: float = Field(default=1, gt=0, le=1)
+    standardised: bool = False
 
 
 class Origin(_Record):
@@ -79,7 +86,7 @@ class Bundle:
 
     Attributes:
         manifest: `model.json`; its `files` are filled on reading and writing.
-        segmenter: ONNX, gray (1, 1, H, W) float32 in 0..1 -> P(defect) of the same shape.
+        segmenter: ONNX, gray (1, 1, H, W) float32 as `InputSize` says -> P(defect) of the same shape.
         classifier: ONNX, crops (N, 1, 227, 227) float32 in 0..1 -> probabilities (N, classes); None with one class.
         card: model card, Markdown.
         sha256: of the whole file; empty before it was written.

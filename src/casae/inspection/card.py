@@ -14,7 +14,7 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 | | |
 | --- | --- |
 | classes | {classes} |
-| input | gray {width} x {height} px, {fit} |
+| input | gray {width} x {height} px, {fit}{scale} |
 | threshold Gs | {gs:g} |
 | learned from | {dataset}, split `{split}`: {images} images{unlabelled}, {held} more held out for validation |
 | data licence | {licence} |
@@ -46,6 +46,7 @@ def write_card(manifest: Manifest) -> str:
         width=manifest.input.width,
         height=manifest.input.height,
         fit=manifest.input.fit,
+        scale=f" of images at {manifest.input.scale:g} of their scale" if manifest.input.scale < 1 else "",
         gs=manifest.gs,
         dataset=origin.name,
         split=origin.split,

@@ -173,7 +173,7 @@ class Inspector:
         if roi is not None and roi.shape != image.shape[:2]:
             sizes = f"{roi.shape[1]} x {roi.shape[0]} px, the image {image.shape[1]} x {image.shape[0]}"
             raise ImageError(f"region of interest: is {sizes}; both must have one size")
-        return segmentation.defect_probability(self.segmenter, image, size.height, size.width, size.fit, roi)
+        return segmentation.defect_probability(self.segmenter, image, size, roi)
 
     @cached_property
     def roi_sha256(self) -> str | None:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from casae.config import SegmenterSettings, TrainingSettings
 from casae.datasets.sample import Dataset
 from casae.image import Frame, Image, to_unit
+from casae.inspection.bundle import InputSize
 from casae.inspection.inspector import Inspector
 from casae.reproduction.experiment import Experiment, Row, mean_and_spread
 from casae.training import segmentation
@@ -53,7 +54,7 @@ class SoftmaxTask(Task):
         settings: SegmenterSettings,
         budget: Budget,
         validation: Sequence[LabelledImage],
-        size: segmentation.Input,
+        size: InputSize,
         classes: int,
     ) -> None:
         super().__init__(network, budget, settings.learning_rate, settings.one_cycle)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from casae.config import DEFAULT_GS, SegmenterSettings
 from casae.datasets.sample import Dataset
 from casae.image import Image
+from casae.inspection.bundle import InputSize
 from casae.inspection.segmentation import defect_probability as probability_of
 from casae.metrics import ratio
 from casae.reproduction.experiment import Experiment, Row
@@ -64,7 +65,7 @@ class Parts:
     learned: Sequence[LabelledImage]
     validation: Sequence[LabelledImage]
     judged: Sequence[LabelledImage]
-    size: segmentation.Input
+    size: InputSize
 
     @classmethod
     def of(cls, dataset: Dataset, split: str, test: str, settings: SegmenterSettings) -> "Parts":
@@ -117,7 +118,7 @@ def train_kind(
     """Train a network, or go on with its training, or read it where that is over; -> image to P(defect)."""
     settings = SegmenterSettings.model_validate(settings.model_dump() | kind.changes)
     L.seed_everything(seed, verbose=False)
-    casae = segmentation.build(settings)
+    casae = segmentation.build(settings, standardised=parts.size.standardised)
     drawn = segmentation.views_of(parts.learned, parts.size, settings, seed)
     strengths = (settings.augmentation, settings.augmentation_2)
     shares = (FIRST_SHARE, 1 - FIRST_SHARE) if kind.cascade else (1.0,)
@@ -134,8 +135,7 @@ def train_kind(
         with torch.inference_mode():
             return defect_probability(network(torch.from_numpy(values))).float().numpy()
 
-    size = parts.size
-    return lambda gray: probability_of(segmenter, gray, size.height, size.width, size.fit)
+    return lambda gray: probability_of(segmenter, gray, parts.size)
 
 
 def learned_row(

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from casae.config import STRIDE, Fit
+from casae.config import STRIDE, Fit, SegmenterSettings
 from casae.datasets.sample import UNCLASSED, Dataset, read_label
 from casae.errors import DatasetError
-from casae.image import Frame, Image, read_image, to_gray
-from casae.inspection.regions import Rectangle, find_regions
+from casae.image import Frame, Image, read_image, scaled_shape, to_gray
+from casae.inspection.regions import Rectangle, Region, find_regions
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
+LARGEST_TILE = 768  # px
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 
 
@@ -95,33 +96,52 @@ def _draw_held_out(part: Dataset, share: float, rng: np.random.Generator, fold: 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit) -> tuple[int, int]:
     """(height, width) of the network's input: `size` is the longer side, the shorter one follows the typical image."""
-    if fit in ("squeeze", "tile"):
+    if fit == "squeeze":
         return size, size
     ratio = float(np.median([image.gray.shape[0] / image.gray.shape[1] for image in images]))
     shorter = max(STRIDE, round(size * min(ratio, 1 / ratio) / STRIDE) * STRIDE)
     return (shorter, size) if ratio <= 1 else (size, shorter)
 
 
-def choose_fit(images: Sequence[LabelledImage], size: int) -> tuple[Fit, str]:
-    """Whether to scale images to an input of `size` px or to cut them into tiles, and why in words.
+def tile_size(images: Sequence[LabelledImage], size: int, scale: float) -> tuple[int, int]:
+    """(height, width) of the tiles of an inspection: the typical image at `scale`, between `size` and `LARGEST_TILE`.
 
-    Tiles where scaling would leave the thinnest tenth of the labelled defects fewer than `THINNEST` pixels.
+    Training shows parts of `size` px; a larger tile costs no more a pixel, and the network sees more around a defect.
     """
-    scale = float(np.median([size / max(image.gray.shape) for image in images]))
-    thickness = [
-        2
-        * float(cv2.distanceTransform(np.pad(region.mask, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
-        - 1
-        for image in images
-        for region in find_regions(image.label > 0, 2)
-    ]
-    if scale >= 1 or not thickness:
-        return "letterbox", ""
-    thin = float(np.percentile(thickness, 10))
-    left = f"a thin labelled defect, {thin:.1f} px, has {thin * scale:.1f} px in an input of {size} px"
-    if thin * scale < THINNEST:
-        return "tile", f". Tiles at the images' own scale: {left}; --no-tile scales images instead"
-    return "letterbox", f". Scaled images: {left}; --tile cuts them into tiles instead"
+    typical = [float(np.median([image.gray.shape[axis] for image in images])) * scale for axis in (0, 1)]
+    height, width = (max(size, min(LARGEST_TILE, -(-round(side) // STRIDE) * STRIDE)) for side in typical)
+    return height, width
+
+
+def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
+    """How images meet the input, the scale at which they are cut into tiles, and why, in words.
+
+    The thinnest tenth of the labelled defects shall keep `THINNEST` pixels. Tiles where images scaled to the input
+    leave fewer, at the smallest scale that leaves as many: a tile then shows more around a defect, and few are needed.
+    """
+    if settings.fit in ("letterbox", "squeeze"):
+        return settings.fit, 1.0, ""
+    whole = min(1.0, float(np.median([settings.size / max(image.gray.shape) for image in images])))
+    thickness = [_thickness(region) for image in images for region in find_regions(image.label > 0, 2)]
+    thin = float(np.percentile(thickness, 10)) if thickness else THINNEST
+    left = f"a thin labelled defect, {thin:.1f} px, has {thin * whole:.1f} px in an input of {settings.size} px"
+    if settings.fit == "choose" and (whole == 1 or not thickness or thin * whole >= THINNEST):
+        return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if whole < 1 else ""
+    scale = settings.scale or round(max(whole, min(1.0, THINNEST / thin)), 2)
+    return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
+
+
+def _thickness(region: Region) -> float:
+    """Twice the largest distance from the outline, px."""
+    inside = cv2.distanceTransform(np.pad(region.mask, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return 2 * float(inside.max()) - 1
+
+
+def scaled(image: LabelledImage, scale: float) -> LabelledImage:
+    """An image at `scale`, and its defects as 0 and 1."""
+    height, width = scaled_shape(image.gray.shape, scale)
+    frame = Frame(height, width, height, width)
+    return LabelledImage(image.name, frame.put(image.gray), input_target(image.label, frame))
 
 
 def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:

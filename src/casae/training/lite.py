@@ -67,14 +67,18 @@ class LiteEncoder(nn.Module):
 class LiteAutoEncoder(nn.Module):
     """`LiteEncoder` and a decoder of 3 x 3 convolutions; the contract of `casae.training.networks.AutoEncoder`.
 
+    Args:
+        standardise: bring every input to mean 0 and deviation 1 first; else it comes so, as a part of an image does.
+
     Raises:
         ValueError: from `forward`, if a side of the input is no multiple of `LiteAutoEncoder.stride`.
     """
 
     stride = 32
 
-    def __init__(self) -> None:
+    def __init__(self, standardise: bool = True) -> None:
         super().__init__()
+        self.standardise = standardise
         self.encoder = LiteEncoder()
         self.decoder = nn.ModuleList()
         *skips, channels = SKIP_FEATURES[1:]
@@ -88,9 +92,9 @@ class LiteAutoEncoder(nn.Module):
         self.from_patches = nn.PixelShuffle(2)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Gray image (N, 1, H, W) float in 0..1 -> logits (N, 2, H, W)."""
+        """Gray image (N, 1, H, W) float -> logits (N, 2, H, W)."""
         check_sides(image, self.stride)
-        image = standardised(image)
+        image = standardised(image) if self.standardise else image
         first, *skips, x = self.encoder(image)
         for decode, skip in zip(self.decoder, reversed(skips), strict=True):
             x = decode(torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1))  # 88, 56, 48 features

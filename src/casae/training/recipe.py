@@ -15,6 +15,7 @@ def settings_for(
     minutes: float | None = None,
     seed: int = 0,
     tile: bool | None = None,
+    scale: float | None = None,
     start: str | None = None,
 ) -> TrainingSettings:
     """A preset with some of its values replaced; None keeps the preset's.
@@ -32,8 +33,12 @@ def settings_for(
     if start == SCRATCH and preset == "fast":
         preset = SCRATCH  # an encoder as large as that of `fast` needs its start weights
     base = PRESETS[preset].model_dump()
-    changes: dict[str, int | str | None] = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
-    if tile is not None:
+    if scale is not None and tile is False:
+        raise UsageError("--scale and --no-tile: the scale is that of tiles; leave one of them out")
+    changes: dict[str, float | str | None] = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
+    if scale is not None:
+        changes |= {"scale": scale, "fit": "tile"}
+    elif tile is not None:
         changes["fit"] = "tile" if tile else "letterbox"
     if start is not None:
         base["start"] = start

@@ -1,18 +1,18 @@
 """Train the cascade: network 1 on images, then network 2 on what network 1 says (paper, section 5.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from casae.config import DEFAULT_GS, Fit, SegmenterSettings
+from casae.config import DEFAULT_GS, SegmenterSettings
 from casae.inspection import segmentation
+from casae.inspection.bundle import InputSize
 from casae.metrics import Counts
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, choose_fit, input_size
+from casae.training.data import LabelledImage, choose_fit, input_size, scaled, tile_size
 from casae.training.fcn import FCN8
 from casae.training.lite import LiteAutoEncoder
 from casae.training.loop import Task
@@ -24,29 +24,25 @@ KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from we
 ENOUGH = 8  # validation images; with fewer the best of many epochs is luck, and the last weights are kept
 
 
-@dataclass(frozen=True)
-class Input:
-    """The network's input, in pixels, and how images are brought there."""
-
-    height: int
-    width: int
-    fit: Fit
-
-
-def build(settings: SegmenterSettings) -> CASAE:
-    """The cascade that the settings describe, with fresh weights."""
+def build(settings: SegmenterSettings, *, standardised: bool = False) -> CASAE:
+    """The cascade that the settings describe, with fresh weights; its input may come standardised."""
     sees_image = settings.second_sees_image
     second = _autoencoder(settings, inputs=2 if sees_image else 1)
-    casae = CASAE(_first(settings), second, residual=settings.residual, sees_image=sees_image)
+    casae = CASAE(
+        _first(settings, settings.standardise and not standardised),
+        second,
+        residual=settings.residual,
+        sees_image=sees_image,
+    )
     return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
 
-def _first(settings: SegmenterSettings) -> nn.Module:
+def _first(settings: SegmenterSettings, standardise: bool) -> nn.Module:
     if settings.encoder == "efficientnet-lite0":
-        return LiteAutoEncoder()
+        return LiteAutoEncoder(standardise)
     if settings.encoder == "fcn8":
-        return FCN8(settings.width, norm=settings.norm, standardise=settings.standardise)
-    return _autoencoder(settings, standardise=settings.standardise)
+        return FCN8(settings.width, norm=settings.norm, standardise=standardise)
+    return _autoencoder(settings, standardise=standardise)
 
 
 def _autoencoder(settings: SegmenterSettings, *, standardise: bool = False, inputs: int = 1) -> AutoEncoder:
@@ -62,16 +58,21 @@ def _autoencoder(settings: SegmenterSettings, *, standardise: bool = False, inpu
     )
 
 
-def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Input, str]:
+def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[InputSize, str]:
     """The input for these images, and what was chosen for them and why, in words."""
-    fit, why = choose_fit(images, settings.size) if settings.fit == "choose" else (settings.fit, "")
-    return Input(*input_size(images, settings.size, fit), fit), why
+    fit, scale, why = choose_fit(images, settings)
+    height, width = tile_size(images, settings.size, scale) if fit == "tile" else input_size(images, settings.size, fit)
+    standardised = fit == "tile" and settings.standardise
+    return InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised), why
 
 
-def views_of(images: Sequence[LabelledImage], size: Input, settings: SegmenterSettings, seed: int) -> SegmenterViews:
+def views_of(
+    images: Sequence[LabelledImage], size: InputSize, settings: SegmenterSettings, seed: int
+) -> SegmenterViews:
     """Random views of labelled images, as the network's input asks for them."""
     if size.fit == "tile":
-        return TileViews(images, size.height, settings.views, seed, settings.paste)
+        images = [scaled(image, size.scale) for image in images]
+        return TileViews(images, settings.size, settings.views, seed, settings.paste, size.standardised)
     return MaskViews(images, size.height, size.width, size.fit, settings.views, seed, settings.paste)
 
 
@@ -93,7 +94,7 @@ class SegmentationTask(Task):
         settings: SegmenterSettings,
         budget: Budget,
         validation: Sequence[LabelledImage],
-        size: Input,
+        size: InputSize,
     ) -> None:
         trained = casae.first if stage == 1 else casae if settings.joint else casae.second
         peak = settings.learning_rate if stage == 1 else settings.learning_rate_2
@@ -150,7 +151,5 @@ class SegmentationTask(Task):
         def segmenter(values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
             return defect_probability(self(torch.from_numpy(values))).float().numpy()
 
-        probability = segmentation.defect_probability(
-            segmenter, image.gray, self.size.height, self.size.width, self.size.fit
-        )
+        probability = segmentation.defect_probability(segmenter, image.gray, self.size)
         return Counts.of(segmentation.threshold(probability, DEFAULT_GS), image.label > 0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from casae.config import DEFAULT_GS, TrainingSettings
 from casae.datasets.sample import Dataset
 from casae.errors import UsageError
-from casae.image import Frame, to_unit
+from casae.image import Frame, gray_levels, to_unit
 from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
 from casae.inspection.card import write_card
 from casae.inspection.classification import CROP_SIDE, classifier_input
@@ -62,7 +62,7 @@ class _Run:
     held: Dataset
     images: Sequence[LabelledImage]
     validation: Sequence[LabelledImage]
-    size: segmentation.Input
+    size: InputSize
     folder: Path
     reporter: Reporter
     unlabelled: Sequence[Path]
@@ -125,7 +125,7 @@ def train(
     L.seed_everything(settings.seed, verbose=False)
     folder = out.with_name(f"{out.stem}-training")
     run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter)
-    casae = segmentation.build(settings.segmenter)
+    casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
     begin(casae, settings.start)
     _claim(run, resume)  # last: what cannot be trained leaves no folder behind
     reporter.say(said)
@@ -187,7 +187,7 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
     settings, size = run.settings, run.size
     return Manifest(
         name=name,
-        input=InputSize(height=size.height, width=size.width, fit=size.fit),
+        input=size,
         classes=run.classes,
         gs=DEFAULT_GS,
         width=settings.segmenter.width,
@@ -254,8 +254,13 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
 def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
     size = run.size
     chosen = run.validation[:COMPARED]
-    frames = [Frame.of((size.height, size.width), size.height, size.width, size.fit)] * len(chosen)
-    return np.stack([to_unit(frame.put(image.gray)) for frame, image in zip(frames, chosen, strict=True)])[:, None]
+    frame = Frame(size.height, size.width, size.height, size.width)
+    examples = []
+    for image in chosen:
+        gray = frame.put(image.gray)
+        mean, deviation = gray_levels(gray) if size.standardised else (0.0, 1.0)
+        examples.append((to_unit(gray) - mean) / deviation)
+    return np.stack(examples)[:, None]
 
 
 def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | None, float | None]:
@@ -297,9 +302,10 @@ def _describe(run: _Run) -> str:
     free = sum(not image.label.any() for image in run.images)
     precision = "bf16" if has_bf16() else "f32"
     size = run.size
+    at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
     unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
     return (
         f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
-        f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}), {precision}, "
+        f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
         f"start weights: {run.settings.start}"
     )

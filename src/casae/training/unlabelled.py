@@ -21,11 +21,11 @@ from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, ImageError
 from casae.image import find_images, read_image, to_gray
 from casae.inspection import segmentation as inspection
+from casae.inspection.bundle import InputSize
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage
 from casae.training.networks import defect_probability
 from casae.training.progress import Reporter
-from casae.training.segmentation import Input
 from casae.training.views import Pair, SegmenterViews
 
 KEPT = 0.8  # share of the images, the surest ones
@@ -57,7 +57,7 @@ def identity_of(files: Sequence[Path]) -> str:
 
 
 def pseudo_labelled(
-    network: nn.Module, files: Sequence[Path], size: Input, reporter: Reporter, seconds: float | None = None
+    network: nn.Module, files: Sequence[Path], size: InputSize, reporter: Reporter, seconds: float | None = None
 ) -> list[LabelledImage]:
     """Images with the defects that a network sees in them, the surest of all it looked at.
 
@@ -102,7 +102,7 @@ class AlternatingViews(SegmenterViews):
         return self.kinds[position % 2][position // 2]
 
 
-def _seen_twice(network: nn.Module, gray: NDArray[Any], size: Input) -> NDArray[np.float32]:
+def _seen_twice(network: nn.Module, gray: NDArray[Any], size: InputSize) -> NDArray[np.float32]:
     def look(values: NDArray[np.float32]) -> NDArray[np.float32]:
         upright = torch.from_numpy(values)
         first = defect_probability(network(upright))
@@ -110,4 +110,4 @@ def _seen_twice(network: nn.Module, gray: NDArray[Any], size: Input) -> NDArray[
         return ((first + second) / 2).float().numpy()
 
     with torch.inference_mode():
-        return inspection.defect_probability(look, gray, size.height, size.width, size.fit)
+        return inspection.defect_probability(look, gray, size)

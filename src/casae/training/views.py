@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from casae.config import Fit
-from casae.image import Frame, Image, to_unit
+from casae.image import Frame, Image, gray_levels, to_unit
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, find_regions
 from casae.training.augmentation import Augmentation, Window
@@ -31,7 +31,9 @@ POINTS = 2000  # pixels remembered of a region, at most
 
 
 class SegmenterViews(TorchDataset[Pair]):
-    """What views for the segmenter have in common: gray (1, h, w) float32 in 0..1, defect (h, w) float32 of 0 and 1.
+    """What views for the segmenter have in common: gray (1, h, w) float32, defect (h, w) float32 of 0 and 1.
+
+    Gray is in 0..1, or standardised where `levels`, the mean and deviation of each image, are known.
 
     Args:
         pairs: gray and defect of each image.
@@ -43,6 +45,7 @@ class SegmenterViews(TorchDataset[Pair]):
         self, pairs: Sequence[tuple[Image, NDArray[np.uint8]]], views: int, seed: int, paste: float = 0.0
     ) -> None:
         self.pairs, self.paste, self.augmentation = pairs, paste, Augmentation()
+        self.levels: list[tuple[float, float]] = []
         self.views, self.seed = max(views, len(pairs)), seed
         self._donors = [index for index, (_, defect) in enumerate(pairs) if defect.any()]
 
@@ -52,6 +55,9 @@ class SegmenterViews(TorchDataset[Pair]):
         if self._donors and rng.random() < self.paste:
             donor = self._donors[int(rng.integers(len(self._donors)))]
             image, defect = pasted(image, defect, *self.view(donor, rng))
+        if self.levels:
+            mean, deviation = self.levels[index]
+            image = (image - np.float32(mean)) / np.float32(deviation)
         return torch.from_numpy(image[None]), torch.from_numpy(defect.astype(np.float32))
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -96,15 +102,24 @@ class MaskViews(SegmenterViews):
 
 
 class TileViews(SegmenterViews):
-    """Random tiles at the images' own scale, drawn around defects and around background.
+    """Random tiles, drawn around defects and around background.
 
     A small defect is looked at as often as a large one: first a region is drawn, then a pixel of it.
     """
 
-    def __init__(self, images: Sequence[LabelledImage], side: int, views: int, seed: int, paste: float = 0.0) -> None:
+    def __init__(
+        self,
+        images: Sequence[LabelledImage],
+        side: int,
+        views: int,
+        seed: int,
+        paste: float = 0.0,
+        standardised: bool = False,
+    ) -> None:
         pairs = [(image.gray, (image.label > 0).view(np.uint8)) for image in images]
         super().__init__(pairs, views, seed, paste)
         self.side = side
+        self.levels = [gray_levels(image.gray) for image in images] if standardised else []
         self.points = [_points_in_regions(image.label > 0) for image in images]
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
