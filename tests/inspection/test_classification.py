@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from casae.inspection.classification import BATCH, FEW, classify
+from casae.errors import BundleError
+from casae.inspection.classification import BATCH, CROP_SIDE, FEW, INPUT_SHAPES, classify
 from casae.inspection.regions import Rectangle
 from casae.inspection.runtime import Network
 from conftest import brightness_classifier
@@ -21,3 +22,12 @@ def test_any_number_of_crops_needs_two_shapes_of_input(count):
     assert shapes <= {1, BATCH}
     assert len(rows) == count
     assert np.all(np.diff(rows[:, 1]) > 0) if count else rows.shape == (0, 0)
+
+
+def test_what_is_compiled_in_the_background_gives_the_same_and_fails_where_it_is_called():
+    plain, prepared = (Network(brightness_classifier(), "brightness") for _ in range(2))
+    prepared.prepare(*INPUT_SHAPES, (1, 2, 3))
+    crops = np.random.default_rng(0).random((1, 1, CROP_SIDE, CROP_SIDE), np.float32)
+    assert np.array_equal(prepared(crops), plain(crops))
+    with pytest.raises(BundleError, match="does not accept an input of"):
+        prepared(np.zeros((1, 2, 3), np.float32))

@@ -41,19 +41,22 @@ def inspect(
     Writes inspections.jsonl, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected, 1 some files
     unreadable (named, the rest done), 2 wrong usage.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from casae.cli.arguments import inspection_settings
     from casae.inspection.inspector import Inspector
-    from casae.inspection.verdict import read_rules
-    from casae.results.run import gather, inspect_files
 
     settings = inspection_settings(
         gs=threshold, mm_per_pixel=mm_per_pixel, min_area_px=min_area, threads=threads, precision=precision
     )
-    files = gather(paths)
     inspector = Inspector(model, settings, roi=roi)
+
+    # Only now: the networks are compiled meanwhile.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from casae.inspection.verdict import read_rules
+    from casae.results.run import gather, inspect_files
+
+    files = gather(paths)
     if rules:
         inspector.rules = read_rules(rules, inspector.manifest.classes)
     errors = Console(stderr=True)

@@ -11,6 +11,7 @@ from casae.inspection.regions import Rectangle, crop_rectangle, upright_crop
 CROP_SIDE = 227  # Table 2
 BATCH = 8  # crops a call; bounds memory on an image with thousands of regions
 FEW = 4  # crops at most that go one by one, so that two shapes of input are enough: each costs a compilation
+INPUT_SHAPES = ((1, 1, CROP_SIDE, CROP_SIDE), (BATCH, 1, CROP_SIDE, CROP_SIDE))
 
 Classifier = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

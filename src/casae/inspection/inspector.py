@@ -14,7 +14,7 @@ from casae.errors import ImageError
 from casae.image import Image, check_image, decode_image, to_gray
 from casae.inspection import segmentation
 from casae.inspection.bundle import Manifest, read_bundle
-from casae.inspection.classification import classify
+from casae.inspection.classification import INPUT_SHAPES, classify
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.runtime import Network
@@ -131,7 +131,11 @@ class Inspector:
         network = Network(bundle.segmenter, f"{model}: segmenter", threads, self.settings.precision)
         self.precision = network.precision
         self.segmenter: segmentation.Segmenter = network
-        self.classifier = Network(bundle.classifier, f"{model}: classifier", threads) if bundle.classifier else None
+        network.prepare((1, 1, self.manifest.input.height, self.manifest.input.width))
+        self.classifier = None
+        if bundle.classifier:
+            self.classifier = Network(bundle.classifier, f"{model}: classifier", threads)
+            self.classifier.prepare(*INPUT_SHAPES)
 
     def inspect(
         self, image: Image | str | Path | Picture, lap: Callable[[str], object] = lambda stage: None

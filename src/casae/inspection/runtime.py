@@ -2,6 +2,8 @@
 
 import functools
 import os
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,16 +71,30 @@ class Network:
             "INFERENCE_NUM_THREADS": str(threads),
         }
         self._requests: dict[tuple[int, ...], Any] = {}
+        self._preparing: threading.Thread | None = None
         try:
             self._model = self._core.read_model(model=onnx)
         except RuntimeError as error:
             raise BundleError(f"{name}: OpenVINO cannot read the network; train or export it again") from error
 
+    def prepare(self, *shapes: tuple[int, ...]) -> None:
+        """Compile for these shapes of input in the background; whoever calls earlier waits."""
+        self._preparing = threading.Thread(target=self._try, args=shapes)
+        self._preparing.start()
+
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run on an input whose shape the model allows; each new shape is compiled once."""
+        if self._preparing:
+            self._preparing.join()
+            self._preparing = None
         request = self._requests.get(values.shape) or self._compile(values.shape)
         result: NDArray[np.float32] = request.infer([np.ascontiguousarray(values)])[0]
         return result
+
+    def _try(self, *shapes: tuple[int, ...]) -> None:
+        with suppress(BundleError):  # the call that needs the shape says so
+            for shape in shapes:
+                self._compile(shape)
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         try:
