@@ -1,6 +1,10 @@
-import numpy as np
+import itertools
 
-from casae import Inspector
+import numpy as np
+import pytest
+
+from casae import InspectionSettings, Inspector
+from casae.results import overlay
 from casae.results.overlay import draw_overlay, picture_scale
 
 
@@ -28,3 +32,22 @@ def test_pictures_have_a_size_for_people():
     assert picture_scale((600, 800)) == 1
     assert picture_scale((1, 1)) == 480
     assert picture_scale((10, 1500)) == 1
+
+
+def test_labels_never_cover_each_other(dark_model):
+    """Where there is no room for class and length the number stands alone, or nothing."""
+    image = np.full((64, 64), 200, np.uint8)
+    image[2::8, 2::8] = image[3::8, 2::8] = image[2::8, 3::8] = 10
+    inspector = Inspector(dark_model, InspectionSettings(min_area_px=1))
+    inspection = inspector.inspect(image)
+    assert len(inspection.defects) == 64
+    texts, boxes = [], []
+    write, fill = overlay.cv2.putText, overlay.cv2.rectangle
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlay.cv2, "putText", lambda *a: texts.append(a[1]) or write(*a))
+        patch.setattr(overlay.cv2, "rectangle", lambda *a: boxes.append((*a[1], *a[2])) or fill(*a))
+        draw_overlay(inspection)
+    assert texts[0] == "1 glare 2 px"
+    assert any(text.isdigit() for text in texts)
+    pairs = itertools.combinations(boxes, 2)
+    assert not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for a, b in pairs)

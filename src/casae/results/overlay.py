@@ -33,7 +33,8 @@ def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
     defects = [_around(corners) for corners in rectangles]
     labels: list[Box] = []
     for defect, corners in zip(inspection.defects, rectangles, strict=True):
-        labels.append(_write(picture, label(defect), corners, line, (labels, defects)))
+        texts = (label(defect), str(defect.number))
+        labels += _write(picture, texts, corners, line, labels, defects)
     return picture
 
 
@@ -81,23 +82,40 @@ def _fixed(points: Image) -> NDArray[np.int32]:
 
 
 def _write(
-    picture: NDArray[np.uint8], text: str, corners: NDArray[np.float64], line: int, kept_free: Sequence[Sequence[Box]]
-) -> Box:
-    """Write a label beside a rectangle, where it covers the least of `kept_free`, whose first boxes count most."""
-    height, width = picture.shape[:2]
-    size = 0.42 * max(1.0, min(height, width) / 640)
-    (text_width, text_height), below = cv2.getTextSize(text, FONT, size, line)
-    wide, high = text_width + 4, text_height + below + 3
+    picture: NDArray[np.uint8],
+    texts: Sequence[str],
+    corners: NDArray[np.float64],
+    line: int,
+    labels: Sequence[Box],
+    defects: Sequence[Box],
+) -> list[Box]:
+    """Write the first text that fits beside a rectangle without covering `labels`, where it covers few `defects`.
+
+    Returns:
+        The text's box; nothing where none fits: the report lists every defect.
+    """
+    size = 0.42 * max(1.0, min(picture.shape[:2]) / 640)
+    for text in texts:
+        (text_width, text_height), below = cv2.getTextSize(text, FONT, size, line)
+        boxes = _places(corners, text_width + 4, text_height + below + 3, picture.shape)
+        free = [box for box in boxes if not any(_overlap(box, other) for other in labels)]
+        if free:
+            x, y, right, bottom = min(free, key=lambda box: sum(_overlap(box, other) for other in defects))
+            cv2.rectangle(picture, (x, y), (right, bottom), RED, cv2.FILLED)
+            cv2.putText(picture, text, (x + 2, y + text_height + 2), FONT, size, WHITE, line, cv2.LINE_AA)
+            return [(x, y, right, bottom)]
+    return []
+
+
+def _places(corners: NDArray[np.float64], wide: int, high: int, shape: tuple[int, ...]) -> list[Box]:
+    """Boxes of a size above, below, right and left of a rectangle that lie in the picture; else the nearest one."""
     left, top, right, bottom = _around(corners)
     middle = (top + bottom - high) / 2
-    places = [(left, top - high - 3), (left, bottom + 3), (right + 3, middle), (left - wide - 3, middle)]
-    boxes = [(int(x), int(y), int(x) + wide, int(y) + high) for x, y in places]
-    inside = [box for box in boxes if min(box) >= 0 and box[2] <= width and box[3] <= height]
-    x, y, *_ = min(inside or boxes, key=lambda box: [sum(_overlap(box, b) for b in others) for others in kept_free])
-    x, y = int(np.clip(x, 0, max(0, width - wide))), int(np.clip(y, 0, max(0, height - high)))
-    cv2.rectangle(picture, (x, y), (x + wide, y + high), RED, cv2.FILLED)
-    cv2.putText(picture, text, (x + 2, y + text_height + 2), FONT, size, WHITE, line, cv2.LINE_AA)
-    return x, y, x + wide, y + high
+    corner = [(left, top - high - 3), (left, bottom + 3), (right + 3, middle), (left - wide - 3, middle)]
+    boxes = [(int(x), int(y), int(x) + wide, int(y) + high) for x, y in corner]
+    inside = [box for box in boxes if min(box) >= 0 and box[2] <= shape[1] and box[3] <= shape[0]]
+    x, y = max(0, min(left, shape[1] - wide)), max(0, min(top, shape[0] - high))
+    return inside or [(x, y, x + wide, y + high)]
 
 
 def _around(corners: NDArray[np.float64]) -> Box:
