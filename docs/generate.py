@@ -14,7 +14,8 @@ from casae.config import PRESETS, InspectionSettings
 from casae.results.record import DefectRecord, InspectionRecord
 
 DOCS = Path(__file__).parent
-COMMANDS = ([], ["inspect"], ["train"], ["evaluate"], ["reproduce"], ["benchmark"], ["data", "check"], ["synthetic"])
+NAMES = ("", "inspect", "train", "evaluate", "quantise", "reproduce", "benchmark", "data check", "synthetic")
+COMMANDS = tuple(name.split() for name in NAMES)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Fit = Literal["letterbox", "squeeze", "tile"]
 """How an image meets the input: scaled at its aspect ratio, squeezed as in the paper, or cut into tiles."""
 
-Precision = Literal["auto", "f32", "bf16"]
+Precision = Literal["auto", "f32", "bf16", "int8"]
 
 Strength = Literal["strong", "medium", "mild"]
 
@@ -29,7 +29,8 @@ class InspectionSettings(_Settings):
         min_area_px: smaller regions are not reported.
         mm_per_pixel: side of an image pixel in millimetres; None gives no millimetres.
         threads: processor threads, 0 for all.
-        precision: of the segmenter's arithmetic; "auto" is bf16 where the processor computes in it, else f32.
+        precision: of the segmenter's arithmetic; "auto" is int8 where the model has such a form, else bf16 where the
+            processor computes in it, else f32.
     """
 
     gs: float | None = Field(default=None, ge=0, le=255)

@@ -22,7 +22,8 @@ def benchmark(
     streams: Annotated[str, typer.Option(help="Numbers of inspections at once, such as 1,2.")] = "1,2",
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
     precision: Annotated[
-        Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor computes in it, else f32.")
+        Literal["auto", "f32", "bf16", "int8"],
+        typer.Option(help="auto: int8 where the model has it, else bf16 where the processor has it, else f32."),
     ] = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures here.")] = None,
 ) -> None:

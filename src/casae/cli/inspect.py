@@ -32,7 +32,8 @@ def inspect(
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
     precision: Annotated[
-        Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor computes in it, else f32.")
+        Literal["auto", "f32", "bf16", "int8"],
+        typer.Option(help="auto: int8 where the model has it, else bf16 where the processor has it, else f32."),
     ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from casae.cli import benchmark, data, evaluate, inspect, reproduce, synthetic, train
+from casae.cli import benchmark, data, evaluate, inspect, quantise, reproduce, synthetic, train
 
 app = typer.Typer(
     name="casae",
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("quantise")(quantise.quantise)
 app.command("benchmark")(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)
 app.command("synthetic")(synthetic.synthetic)

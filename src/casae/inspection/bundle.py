@@ -1,6 +1,7 @@
 """One file NAME.casae: everything an inspection needs, and where it came from.
 
 A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class) and `card.md`.
+After `casae quantise`, `segmenter-int8.xml` and `segmenter-int8.bin` hold an int8 form for OpenVINO.
 Reading one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
 """
 
@@ -21,6 +22,7 @@ from casae.errors import BundleError, OutputError
 SCHEMA_VERSION = 1
 SUFFIX = ".casae"
 MANIFEST, SEGMENTER, CLASSIFIER, CARD = "model.json", "segmenter.onnx", "classifier.onnx", "card.md"
+INT8_XML, INT8_WEIGHTS = "segmenter-int8.xml", "segmenter-int8.bin"
 MAX_BYTES = 512 * 2**20  # of one part, unpacked
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same file
 
@@ -81,6 +83,14 @@ class Manifest(_Record):
 
 
 @dataclass(frozen=True)
+class Int8:
+    """A quantised segmenter in OpenVINO's own form: its graph (XML) and its weights."""
+
+    xml: bytes
+    weights: bytes
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A model in memory.
 
@@ -90,6 +100,7 @@ class Bundle:
         classifier: ONNX, crops (N, 1, 227, 227) float32 in 0..1 -> probabilities (N, classes); None with one class.
         card: model card, Markdown.
         sha256: of the whole file; empty before it was written.
+        int8: the segmenter quantised; None where it is not worth having or nobody tried.
     """
 
     manifest: Manifest
@@ -97,6 +108,7 @@ class Bundle:
     classifier: bytes | None
     card: str
     sha256: str = ""
+    int8: Int8 | None = None
 
 
 def write_bundle(bundle: Bundle, path: Path) -> str:
@@ -108,6 +120,8 @@ def write_bundle(bundle: Bundle, path: Path) -> str:
     parts = {SEGMENTER: bundle.segmenter, CARD: bundle.card.encode()}
     if bundle.classifier is not None:
         parts[CLASSIFIER] = bundle.classifier
+    if bundle.int8 is not None:
+        parts |= {INT8_XML: bundle.int8.xml, INT8_WEIGHTS: bundle.int8.weights}
     described = {name: Part(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
     manifest = bundle.manifest.model_copy(update={"files": described})
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -141,9 +155,9 @@ def read_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
-    return Bundle(
-        manifest, parts[SEGMENTER], parts.get(CLASSIFIER), parts[CARD].decode(), hashlib.sha256(data).hexdigest()
-    )
+    card, sha256 = parts[CARD].decode(), hashlib.sha256(data).hexdigest()
+    int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
+    return Bundle(manifest, parts[SEGMENTER], parts.get(CLASSIFIER), card, sha256, int8)
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -180,6 +194,8 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
         where = ".".join(str(step) for step in what["loc"])
         raise BundleError(f"{path}: {MANIFEST} is not understood at {where} ({what['msg']}); train it anew") from error
     expected = {SEGMENTER, CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
+    if INT8_XML in manifest.files:
+        expected |= {INT8_XML, INT8_WEIGHTS}
     if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:
         raise BundleError(
             f"{path}: holds {sorted(infos)}, but should hold {sorted(expected | {MANIFEST})}; copy it again"

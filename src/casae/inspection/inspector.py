@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import DEFAULT_MODEL, InspectionSettings
-from casae.errors import ImageError
+from casae.config import DEFAULT_MODEL, InspectionSettings, Precision
+from casae.errors import BundleError, ImageError
 from casae.image import Image, check_image, decode_image, to_gray
 from casae.inspection import segmentation
-from casae.inspection.bundle import Manifest, read_bundle
+from casae.inspection.bundle import Bundle, Manifest, read_bundle
 from casae.inspection.classification import INPUT_SHAPES, classify
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
@@ -128,8 +128,7 @@ class Inspector:
         self.roi = None if roi is None else _mask(roi)
         self.gs = self.manifest.gs if self.settings.gs is None else self.settings.gs
         threads = self.settings.threads
-        network = Network(bundle.segmenter, f"{model}: segmenter", threads, self.settings.precision)
-        self.precision = network.precision
+        network, self.precision = _segmenter(bundle, str(model), self.settings)
         self.segmenter: segmentation.Segmenter = network
         network.prepare((1, 1, self.manifest.input.height, self.manifest.input.width))
         self.classifier = None
@@ -202,6 +201,17 @@ class Inspector:
             return [(classes[0], 1.0)] * len(regions)
         rows = classify(self.classifier, image, [region.rectangle for region in regions])
         return [(classes[int(row.argmax())], float(row.max())) for row in rows]
+
+
+def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings) -> tuple[Network, Precision]:
+    """The segmenter in the precision that is asked for, and that precision."""
+    wanted, name, int8 = settings.precision, f"{model}: segmenter", bundle.int8
+    if wanted == "int8" and int8 is None:
+        raise BundleError(f"{model}: holds no int8 form; make one with: casae quantise {model} DATASET")
+    if int8 is not None and wanted in ("auto", "int8"):
+        return Network(int8.xml, name, settings.threads, "f32", int8.weights), "int8"
+    network = Network(bundle.segmenter, name, settings.threads, wanted)
+    return network, network.precision
 
 
 def _mask(roi: Image | str | Path) -> NDArray[np.bool_]:

@@ -48,6 +48,7 @@ class Network:
         name: stands in error messages.
         threads: processor threads to use, 0 for as many as there are.
         precision: of the arithmetic; "auto" is bf16 where the processor has it, else f32.
+        weights: of a model in OpenVINO's own form, whose XML `onnx` then is.
 
     Attributes:
         precision: that was chosen.
@@ -56,7 +57,9 @@ class Network:
         BundleError: OpenVINO does not accept the model.
     """
 
-    def __init__(self, onnx: bytes, name: str, threads: int = 0, precision: Precision = "f32") -> None:
+    def __init__(
+        self, onnx: bytes, name: str, threads: int = 0, precision: Precision = "f32", weights: bytes = b""
+    ) -> None:
         import openvino
 
         if precision == "auto":
@@ -73,7 +76,7 @@ class Network:
         self._requests: dict[tuple[int, ...], Any] = {}
         self._preparing: threading.Thread | None = None
         try:
-            self._model = self._core.read_model(model=onnx)
+            self._model = self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
         except RuntimeError as error:
             raise BundleError(f"{name}: OpenVINO cannot read the network; train or export it again") from error
 

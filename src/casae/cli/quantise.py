@@ -1,0 +1,49 @@
+"""`casae quantise`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from casae.cli import DATASET_HELP
+
+
+def quantise(
+    model: Annotated[str, typer.Argument(help="A .casae file, or a shipped model.")],
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
+    split: Annotated[
+        str | None, typer.Option(help="List to calibrate and judge on: 'train' where there is one, else 'all'.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Model file to write. Default: MODEL itself.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
+) -> None:
+    """Give a model an int8 form, where that is faster on this machine and costs less than half a point of IoU.
+
+    `casae inspect` then uses it. Exit codes: 0 written, 1 not worth it (nothing is written), 2 wrong usage or data.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from casae.datasets.readers import open_dataset
+    from casae.evaluation.quantise import images_of
+    from casae.evaluation.quantise import quantise as run
+    from casae.inspection.bundle import resolve_model
+
+    data = open_dataset(dataset)
+    part = data.split(split or ("train" if "train" in data.splits else "all"))
+    target = out or resolve_model(model)
+    console, errors = Console(), Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("quantising", total=2 * images_of(part))
+        result = run(model, part, target, lambda: bar.advance(task), threads)
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    for heading in ("arithmetic", f"IoU on {images_of(part)} images of {part.split_name}", "network, ms"):
+        table.add_column(heading, justify="left" if heading == "arithmetic" else "right")
+    for name, form in (("f32", result.exact), ("int8", result.int8)):
+        table.add_row(name, f"{form.iou:.4f}", f"{form.milliseconds:.1f}")
+    console.print(table)
+    if result.refused:
+        console.print(f"int8 is not kept: {result.refused}", soft_wrap=True)
+        raise typer.Exit(1)
+    console.print(f"{target} inspects in int8 from now on; --precision f32 still does as before", soft_wrap=True)

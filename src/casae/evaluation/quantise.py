@@ -1,0 +1,189 @@
+"""Give a model an int8 form of its segmenter, where that costs next to nothing and is faster here.
+
+Post-training quantisation by NNCF, calibrated on labelled images. The first and the last convolution of each network
+and everything that is no convolution keep their precision: those carry the image's levels and the probability itself.
+"""
+
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from casae.datasets.sample import Dataset, read_label
+from casae.errors import DatasetError, MissingExtraError
+from casae.image import Image, read_image
+from casae.inspection import segmentation
+from casae.inspection.bundle import Bundle, InputSize, Int8, read_bundle, write_bundle
+from casae.inspection.card import write_card
+from casae.inspection.runtime import Network
+from casae.metrics import Counts
+
+LARGEST_DROP = 0.005  # of the IoU
+LEAST_GAIN = 1.1  # times as fast
+MOST_IMAGES = 200
+CALIBRATED_PX = 2**25  # of all calibration inputs together: 128 MB
+ROUNDS, WARM = 15, 3
+CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
+EXACT = ("Add", "Multiply", "Subtract", "Divide", "Power", "Sqrt", "MVN", "ReduceMean", "Sigmoid", "Softmax")
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What one arithmetic gives: IoU over all pixels of the images, milliseconds of the network on one input."""
+
+    iou: float
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Both forms, and why the int8 one was not kept; None where it was."""
+
+    exact: Form
+    int8: Form
+    refused: str | None
+
+
+def quantise(
+    model: str | Path, part: Dataset, out: Path, step: Callable[[], object] = lambda: None, threads: int = 0
+) -> Quantised:
+    """Quantise a model on labelled images, and write it to `out` with its int8 form if that is worth having.
+
+    It is if the IoU drops by less than `LARGEST_DROP` and the network is at least `LEAST_GAIN` times as fast.
+
+    Args:
+        model: a .casae file, or the name of a shipped model.
+        part: images like those it will inspect; `MOST_IMAGES` of them, evenly chosen, are looked at.
+        out: file to write; may be the model's own.
+        step: called twice for every image.
+        threads: processor threads, 0 for all.
+
+    Raises:
+        BundleError: the model cannot be read.
+        DatasetError: no labelled image.
+        MissingExtraError: NNCF is not installed.
+    """
+    _nncf()  # what is missing is said before the work begins
+    bundle = read_bundle(model)
+    size, gs = bundle.manifest.input, bundle.manifest.gs
+    if not part.labelled.samples:
+        raise DatasetError(f"{part.name}: no labelled image in '{part.split_name}'; label some or choose another list")
+    exact = Network(bundle.segmenter, f"{model}: segmenter", threads, "f32")
+    inputs: list[Values] = []
+
+    def recorded(values: Values) -> Values:
+        if (len(inputs) + 1) * values.size <= CALIBRATED_PX or not inputs:
+            inputs.append(values)
+        return exact(values)
+
+    iou = _iou(recorded, part, size, gs, step)
+    form = _int8(bundle.segmenter, inputs)
+    quick = Network(form.xml, f"{model}: int8 segmenter", threads, "f32", form.weights)
+    iou_8 = _iou(quick, part, size, gs, step)
+    ms, ms_8 = _times((exact, quick), inputs[0])
+    result = Quantised(Form(iou, ms), Form(iou_8, ms_8), _refusal(iou - iou_8, ms / ms_8))
+    if result.refused is None:
+        _write(bundle, form, result, part, out)
+    return result
+
+
+def _iou(
+    segmenter: segmentation.Segmenter, part: Dataset, size: InputSize, gs: float, step: Callable[[], object]
+) -> float:
+    total = Counts(0, 0, 0, 0)
+    for image, truth in _images(part):
+        found = segmentation.threshold(segmentation.defect_probability(segmenter, image, size), gs)
+        total += Counts.of(found, truth)
+        step()
+    return total.iou
+
+
+def images_of(part: Dataset) -> int:
+    """How many images `quantise` looks at, twice each."""
+    return min(MOST_IMAGES, len(part.labelled.samples))
+
+
+def _images(part: Dataset) -> Iterator[tuple[Image, NDArray[np.bool_]]]:
+    samples = part.labelled.samples
+    for index in np.linspace(0, len(samples) - 1, images_of(part)).round().astype(int):
+        image = read_image(samples[index].image)
+        yield image, read_label(samples[index], image.shape, len(part.classes)) > 0
+
+
+def _int8(onnx: bytes, inputs: list[Values]) -> Int8:
+    nncf = _nncf()
+    exact = openvino.Core().read_model(model=onnx)
+    kept = nncf.IgnoredScope(names=_sensitive(exact), validate=False)
+    quantised = nncf.quantize(
+        exact,
+        nncf.Dataset(inputs),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(inputs),
+        ignored_scope=kept,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "segmenter.xml")
+        openvino.save_model(quantised, file, compress_to_fp16=False)
+        return Int8(file.read_bytes(), file.with_suffix(".bin").read_bytes())
+
+
+def _nncf() -> Any:
+    os.environ.setdefault("NNCF_CI", "1")  # else it reports its use to its makers
+    try:
+        import nncf
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("quantise needs nncf; install it with: pip install 'casae[int8]'") from error
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+def _sensitive(model: openvino.Model) -> list[str]:
+    """Names of what stays exact."""
+    operations = [(operation.get_type_name(), operation.get_friendly_name()) for operation in model.get_ordered_ops()]
+    kept = [name for kind, name in operations if kind in EXACT]
+    for network in ("/first/", "/second/"):
+        convolutions = [name for kind, name in operations if kind in CONVOLUTIONS and network in name]
+        kept += convolutions[:1] + convolutions[-1:]
+    return kept
+
+
+def _times(networks: tuple[Network, ...], values: Values) -> list[float]:
+    """Median milliseconds of each network on the same input, in turn."""
+    times: list[list[float]] = [[] for _ in networks]
+    for _ in range(WARM + ROUNDS):
+        for each, network in zip(times, networks, strict=True):
+            start = time.perf_counter()
+            network(values)
+            each.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(each[WARM:]) for each in times]
+
+
+def _refusal(drop: float, gain: float) -> str | None:
+    if drop >= LARGEST_DROP:
+        return f"the IoU drops by {drop:.4f}, and less than {LARGEST_DROP} is allowed"
+    if gain < LEAST_GAIN:
+        return f"it is {gain:.2f} times as fast on this processor, and {LEAST_GAIN} times is the least"
+    return None
+
+
+def _write(bundle: Bundle, form: Int8, result: Quantised, part: Dataset, out: Path) -> None:
+    scores: dict[str, float | None] = {
+        "images": float(images_of(part)),
+        "iou_f32": result.exact.iou,
+        "iou_int8": result.int8.iou,
+        "times_as_fast": result.exact.milliseconds / result.int8.milliseconds,
+    }
+    key = f"int8 on {part.split_name}"
+    manifest = bundle.manifest.model_copy(update={"scores": bundle.manifest.scores | {key: scores}})
+    write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest), int8=form), out)

@@ -1,0 +1,69 @@
+import importlib.util
+import sys
+from dataclasses import replace
+
+import numpy as np
+import openvino
+import pytest
+
+from casae import InspectionSettings, Inspector
+from casae.datasets.readers import open_dataset
+from casae.errors import BundleError, MissingExtraError
+from casae.evaluation import quantise as module
+from casae.evaluation.quantise import quantise
+from casae.inspection.bundle import Int8, read_bundle, write_bundle
+
+nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs casae[int8]")
+
+
+def as_int8(path, dark_model) -> Int8:
+    """The model's own network in the place of an int8 one."""
+    network = openvino.Core().read_model(model=read_bundle(dark_model).segmenter)
+    openvino.save_model(network, path / "a.xml", compress_to_fp16=False)
+    return Int8((path / "a.xml").read_bytes(), (path / "a.bin").read_bytes())
+
+
+@nncf
+def test_an_int8_form_is_kept_where_it_is_as_good_and_faster(dark_model, components, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_GAIN", 0)  # a toy network has nothing to gain
+    part, out, steps = open_dataset(f"folder:{components}").split("all"), tmp_path / "b.casae", []
+    result = quantise(dark_model, part, out, lambda: steps.append(1))
+    assert result.refused is None
+    assert result.int8.iou == pytest.approx(result.exact.iou, abs=0.005)
+    assert len(steps) == 2 * len(part.labelled.samples)
+    manifest = read_bundle(out).manifest
+    assert manifest.scores["int8 on all"]["iou_int8"] == result.int8.iou
+    assert (Inspector(out).precision, Inspector(dark_model).precision) == ("int8", "f32")
+    assert Inspector(out, InspectionSettings(precision="f32")).precision == "f32"
+
+
+@nncf
+@pytest.mark.parametrize(
+    ("name", "value", "why"), [("LARGEST_DROP", -1, "the IoU drops by"), ("LEAST_GAIN", 99, "times as fast")]
+)
+def test_what_is_not_worth_it_leaves_the_model_alone(dark_model, components, monkeypatch, name, value, why):
+    monkeypatch.setattr(module, name, value)
+    before = dark_model.read_bytes()
+    result = quantise(dark_model, open_dataset(f"folder:{components}").split("all"), dark_model)
+    assert why in result.refused
+    assert dark_model.read_bytes() == before
+
+
+def test_an_int8_form_is_inspected_with(dark_model, spotted, tmp_path):
+    bundle = read_bundle(dark_model)
+    changed = tmp_path / "int8.casae"
+    write_bundle(replace(bundle, int8=as_int8(tmp_path, dark_model)), changed)
+    inspector = Inspector(changed)
+    assert inspector.precision == "int8"
+    assert np.array_equal(inspector.inspect(spotted).mask, Inspector(dark_model).inspect(spotted).mask)
+
+
+def test_int8_is_refused_where_the_model_has_none(dark_model):
+    with pytest.raises(BundleError, match="holds no int8 form; make one with: casae quantise"):
+        Inspector(dark_model, InspectionSettings(precision="int8"))
+
+
+def test_without_nncf_the_way_out_is_named(dark_model, components, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'casae\[int8\]'"):
+        quantise(dark_model, open_dataset(f"folder:{components}").split("all"), dark_model)
