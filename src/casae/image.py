@@ -108,6 +108,12 @@ def gray_levels(gray: Image) -> tuple[float, float]:
     return float(mean[0, 0]) / scale, float(deviation[0, 0]) / scale + 1e-4
 
 
+def standardise(values: NDArray[np.float32], levels: tuple[float, float]) -> NDArray[np.float32]:
+    """(values - mean) / deviation, with the `gray_levels` of the image they are a part of."""
+    mean, deviation = levels
+    return (values - np.float32(mean)) / np.float32(deviation)
+
+
 def resize(image: Image, height: int, width: int) -> Image:
     """Resize to (height, width): area average when shrinking, bilinear when growing; dtype kept.
 

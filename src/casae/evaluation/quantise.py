@@ -4,12 +4,14 @@ Post-training quantisation by NNCF, calibrated on labelled images. The first and
 and everything that is no convolution keep their precision: those carry the image's levels and the probability itself.
 """
 
+import io
 import logging
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,13 +127,14 @@ def _int8(onnx: bytes, inputs: list[Values]) -> Int8:
     nncf = _nncf()
     exact = openvino.Core().read_model(model=onnx)
     kept = nncf.IgnoredScope(names=_sensitive(exact), validate=False)
-    quantised = nncf.quantize(
-        exact,
-        nncf.Dataset(inputs),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(inputs),
-        ignored_scope=kept,
-    )
+    with redirect_stdout(io.StringIO()):  # its progress bar is not a result
+        quantised = nncf.quantize(
+            exact,
+            nncf.Dataset(inputs),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(inputs),
+            ignored_scope=kept,
+        )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "segmenter.xml")
         openvino.save_model(quantised, file, compress_to_fp16=False)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.image import Frame, Image, gray_levels, pad_to, resize, scaled_shape, to_gray, to_unit, turned
+from casae.image import Frame, Image, gray_levels, pad_to, resize, scaled_shape, standardise, to_gray, to_unit, turned
 from casae.inspection.bundle import InputSize
 
 GS_MAX = 255
@@ -51,7 +51,7 @@ def _by_tiles(segmenter: Segmenter, gray: Image, size: InputSize, roi: NDArray[n
         # One pixel more all around: on the way back neighbours count as well.
         roi = cv2.dilate(resize(roi.astype(np.float32), *shape), np.ones((3, 3))) > 0
     gray_there = resize(gray, *shape)
-    mean, deviation = gray_levels(gray_there) if size.standardised else (0.0, 1.0)
+    levels = gray_levels(gray_there) if size.standardised else None
     padded = pad_to(gray_there, height, width)
     total = np.zeros(padded.shape, np.float32)
     weights = np.zeros(padded.shape, np.float32)
@@ -62,7 +62,9 @@ def _by_tiles(segmenter: Segmenter, gray: Image, size: InputSize, roi: NDArray[n
             if roi is not None and not roi[window].any():
                 weights[window] += ramp
                 continue
-            total[window] += ramp * segmenter(((to_unit(padded[window]) - mean) / deviation)[None, None])[0, 0]
+            tile = to_unit(padded[window])
+            values = standardise(tile, levels) if levels else tile
+            total[window] += ramp * segmenter(values[None, None])[0, 0]
             weights[window] += ramp
     return resize((total / weights)[: shape[0], : shape[1]], *gray.shape)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from casae.config import DEFAULT_GS, TrainingSettings
 from casae.datasets.sample import Dataset
 from casae.errors import UsageError
-from casae.image import Frame, gray_levels, to_unit
+from casae.image import Frame, gray_levels, standardise, to_unit
 from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
 from casae.inspection.card import write_card
 from casae.inspection.classification import CROP_SIDE, classifier_input
@@ -258,8 +258,8 @@ def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
     examples = []
     for image in chosen:
         gray = frame.put(image.gray)
-        mean, deviation = gray_levels(gray) if size.standardised else (0.0, 1.0)
-        examples.append((to_unit(gray) - mean) / deviation)
+        values = to_unit(gray)
+        examples.append(standardise(values, gray_levels(gray)) if size.standardised else values)
     return np.stack(examples)[:, None]
 
 

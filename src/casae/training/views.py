@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from casae.config import Fit
-from casae.image import Frame, Image, gray_levels, to_unit
+from casae.image import Frame, Image, gray_levels, standardise, to_unit
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, find_regions
 from casae.training.augmentation import Augmentation, Window
@@ -56,8 +56,7 @@ class SegmenterViews(TorchDataset[Pair]):
             donor = self._donors[int(rng.integers(len(self._donors)))]
             image, defect = pasted(image, defect, *self.view(donor, rng))
         if self.levels:
-            mean, deviation = self.levels[index]
-            image = (image - np.float32(mean)) / np.float32(deviation)
+            image = standardise(image, self.levels[index])
         return torch.from_numpy(image[None]), torch.from_numpy(defect.astype(np.float32))
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
