@@ -7,7 +7,9 @@ import pytest
 
 from casae.config import PRESETS
 from casae.datasets.readers import open_dataset
+from casae.datasets.sample import read_label
 from casae.errors import DatasetError, UsageError
+from casae.image import read_image
 from casae.inspection.segmentation import threshold
 from casae.metrics import Counts
 from casae.reproduction import run as reproduction
@@ -144,6 +146,16 @@ def test_an_application_is_judged_whole(dataset, tmp_path):
     assert row["clean_images_with_alarm"] <= row["clean_images"]
     assert "pixel AUC" in file.read_text("utf-8")
     assert cv2.imread(str(tmp_path / "figure9.png")).shape[1] > 600
+
+
+@pytest.mark.usefixtures("tiny")
+def test_alarms_are_counted_on_clean_images_of_no_list(dataset, tmp_path):
+    part = dataset.split("val")
+    known = sum(not read_label(sample, read_image(sample.image).shape, 4).any() for sample in part.samples)
+    unlisted = replace(part.samples[0], name="clean", mask=None, defect_free=True)
+    more = replace(dataset, samples=(*dataset.samples, unlisted))
+    (row,) = json.loads(reproduce("figure9", more, tmp_path, SMALL).with_suffix(".json").read_text())["rows"]
+    assert row["clean_images"] == known + 1
 
 
 @pytest.mark.usefixtures("tiny")

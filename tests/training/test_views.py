@@ -1,7 +1,9 @@
 import numpy as np
 
-from casae.training.data import LabelledImage
-from casae.training.views import MaskViews, TileViews, pasted
+from casae.inspection.regions import find_regions
+from casae.training import views
+from casae.training.data import LabelledCrop, LabelledImage
+from casae.training.views import CropViews, MaskViews, TileViews, pasted
 
 
 def test_a_pasted_defect_takes_the_brightness_of_its_new_place():
@@ -36,10 +38,39 @@ def test_views_paste_defects_onto_clean_images_and_stay_functions_of_the_positio
     assert sum(not defect.any() for _, defect in (plain[i] for i in range(40))) >= 20
     assert all(defect.any() for _, defect in (pasting[i] for i in range(40)))
     assert tiles[7][0].shape == (1, 32, 32)
-    for views in (pasting, tiles):
-        assert all((a == b).all() for a, b in zip(views[5], views[5], strict=True))
+    for kind in (pasting, tiles):
+        assert all((a == b).all() for a, b in zip(kind[5], kind[5], strict=True))
 
 
 def test_without_any_defect_there_is_nothing_to_paste():
     clean = LabelledImage("good", np.full((32, 32), 120, np.uint8), np.zeros((32, 32), np.uint8))
     assert not MaskViews([clean], 32, 32, "letterbox", 4, seed=0, paste=1.0)[0][1].any()
+
+
+def crop_of(mask):
+    (region,) = find_regions(mask)
+    return LabelledCrop(np.full(mask.shape, 128, np.uint8), region, 0)
+
+
+def rectangles_shown(monkeypatch, mask):
+    shown = []
+    monkeypatch.setattr(views, "_disturbed", lambda rectangle, rng: shown.append(rectangle) or rectangle)
+    crops = CropViews([crop_of(mask)], 40, seed=0)
+    for position in range(40):
+        crops[position]
+    return [rectangle.length for rectangle in shown]
+
+
+def test_a_hairline_is_shown_whole_and_in_pieces(monkeypatch):
+    mask = np.zeros((50, 240), bool)
+    mask[20:22, 20:220] = True
+    lengths = rectangles_shown(monkeypatch, mask)
+    assert 10 <= lengths.count(200.0) <= 30
+    assert min(lengths) < 60
+    assert max(lengths) == 200
+
+
+def test_a_round_defect_is_never_cut(monkeypatch):
+    mask = np.zeros((80, 80), bool)
+    mask[20:60, 20:50] = True
+    assert set(rectangles_shown(monkeypatch, mask)) == {40.0}

@@ -33,11 +33,16 @@ class LabelledImage:
 
 @dataclass(frozen=True, eq=False)
 class LabelledCrop:
-    """A labelled defect: where it is, in which image, and its class counted from 0."""
+    """A labelled defect: the image (H, W) that it is in, its pixels, and its class counted from 0."""
 
     gray: Image
-    rectangle: Rectangle
+    region: Region
     defect_class: int
+
+    @property
+    def rectangle(self) -> Rectangle:
+        """Around the whole defect."""
+        return self.region.rectangle
 
 
 def load(dataset: Dataset) -> list[LabelledImage]:
@@ -162,7 +167,7 @@ def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:
     """Every region of every class, found by the same code that inspection uses; defects without class are left out."""
     return [
-        LabelledCrop(image.gray, region.rectangle, value - 1)
+        LabelledCrop(image.gray, region, value - 1)
         for image in images
         for value in range(1, min(classes + 1, UNCLASSED))
         for region in find_regions(image.label == value, min_area_px)

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset as TorchDataset
 from casae.config import Fit
 from casae.image import Frame, Image, gray_levels, standardise, to_unit
 from casae.inspection.classification import classifier_input
-from casae.inspection.regions import Rectangle, find_regions
+from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
 from casae.training.augmentation import Augmentation, Window
 from casae.training.data import LabelledCrop, LabelledImage, input_target
 
@@ -27,6 +27,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
 RIM = 3  # px around a pasted defect over which it passes into its new place
+THIN = 8  # times as long as thick
 POINTS = 2000  # pixels remembered of a region, at most
 
 
@@ -143,7 +144,8 @@ class TileViews(SegmenterViews):
 class CropViews(TorchDataset[Pair]):
     """Random views of defects for the compact CNN: crop (1, 227, 227) float32 in 0..1, class.
 
-    The rectangle itself is disturbed, as a rectangle around a found region differs from that around a drawn one.
+    The rectangle itself is disturbed, as a rectangle around a found region differs from that around a drawn one; and
+    that of a thin defect is often around a piece, as inspections find hairlines and fibres in pieces.
     """
 
     def __init__(self, crops: Sequence[LabelledCrop], views: int, seed: int) -> None:
@@ -156,7 +158,7 @@ class CropViews(TorchDataset[Pair]):
     def __getitem__(self, position: int) -> Pair:
         index, rng = draw(position, self.views, len(self.crops), self.seed)
         crop = self.crops[index]
-        view = classifier_input(crop.gray, _disturbed(crop.rectangle, rng))
+        view = classifier_input(crop.gray, _disturbed(_piece(crop.region, rng), rng))
         view = view[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
         view = self.augmentation.light(np.ascontiguousarray(view), rng)
         return torch.from_numpy(view[None]), torch.tensor(crop.defect_class)
@@ -226,6 +228,18 @@ def loader(views: SegmenterViews | CropViews, batch: int) -> DataLoader[Pair]:
 def _begin(worker: int) -> None:
     """Ctrl-C is for the training, which ends its step and still needs this process until then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _piece(region: Region, rng: np.random.Generator) -> Rectangle:
+    """The rectangle around a thin region or, half of the time, around what a window on it shows."""
+    whole = region.rectangle
+    thickness = 2 * region.area / max(region.perimeter, 1)
+    if whole.length < THIN * thickness or rng.random() < 0.5:
+        return whole
+    points = np.argwhere(region.mask)[:, ::-1].astype(np.int32) + region.offset
+    half = rng.uniform(2 * thickness, whole.length / 2)
+    near = np.abs(points - points[rng.integers(len(points))]).max(axis=1) <= half
+    return enclosing_rectangle(points[near])
 
 
 def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:
