@@ -58,6 +58,33 @@ def test_an_int8_form_is_inspected_with(dark_model, spotted, tmp_path):
     assert np.array_equal(inspector.inspect(spotted).mask, Inspector(dark_model).inspect(spotted).mask)
 
 
+def test_the_int8_form_may_stand_alone(dark_model, spotted, tmp_path):
+    bundle = read_bundle(dark_model)
+    alone = tmp_path / "alone.casae"
+    write_bundle(replace(bundle, segmenter=None, int8=as_int8(tmp_path, dark_model)), alone)
+    assert Inspector(alone).precision == "int8"
+    assert len(Inspector(alone).inspect(spotted).defects) == len(Inspector(dark_model).inspect(spotted).defects)
+    with pytest.raises(BundleError, match="holds its int8 form alone; leave --precision f32 out"):
+        Inspector(alone, InspectionSettings(precision="f32"))
+
+
+def test_a_model_without_any_segmenter_is_refused(dark_model, tmp_path):
+    neither = tmp_path / "neither.casae"
+    write_bundle(replace(read_bundle(dark_model), segmenter=None), neither)
+    with pytest.raises(BundleError, match=r"should hold .*segmenter\.onnx"):
+        read_bundle(neither)
+
+
+@nncf
+def test_a_form_that_stands_alone_cannot_be_quantised_again(dark_model, components, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_GAIN", 0)
+    part, alone = open_dataset(f"folder:{components}").split("all"), tmp_path / "alone.casae"
+    quantise(dark_model, part, alone, only=True)
+    assert read_bundle(alone).segmenter is None
+    with pytest.raises(BundleError, match="quantise the model that it was made from"):
+        quantise(alone, part, alone)
+
+
 def test_int8_is_refused_where_the_model_has_none(dark_model):
     with pytest.raises(BundleError, match="holds no int8 form; make one with: casae quantise"):
         Inspector(dark_model, InspectionSettings(precision="int8"))

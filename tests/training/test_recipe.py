@@ -1,8 +1,11 @@
 import pytest
 
 from casae.config import PRESETS
+from casae.datasets.readers import open_dataset
 from casae.errors import UsageError
+from casae.training.data import load
 from casae.training.recipe import settings_for
+from casae.training.segmentation import input_of
 
 
 def test_paper_holds_the_numbers_of_the_paper():
@@ -23,6 +26,15 @@ def test_what_is_asked_for_replaces_the_preset():
         4,
     )
     assert settings.segmenter.epochs_2 == PRESETS["fast"].segmenter.epochs_2
+
+
+def test_whole_images_are_looked_at_twice_and_tiles_once(components):
+    images = load(open_dataset(f"folder:{components}"))
+    assert input_of(images, settings_for().segmenter)[0].looks == 2
+    assert input_of(images, settings_for(tile=True).segmenter)[0].looks == 1
+    assert input_of(images, settings_for(tile=True, looks=2).segmenter)[0].looks == 2
+    assert input_of(images, settings_for(looks=1).segmenter)[0].looks == 1
+    assert input_of(images, settings_for("paper").segmenter)[0].looks == 1
 
 
 def test_without_start_weights_the_paper_s_encoder_learns():

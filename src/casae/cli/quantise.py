@@ -15,6 +15,9 @@ def quantise(
         str | None, typer.Option(help="List to calibrate and judge on: 'train' where there is one, else 'all'.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Model file to write. Default: MODEL itself.")] = None,
+    only: Annotated[
+        bool, typer.Option("--only", help="Keep nothing but the int8 form: half the file, and no other --precision.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
 ) -> None:
     """Give a model an int8 form, where that is faster on this machine and costs less than half a point of IoU.
@@ -36,7 +39,7 @@ def quantise(
     console, errors = Console(), Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("quantising", total=2 * images_of(part))
-        result = run(model, part, target, lambda: bar.advance(task), threads)
+        result = run(model, part, target, lambda: bar.advance(task), threads, only)
     table = Table(box=None, padding=(0, 3, 0, 0))
     for heading in ("arithmetic", f"IoU on {images_of(part)} images of {part.split_name}", "network, ms"):
         table.add_column(heading, justify="left" if heading == "arithmetic" else "right")
@@ -46,4 +49,5 @@ def quantise(
     if result.refused:
         console.print(f"int8 is not kept: {result.refused}", soft_wrap=True)
         raise typer.Exit(1)
-    console.print(f"{target} inspects in int8 from now on; --precision f32 still does as before", soft_wrap=True)
+    before = "" if only else "; --precision f32 still does as before"
+    console.print(f"{target} inspects in int8 from now on{before}", soft_wrap=True)

@@ -21,7 +21,7 @@ import openvino
 from numpy.typing import NDArray
 
 from casae.datasets.sample import Dataset, read_label
-from casae.errors import DatasetError, MissingExtraError
+from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.image import Image, read_image
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, InputSize, Int8, read_bundle, write_bundle
@@ -58,7 +58,12 @@ class Quantised:
 
 
 def quantise(
-    model: str | Path, part: Dataset, out: Path, step: Callable[[], object] = lambda: None, threads: int = 0
+    model: str | Path,
+    part: Dataset,
+    out: Path,
+    step: Callable[[], object] = lambda: None,
+    threads: int = 0,
+    only: bool = False,
 ) -> Quantised:
     """Quantise a model on labelled images, and write it to `out` with its int8 form if that is worth having.
 
@@ -70,9 +75,10 @@ def quantise(
         out: file to write; may be the model's own.
         step: called twice for every image.
         threads: processor threads, 0 for all.
+        only: write the int8 form in the place of the exact one instead of beside it.
 
     Raises:
-        BundleError: the model cannot be read.
+        BundleError: the model cannot be read, or holds an int8 form alone.
         DatasetError: no labelled image.
         MissingExtraError: NNCF is not installed.
     """
@@ -81,6 +87,8 @@ def quantise(
     size, gs = bundle.manifest.input, bundle.manifest.gs
     if not part.labelled.samples:
         raise DatasetError(f"{part.name}: no labelled image in '{part.split_name}'; label some or choose another list")
+    if bundle.segmenter is None:
+        raise BundleError(f"{model}: holds its int8 form alone; quantise the model that it was made from")
     exact = Network(bundle.segmenter, f"{model}: segmenter", threads, "f32")
     inputs: list[Values] = []
 
@@ -96,7 +104,7 @@ def quantise(
     ms, ms_8 = _times((exact, quick), inputs[0])
     result = Quantised(Form(iou, ms), Form(iou_8, ms_8), _refusal(iou - iou_8, ms / ms_8))
     if result.refused is None:
-        _write(bundle, form, result, part, out)
+        _write(replace(bundle, segmenter=None) if only else bundle, form, result, part, out)
     return result
 
 

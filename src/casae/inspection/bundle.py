@@ -1,7 +1,8 @@
 """One file NAME.casae: everything an inspection needs, and where it came from.
 
 A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class) and `card.md`.
-After `casae quantise`, `segmenter-int8.xml` and `segmenter-int8.bin` hold an int8 form for OpenVINO.
+After `casae quantise`, `segmenter-int8.xml` and `segmenter-int8.bin` hold an int8 form for OpenVINO, beside
+`segmenter.onnx` or, with `--only`, in its place.
 Reading one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
 """
 
@@ -36,6 +37,7 @@ class InputSize(_Record):
 
     Attributes:
         scale: that an image is brought to before it is cut into tiles; otherwise `fit` says it all.
+        looks: 2 takes the mean of what the network says of the input as it is and turned by 180 degrees.
         standardised: tiles come as (gray - mean) / deviation of the whole image, instead of gray in 0..1.
     """
 
@@ -44,6 +46,7 @@ class InputSize(_Record):
     fit: Fit
     scale: float = Field(default=1, gt=0, le=1)
     standardised: bool = False
+    looks: Literal[1, 2] = 1
 
 
 class Origin(_Record):
@@ -96,7 +99,8 @@ class Bundle:
 
     Attributes:
         manifest: `model.json`; its `files` are filled on reading and writing.
-        segmenter: ONNX, gray (1, 1, H, W) float32 as `InputSize` says -> P(defect) of the same shape.
+        segmenter: ONNX, gray (1, 1, H, W) float32 as `InputSize` says -> P(defect) of the same shape; None where the
+            bundle holds the int8 form alone.
         classifier: ONNX, crops (N, 1, 227, 227) float32 in 0..1 -> probabilities (N, classes); None with one class.
         card: model card, Markdown.
         sha256: of the whole file; empty before it was written.
@@ -104,7 +108,7 @@ class Bundle:
     """
 
     manifest: Manifest
-    segmenter: bytes
+    segmenter: bytes | None
     classifier: bytes | None
     card: str
     sha256: str = ""
@@ -117,7 +121,9 @@ def write_bundle(bundle: Bundle, path: Path) -> str:
     Raises:
         OutputError: the place cannot be written.
     """
-    parts = {SEGMENTER: bundle.segmenter, CARD: bundle.card.encode()}
+    parts = {CARD: bundle.card.encode()}
+    if bundle.segmenter is not None:
+        parts[SEGMENTER] = bundle.segmenter
     if bundle.classifier is not None:
         parts[CLASSIFIER] = bundle.classifier
     if bundle.int8 is not None:
@@ -157,7 +163,7 @@ def read_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
     card, sha256 = parts[CARD].decode(), hashlib.sha256(data).hexdigest()
     int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
-    return Bundle(manifest, parts[SEGMENTER], parts.get(CLASSIFIER), card, sha256, int8)
+    return Bundle(manifest, parts.get(SEGMENTER), parts.get(CLASSIFIER), card, sha256, int8)
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -193,9 +199,11 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
         what = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (MANIFEST,), "msg": str(error)}
         where = ".".join(str(step) for step in what["loc"])
         raise BundleError(f"{path}: {MANIFEST} is not understood at {where} ({what['msg']}); train it anew") from error
-    expected = {SEGMENTER, CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
+    expected = {CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
     if INT8_XML in manifest.files:
         expected |= {INT8_XML, INT8_WEIGHTS}
+    if SEGMENTER in manifest.files or INT8_XML not in manifest.files:
+        expected.add(SEGMENTER)
     if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:
         raise BundleError(
             f"{path}: holds {sorted(infos)}, but should hold {sorted(expected | {MANIFEST})}; copy it again"

@@ -151,13 +151,13 @@ class Inspector:
         picture = image if isinstance(image, Picture) else Picture.of(image)
         image = picture.image
         lap("read")
-        probability = self.probability(image)
+        gray, scale = to_gray(image), self.settings.mm_per_pixel
+        probability = self.probability(gray)
         lap("segment")
         mask, regions = self.find(probability)
         lap("regions")
-        names = self.name_regions(image, regions)
+        names = self.name_regions(gray, regions)
         lap("classify")
-        gray, scale = to_gray(image), self.settings.mm_per_pixel
         measures = [measure(region, gray, mask, scale) for region in regions]
         lap("measure")
         found = zip(names, regions, measures, strict=True)
@@ -206,10 +206,12 @@ class Inspector:
 def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings) -> tuple[Network, Precision]:
     """The segmenter in the precision that is asked for, and that precision."""
     wanted, name, int8 = settings.precision, f"{model}: segmenter", bundle.int8
-    if wanted == "int8" and int8 is None:
-        raise BundleError(f"{model}: holds no int8 form; make one with: casae quantise {model} DATASET")
     if int8 is not None and wanted in ("auto", "int8"):
         return Network(int8.xml, name, settings.threads, "f32", int8.weights), "int8"
+    if wanted == "int8":
+        raise BundleError(f"{model}: holds no int8 form; make one with: casae quantise {model} DATASET")
+    if bundle.segmenter is None:
+        raise BundleError(f"{model}: holds its int8 form alone; leave --precision {wanted} out")
     network = Network(bundle.segmenter, name, settings.threads, wanted)
     return network, network.precision
 

@@ -109,7 +109,9 @@ class Levels:
 
 def settings_of(recipe: SegmenterSettings) -> SegmenterSettings:
     """What all rows share: a recipe, but networks learn one after the other from squeezed images, as in the paper."""
-    return recipe.model_copy(update={"encoder": "atrous", "joint": False, "residual": False, "fit": "squeeze"})
+    return recipe.model_copy(
+        update={"encoder": "atrous", "joint": False, "residual": False, "fit": "squeeze", "looks": 1}
+    )
 
 
 def train_kind(

@@ -9,12 +9,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from casae.errors import OutputError
@@ -40,6 +42,7 @@ class ResultsFolder:
     failures: dict[str, str] = field(default_factory=dict)
     _lines: IO[bytes] | None = None
     _names: set[str] = field(default_factory=set)
+    _beside: Executor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def __enter__(self) -> Self:
         """Open for writing, with what an earlier run left.
@@ -61,6 +64,7 @@ class ResultsFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._beside.shutdown()
         if self._lines:
             self._lines.close()
 
@@ -84,9 +88,9 @@ class ResultsFolder:
         if self._lines is None:
             raise ValueError("open the results folder with 'with' before adding to it")
         try:
-            mask = inspection.mask.view(np.uint8) * np.uint8(255)
-            (self.folder / "masks" / f"{name}.png").write_bytes(encode(mask, ".png"))
+            mask = self._beside.submit(self._write_mask, name, inspection.mask)
             (self.folder / "overlays" / f"{name}.jpg").write_bytes(encode(draw_overlay(inspection), ".jpg"))
+            mask.result()
             self._lines.write(_line(record))
             self._lines.flush()
             os.fsync(self._lines.fileno())
@@ -107,6 +111,10 @@ class ResultsFolder:
         else:
             (self.folder / FAILURES).unlink(missing_ok=True)
         return [self.records[str(path)] for path in paths if str(path) in self.records]
+
+    def _write_mask(self, name: str, mask: NDArray[np.bool_]) -> None:
+        """Takes as long as the overlay, and is therefore written beside it."""
+        (self.folder / "masks" / f"{name}.png").write_bytes(encode(mask.view(np.uint8) * np.uint8(255), ".png"))
 
     def _name(self, source: str) -> str:
         """A name for the pictures of an image: its stem, with a hash where another image has taken that."""

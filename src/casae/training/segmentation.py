@@ -63,7 +63,9 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
     fit, scale, why = choose_fit(images, settings)
     height, width = tile_size(images, settings.size, scale) if fit == "tile" else input_size(images, settings.size, fit)
     standardised = fit == "tile" and settings.standardise
-    return InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised), why
+    looks = settings.looks if settings.looks != "choose" else 1 if fit == "tile" else 2
+    size = InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised, looks=looks)
+    return size, why
 
 
 def views_of(
@@ -145,7 +147,7 @@ class SegmentationTask(Task):
         ]
         if self.settings.optimiser == "adam":
             return torch.optim.Adam(groups, self.learning_rate)
-        return torch.optim.AdamW(groups, self.learning_rate, weight_decay=1e-2)
+        return torch.optim.AdamW(groups, self.learning_rate, weight_decay=1e-2, fused=True)
 
     def _counts(self, image: LabelledImage) -> Counts:
         def segmenter(values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
