@@ -33,7 +33,7 @@ def step_of(settings: TrainingSettings, size: int, ours: bool) -> tuple[nn.Modul
     else:
         casae.to(memory_format=torch.contiguous_format)
     casae.train()
-    optimiser = torch.optim.AdamW([w for w in casae.parameters() if w.requires_grad], 1e-3)
+    optimiser = torch.optim.AdamW([w for w in casae.parameters() if w.requires_grad], 1e-3, fused=ours)
     image = torch.rand(segmenter.batch, 1, size, size)
     image = image.contiguous(memory_format=torch.channels_last) if ours else image
     target = (torch.rand(segmenter.batch, size, size) > 0.9).float()
