@@ -54,8 +54,7 @@ class SegmenterSettings(_Settings):
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
         augmentation: of the views for network 1, see `casae.training.augmentation.AUGMENTATIONS`; `augmentation_2` of
             those for what follows it.
-        looks: 2 inspects every input as it is and upside down and takes the mean; "choose" does so with whole images
-            and looks at tiles once.
+        looks: 2 inspects every input as it is and upside down and takes the mean, in twice the time; not in the paper.
         paste: probability that a view gets the labelled defects of another image as well; not in the paper.
         views: augmented images an epoch, at least.
     """
@@ -68,7 +67,7 @@ class SegmenterSettings(_Settings):
     max_width: int | None = None
     last_convs: int = 1
     standardise: bool = False
-    looks: Literal["choose", 1, 2] = 1
+    looks: Literal[1, 2] = 1
     residual: bool = False
     second_sees_image: bool = False
     size: int = Field(default=512, ge=STRIDE)
@@ -133,7 +132,6 @@ _SCRATCH = TrainingSettings(
         norm=True,
         patch=2,
         standardise=True,
-        looks="choose",
         residual=True,
         size=256,
         fit="choose",

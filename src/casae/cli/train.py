@@ -41,8 +41,7 @@ def train(
     looks: Annotated[
         int | None,
         typer.Option(
-            help="2: inspections look twice, the second time upside down, in twice the time. Default: 2 for whole "
-            "images, 1 for tiles.",
+            help="2: inspections look twice, the second time upside down, in twice the time. Default: 1.",
             min=1,
             max=2,
         ),

@@ -154,8 +154,6 @@ def _two_stage(
     experiment: Experiment, dataset: Dataset, split: str, settings: TrainingSettings, folder: Path
 ) -> Callable[[Image], NDArray[np.uint8]]:
     file = folder / "model.casae"
-    once = settings.segmenter.model_copy(update={"looks": 1})  # as the one network
-    settings = settings.model_copy(update={"segmenter": once})
     train(dataset, file, settings, split=split, resume=True, reporter=experiment.reporter)
     inspector = Inspector(file)
     values = {name: value for value, name in enumerate(dataset.classes, start=1)}

@@ -109,9 +109,7 @@ class Levels:
 
 def settings_of(recipe: SegmenterSettings) -> SegmenterSettings:
     """What all rows share: a recipe, but networks learn one after the other from squeezed images, as in the paper."""
-    return recipe.model_copy(
-        update={"encoder": "atrous", "joint": False, "residual": False, "fit": "squeeze", "looks": 1}
-    )
+    return recipe.model_copy(update={"encoder": "atrous", "joint": False, "residual": False, "fit": "squeeze"})
 
 
 def train_kind(
