@@ -54,7 +54,6 @@ class SegmenterSettings(_Settings):
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
         augmentation: of the views for network 1, see `casae.training.augmentation.AUGMENTATIONS`; `augmentation_2` of
             those for what follows it.
-        looks: 2 inspects every input as it is and upside down and takes the mean, in twice the time; not in the paper.
         paste: probability that a view gets the labelled defects of another image as well; not in the paper.
         views: augmented images an epoch, at least.
     """
@@ -67,7 +66,6 @@ class SegmenterSettings(_Settings):
     max_width: int | None = None
     last_convs: int = 1
     standardise: bool = False
-    looks: Literal[1, 2] = 1
     residual: bool = False
     second_sees_image: bool = False
     size: int = Field(default=512, ge=STRIDE)

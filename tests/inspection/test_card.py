@@ -1,7 +1,7 @@
 import shutil
 
 from casae.inspection.bundle import read_bundle
-from casae.inspection.card import add_scores, set_gs, write_card
+from casae.inspection.card import add_scores, set_gs
 
 
 def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
@@ -13,13 +13,6 @@ def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
     assert "| test of parts | iou | 0.8123 |" in bundle.card
     assert "| test of parts | accuracy_true_crops | - |" in bundle.card
     assert bundle.segmenter == read_bundle(dark_model).segmenter
-
-
-def test_the_card_says_how_often_an_input_is_looked_at(dark_model):
-    manifest = read_bundle(dark_model).manifest
-    twice = manifest.model_copy(update={"input": manifest.input.model_copy(update={"looks": 2})})
-    assert "looked at twice, the second time upside down |" in write_card(twice)
-    assert "looked at" not in write_card(manifest)
 
 
 def test_a_threshold_is_set_with_what_it_costs(dark_model, tmp_path):

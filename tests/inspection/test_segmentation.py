@@ -34,25 +34,6 @@ def test_the_map_comes_back_at_the_size_of_the_image():
     assert probability[:, 30:].min() > 0.99
 
 
-@pytest.mark.parametrize("fit", ["letterbox", "tile"])
-def test_a_second_look_sees_the_image_upside_down(fit):
-    image = np.zeros((32, 32), np.uint8)
-    image[:16] = 255
-    seen = []
-
-    def upper_half(values):
-        seen.append(values[0, 0])
-        found = np.zeros_like(values)
-        found[..., :16, :] = values[..., :16, :]
-        return found
-
-    once = InputSize(height=32, width=32, fit=fit)
-    assert np.array_equal(defect_probability(upper_half, image, once), image / 255)
-    twice = defect_probability(upper_half, image, once.model_copy(update={"looks": 2}))
-    assert np.array_equal(twice, image / 510)
-    assert np.array_equal(seen[-1], seen[-2][::-1, ::-1])
-
-
 TILES = InputSize(height=64, width=64, fit="tile")
 
 

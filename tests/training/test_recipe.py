@@ -1,11 +1,8 @@
 import pytest
 
 from casae.config import PRESETS
-from casae.datasets.readers import open_dataset
 from casae.errors import UsageError
-from casae.training.data import load
 from casae.training.recipe import settings_for
-from casae.training.segmentation import input_of
 
 
 def test_paper_holds_the_numbers_of_the_paper():
@@ -26,13 +23,6 @@ def test_what_is_asked_for_replaces_the_preset():
         4,
     )
     assert settings.segmenter.epochs_2 == PRESETS["fast"].segmenter.epochs_2
-
-
-def test_a_second_look_is_taken_where_it_is_asked_for(components):
-    images = load(open_dataset(f"folder:{components}"))
-    assert input_of(images, settings_for().segmenter)[0].looks == 1
-    assert input_of(images, settings_for(looks=2).segmenter)[0].looks == 2
-    assert input_of(images, settings_for(tile=True, looks=2).segmenter)[0].looks == 2
 
 
 def test_without_start_weights_the_paper_s_encoder_learns():

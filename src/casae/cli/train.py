@@ -38,14 +38,6 @@ def train(
     scale: Annotated[
         float | None, typer.Option(help="Scale of images before they are cut into tiles, 0..1. Default: by the data.")
     ] = None,
-    looks: Annotated[
-        int | None,
-        typer.Option(
-            help="2: inspections look twice, the second time upside down, in twice the time. Default: 1.",
-            min=1,
-            max=2,
-        ),
-    ] = None,
     epochs_1: Annotated[int | None, typer.Option("--epochs-1", help="Epochs of network 1.", min=1)] = None,
     epochs_2: Annotated[int | None, typer.Option("--epochs-2", help="Epochs of network 2.", min=1)] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for the training instead of epochs.")] = None,
@@ -90,7 +82,7 @@ def train(
     check_target(target)
     if folds == 1:
         raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
-    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start, looks)
+    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])

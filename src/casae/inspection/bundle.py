@@ -37,7 +37,6 @@ class InputSize(_Record):
 
     Attributes:
         scale: that an image is brought to before it is cut into tiles; otherwise `fit` says it all.
-        looks: 2 takes the mean of what the network says of the input as it is and turned by 180 degrees.
         standardised: tiles come as (gray - mean) / deviation of the whole image, instead of gray in 0..1.
     """
 
@@ -46,7 +45,6 @@ class InputSize(_Record):
     fit: Fit
     scale: float = Field(default=1, gt=0, le=1)
     standardised: bool = False
-    looks: Literal[1, 2] = 1
 
 
 class Origin(_Record):

@@ -14,7 +14,7 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 | | |
 | --- | --- |
 | classes | {classes} |
-| input | gray {width} x {height} px, {fit}{scale}{looks} |
+| input | gray {width} x {height} px, {fit}{scale} |
 | threshold Gs | {gs:g} |
 | learned from | {dataset}, split `{split}`: {images} images{unlabelled}, {held} more held out for validation |
 | data licence | {licence} |
@@ -47,7 +47,6 @@ def write_card(manifest: Manifest) -> str:
         height=manifest.input.height,
         fit=manifest.input.fit,
         scale=f" of images at {manifest.input.scale:g} of their scale" if manifest.input.scale < 1 else "",
-        looks=", looked at twice, the second time upside down" if manifest.input.looks == 2 else "",
         gs=manifest.gs,
         dataset=origin.name,
         split=origin.split,

@@ -24,7 +24,6 @@ def defect_probability(
     `roi` (H, W) it is 0; tiles that lie there entirely are not looked at, which changes nothing inside.
     """
     gray = to_gray(image)
-    segmenter = _twice(segmenter) if size.looks == 2 else segmenter
     if size.fit == "tile":
         probability = _by_tiles(segmenter, gray, size, roi)
     else:
@@ -39,16 +38,6 @@ def threshold(probability: NDArray[np.float32], gs: float) -> NDArray[np.bool_]:
     A larger Gs finds more. Gs = 100 asks for P(defect) >= 1 - 100/255 = 0.608.
     """
     return probability >= np.float32(1 - gs / GS_MAX)
-
-
-def _twice(segmenter: Segmenter) -> Segmenter:
-    """The mean of what a segmenter says of an input as it is and upside down: what both see is rarely an error."""
-
-    def look(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        turned_back = segmenter(np.ascontiguousarray(values[..., ::-1, ::-1]))[..., ::-1, ::-1]
-        return (segmenter(values) + turned_back) / np.float32(2)
-
-    return look
 
 
 def _by_tiles(segmenter: Segmenter, gray: Image, size: InputSize, roi: NDArray[np.bool_] | None) -> NDArray[np.float32]:

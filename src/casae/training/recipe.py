@@ -17,7 +17,6 @@ def settings_for(
     tile: bool | None = None,
     scale: float | None = None,
     start: str | None = None,
-    looks: int | None = None,
 ) -> TrainingSettings:
     """A preset with some of its values replaced; None keeps the preset's.
 
@@ -36,8 +35,7 @@ def settings_for(
     base = PRESETS[preset].model_dump()
     if scale is not None and tile is False:
         raise UsageError("--scale and --no-tile: the scale is that of tiles; leave one of them out")
-    changes: dict[str, float | str | None] = {"width": width, "size": size, "looks": looks}
-    changes |= {"epochs_1": epochs_1, "epochs_2": epochs_2}
+    changes: dict[str, float | str | None] = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
     if scale is not None:
         changes |= {"scale": scale, "fit": "tile"}
     elif tile is not None:

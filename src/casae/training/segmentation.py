@@ -63,8 +63,7 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
     fit, scale, why = choose_fit(images, settings)
     height, width = tile_size(images, settings.size, scale) if fit == "tile" else input_size(images, settings.size, fit)
     standardised = fit == "tile" and settings.standardise
-    size = InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised, looks=settings.looks)
-    return size, why
+    return InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised), why
 
 
 def views_of(

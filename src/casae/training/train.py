@@ -304,9 +304,8 @@ def _describe(run: _Run) -> str:
     size = run.size
     at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
     unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
-    looks = ", two looks" if size.looks == 2 else ""
     return (
         f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
-        f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}{looks}), {precision}, "
+        f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
         f"start weights: {run.settings.start}"
     )

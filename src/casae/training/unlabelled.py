@@ -82,7 +82,7 @@ def pseudo_labelled(
             reporter.say(f"left out: {error}")
             continue
         pixels += gray.size
-        probability = _seen(network, gray, size.model_copy(update={"looks": 2}))
+        probability = _seen_twice(network, gray, size)
         sureness = (np.sum(probability >= SURE) + SLACK_PX) / (np.sum(probability >= DOUBTFUL) + SLACK_PX)
         label = inspection.threshold(probability, DEFAULT_GS).astype(np.uint8)
         found.append((float(sureness), LabelledImage(file.stem, gray, label)))
@@ -102,9 +102,12 @@ class AlternatingViews(SegmenterViews):
         return self.kinds[position % 2][position // 2]
 
 
-def _seen(network: nn.Module, gray: NDArray[Any], size: InputSize) -> NDArray[np.float32]:
+def _seen_twice(network: nn.Module, gray: NDArray[Any], size: InputSize) -> NDArray[np.float32]:
     def look(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return defect_probability(network(torch.from_numpy(values))).float().numpy()
+        upright = torch.from_numpy(values)
+        first = defect_probability(network(upright))
+        second = defect_probability(network(upright.flip(2, 3))).flip(2, 3)
+        return ((first + second) / 2).float().numpy()
 
     with torch.inference_mode():
         return inspection.defect_probability(look, gray, size)
