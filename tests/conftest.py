@@ -60,6 +60,12 @@ def dark_manifest(**changes: object) -> Manifest:
     return Manifest.model_validate(values | changes)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests and the programs they start keep compiled networks in a folder that goes with them."""
+    os.environ["CASAE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def dark_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that marks dark pixels."""

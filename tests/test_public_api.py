@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -22,3 +23,15 @@ def test_the_command_line_imports_nothing_heavy():
     code = f"import sys, casae.cli.main; print([m for m in '{heavy}'.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_inspection_reports_to_nobody_and_leaves_nothing_in_the_home_folder(tmp_path):
+    code = """import importlib.util, sys, numpy, casae
+casae.Inspector("strip-steel").inspect(numpy.zeros((50, 50), numpy.uint8))
+print([name for name in sys.modules if "telemetry" in name])
+print(importlib.util.find_spec("openvino.tools.ovc").name)  # whoever needs the converter still finds it
+"""
+    home = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=home)
+    assert done.stdout.split() == ["[]", "openvino.tools.ovc"]
+    assert list(tmp_path.iterdir()) == []

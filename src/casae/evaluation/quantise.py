@@ -6,7 +6,6 @@ and everything that is no convolution keep their precision: those carry the imag
 
 import io
 import logging
-import os
 import statistics
 import tempfile
 import time
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from casae.datasets.sample import Dataset, read_label
@@ -26,7 +24,7 @@ from casae.image import Image, read_image
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, InputSize, Int8, read_bundle, write_bundle
 from casae.inspection.card import write_card
-from casae.inspection.runtime import Network
+from casae.inspection.runtime import Network, load_openvino, without
 from casae.metrics import Counts
 
 LARGEST_DROP = 0.005  # of the IoU
@@ -132,7 +130,7 @@ def _images(part: Dataset) -> Iterator[tuple[Image, NDArray[np.bool_]]]:
 
 
 def _int8(onnx: bytes, inputs: list[Values]) -> Int8:
-    nncf = _nncf()
+    openvino, nncf = load_openvino(), _nncf()
     exact = openvino.Core().read_model(model=onnx)
     kept = nncf.IgnoredScope(names=_sensitive(exact), validate=False)
     with redirect_stdout(io.StringIO()):  # its progress bar is not a result
@@ -150,16 +148,16 @@ def _int8(onnx: bytes, inputs: list[Values]) -> Int8:
 
 
 def _nncf() -> Any:
-    os.environ.setdefault("NNCF_CI", "1")  # else it reports its use to its makers
     try:
-        import nncf
+        with without("openvino_telemetry"):  # it would report its use to its makers
+            import nncf
     except ModuleNotFoundError as error:
         raise MissingExtraError("quantise needs nncf; install it with: pip install 'casae[int8]'") from error
     nncf.set_log_level(logging.ERROR)
     return nncf
 
 
-def _sensitive(model: openvino.Model) -> list[str]:
+def _sensitive(model: Any) -> list[str]:
     """Names of what stays exact."""
     operations = [(operation.get_type_name(), operation.get_friendly_name()) for operation in model.get_ordered_ops()]
     kept = [name for kind, name in operations if kind in EXACT]

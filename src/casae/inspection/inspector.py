@@ -15,6 +15,7 @@ from casae.image import Image, check_image, decode_image, to_gray
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, Manifest, read_bundle
 from casae.inspection.classification import INPUT_SHAPES, classify
+from casae.inspection.compiled import CompiledNetworks
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.runtime import Network
@@ -133,7 +134,8 @@ class Inspector:
         network.prepare((1, 1, self.manifest.input.height, self.manifest.input.width))
         self.classifier = None
         if bundle.classifier:
-            self.classifier = Network(bundle.classifier, f"{model}: classifier", threads)
+            kept = CompiledNetworks.of_user()
+            self.classifier = Network(bundle.classifier, f"{model}: classifier", threads, kept=kept)
             self.classifier.prepare(*INPUT_SHAPES)
 
     def inspect(
@@ -206,13 +208,14 @@ class Inspector:
 def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings) -> tuple[Network, Precision]:
     """The segmenter in the precision that is asked for, and that precision."""
     wanted, name, int8 = settings.precision, f"{model}: segmenter", bundle.int8
+    kept = CompiledNetworks.of_user()
     if int8 is not None and wanted in ("auto", "int8"):
-        return Network(int8.xml, name, settings.threads, "f32", int8.weights), "int8"
+        return Network(int8.xml, name, settings.threads, "f32", int8.weights, kept), "int8"
     if wanted == "int8":
         raise BundleError(f"{model}: holds no int8 form; make one with: casae quantise {model} DATASET")
     if bundle.segmenter is None:
         raise BundleError(f"{model}: holds its int8 form alone; leave --precision {wanted} out")
-    network = Network(bundle.segmenter, name, settings.threads, wanted)
+    network = Network(bundle.segmenter, name, settings.threads, wanted, kept=kept)
     return network, network.precision
 
 

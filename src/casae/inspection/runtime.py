@@ -1,9 +1,12 @@
 """The one place that knows OpenVINO: bytes of an ONNX model -> a function on arrays."""
 
 import functools
+import io
 import os
+import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,13 @@ from numpy.typing import NDArray
 
 from casae.config import Precision
 from casae.errors import BundleError
+from casae.inspection.compiled import CompiledNetworks, key_of
 
 CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_ne_convert")
 NO_FORMATS = {"BIN", "EXPORT_IMPORT"}  # capabilities that are no number formats of a network
+
+NOTHING_KEPT = CompiledNetworks(None)
+_importing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,35 @@ class Processor:
     threads: int
 
 
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Let the import of a module that nobody has imported yet fail meanwhile; others get it afterwards."""
+    with _importing:
+        absent = module not in sys.modules
+        if absent:
+            sys.modules[module] = None  # type: ignore[assignment]  # Python's own way
+        try:
+            yield
+        finally:
+            if absent:
+                del sys.modules[module]
+
+
+def load_openvino() -> Any:
+    """Import OpenVINO without its model converter, as it does itself where that is missing.
+
+    The converter takes a third of the time, and its import is reported to Google Analytics, under an identifier that it
+    leaves in the user's home folder, without asking.
+    """
+    with without("openvino.tools.ovc"):
+        import openvino
+    return openvino
+
+
 @functools.cache
 def processor() -> Processor:
     """The processor of the machine this runs on."""
-    import openvino
-
-    core = openvino.Core()
+    core = load_openvino().Core()
     features = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")) - NO_FORMATS
     if CPU_INFO.exists() and not any(flag in CPU_INFO.read_text() for flag in BF16_FLAGS):
         features.discard("BF16")  # OpenVINO names it where AVX-512 can imitate it, which is slower than f32
@@ -49,6 +79,7 @@ class Network:
         threads: processor threads to use, 0 for as many as there are.
         precision: of the arithmetic; "auto" is bf16 where the processor has it, else f32.
         weights: of a model in OpenVINO's own form, whose XML `onnx` then is.
+        kept: what other processes compiled; by default nothing is kept.
 
     Attributes:
         precision: that was chosen.
@@ -58,21 +89,27 @@ class Network:
     """
 
     def __init__(
-        self, onnx: bytes, name: str, threads: int = 0, precision: Precision = "f32", weights: bytes = b""
+        self,
+        onnx: bytes,
+        name: str,
+        threads: int = 0,
+        precision: Precision = "f32",
+        weights: bytes = b"",
+        kept: CompiledNetworks = NOTHING_KEPT,
     ) -> None:
-        import openvino
-
         if precision == "auto":
             precision = "bf16" if "BF16" in processor().features else "f32"
         self.precision: Precision = precision
 
+        openvino = load_openvino()
         self._core = openvino.Core()
-        self._name = name
+        self._name, self._kept = name, kept
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": str(threads),
         }
+        self._identity = onnx, weights, self._config, openvino.get_version(), processor()
         self._requests: dict[tuple[int, ...], Any] = {}
         self._preparing: threading.Thread | None = None
         try:
@@ -100,11 +137,28 @@ class Network:
                 self._compile(shape)
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
+        key = key_of([*self._identity, shape])
+        compiled = self._known(key)
         try:
-            model = self._model.clone()
-            model.reshape(list(shape))
-            request = self._core.compile_model(model, "CPU", self._config).create_infer_request()
+            if compiled is None:
+                model = self._model.clone()
+                model.reshape(list(shape))
+                compiled = self._core.compile_model(model, "CPU", self._config)
+                threading.Thread(target=self._keep, args=(key, compiled)).start()
+            request = compiled.create_infer_request()
         except RuntimeError as error:
             raise BundleError(f"{self._name}: does not accept an input of {shape}; check size in model.json") from error
         self._requests[shape] = request
         return request
+
+    def _known(self, key: str) -> Any:
+        """What was compiled earlier, None where nothing usable is kept."""
+        network = self._kept.read(key)
+        if network is not None:
+            with suppress(RuntimeError):
+                return self._core.import_model(io.BytesIO(network), "CPU", self._config)
+        return None
+
+    def _keep(self, key: str, compiled: Any) -> None:
+        if self._kept.folder:
+            self._kept.write(key, compiled.export_model().getvalue())

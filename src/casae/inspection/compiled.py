@@ -1,0 +1,74 @@
+"""Compiled networks on disk, so that the next process does not compile them again.
+
+A file begins with the SHA-256 of what follows: one that a power cut has damaged is compiled anew. A network of another
+model, version of OpenVINO, processor or setting is another file. Whatever goes wrong here, an inspection goes on.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+VARIABLE = "CASAE_CACHE"  # another folder than the user's own; empty: none
+DIGEST = hashlib.sha256().digest_size
+MOST = 32  # files; those that nobody used for the longest time go first
+
+
+@dataclass(frozen=True)
+class CompiledNetworks:
+    """A folder of compiled networks; None keeps none."""
+
+    folder: Path | None
+
+    @classmethod
+    def of_user(cls) -> "CompiledNetworks":
+        """The folder that the environment names, else where the system keeps a user's caches."""
+        named = os.environ.get(VARIABLE)
+        if named is None:
+            return cls(platformdirs.user_cache_path("casae", appauthor=False))
+        return cls(Path(named) if named else None)
+
+    def read(self, key: str) -> bytes | None:
+        """The network that was written under `key`, None where there is none or not all of it."""
+        if self.folder is None:
+            return None
+        file = self.folder / key
+        try:
+            content = file.read_bytes()
+            if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
+                file.touch()
+                return content[DIGEST:]
+        except OSError:
+            pass
+        return None
+
+    def write(self, key: str, network: bytes) -> None:
+        """Keep a network; where the disk does not take it, it is not kept."""
+        if self.folder is None:
+            return
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
+                file.write(hashlib.sha256(network).digest() + network)
+            Path(file.name).replace(self.folder / key)
+            kept = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime)
+            for old in kept[:-MOST]:
+                old.unlink()
+
+
+def key_of(parts: Iterable[object]) -> str:
+    """A file name for everything that a compiled network depends on.
+
+    >>> key_of([b"network", (1, 1, 64, 64)]) == key_of([b"network", (1, 1, 64, 96)])
+    False
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else repr(part).encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
