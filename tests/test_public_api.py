@@ -25,7 +25,7 @@ def test_the_command_line_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_an_inspection_reports_to_nobody_and_leaves_nothing_in_the_home_folder(tmp_path):
+def test_an_inspection_reports_to_nobody_and_keeps_no_identifier_of_the_user(tmp_path):
     code = """import importlib.util, sys, numpy, casae
 casae.Inspector("strip-steel").inspect(numpy.zeros((50, 50), numpy.uint8))
 print([name for name in sys.modules if "telemetry" in name])

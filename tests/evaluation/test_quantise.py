@@ -3,7 +3,6 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-import openvino
 import pytest
 
 from casae import InspectionSettings, Inspector
@@ -12,12 +11,14 @@ from casae.errors import BundleError, MissingExtraError
 from casae.evaluation import quantise as module
 from casae.evaluation.quantise import quantise
 from casae.inspection.bundle import Int8, read_bundle, write_bundle
+from casae.inspection.runtime import load_openvino
 
 nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs casae[int8]")
 
 
 def as_int8(path, dark_model) -> Int8:
     """The model's own network in the place of an int8 one."""
+    openvino = load_openvino()
     network = openvino.Core().read_model(model=read_bundle(dark_model).segmenter)
     openvino.save_model(network, path / "a.xml", compress_to_fp16=False)
     return Int8((path / "a.xml").read_bytes(), (path / "a.bin").read_bytes())

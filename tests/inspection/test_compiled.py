@@ -1,3 +1,5 @@
+import importlib
+import json
 import os
 import time
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 
 from casae.inspection import compiled
 from casae.inspection.compiled import CompiledNetworks, key_of
-from casae.inspection.runtime import Network
+from casae.inspection.runtime import Network, without
 from conftest import dark_segmenter
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(1, 1, 64, 64)
@@ -20,18 +22,24 @@ def network(folder: Path | None, threads: int = 0) -> Network:
 def files(folder: Path, count: int) -> list[Path]:
     """The kept files, once there are so many: they are written beside the inspection."""
     for _ in range(200):
-        found = [file for file in folder.glob("*") if len(file.name) == 64]
+        found = [file for file in folder.glob("*.compiled") if len(file.stem) == 64]
         if len(found) == count:
             return found
         time.sleep(0.05)
     pytest.fail(f"{len(found)} files instead of {count}")
 
 
-def test_the_next_process_finds_what_was_compiled_and_computes_the_same(tmp_path, monkeypatch):
+def test_the_next_process_finds_what_was_compiled_and_computes_the_same(tmp_path):
     first = network(tmp_path)(IMAGE)
-    files(tmp_path, 1)
-    monkeypatch.setattr(Network, "_keep", lambda *_: pytest.fail("compiled again"))
-    assert np.array_equal(network(tmp_path)(IMAGE), first)
+    (file,) = files(tmp_path, 1)
+    second = network(tmp_path)
+    second._model = None  # cannot be compiled
+    assert np.array_equal(second(IMAGE), first)
+    file.unlink()
+    third = network(tmp_path)
+    third._model = None
+    with pytest.raises(AttributeError):
+        third(IMAGE)
 
 
 def test_another_setting_or_shape_is_another_network(tmp_path):
@@ -49,7 +57,7 @@ def test_a_damaged_file_is_compiled_anew(tmp_path, damage):
     file.write_bytes(damage(whole))
     assert np.array_equal(network(tmp_path)(IMAGE), right)
     for _ in range(200):
-        if len(file.read_bytes()) == len(whole) and CompiledNetworks(tmp_path).read(file.name):
+        if len(file.read_bytes()) == len(whole) and CompiledNetworks(tmp_path).read(file.stem):
             return
         time.sleep(0.05)
     pytest.fail("not written again")
@@ -58,7 +66,7 @@ def test_a_damaged_file_is_compiled_anew(tmp_path, damage):
 def test_what_openvino_does_not_accept_is_compiled_anew(tmp_path):
     right = network(tmp_path)(IMAGE)
     (file,) = files(tmp_path, 1)
-    CompiledNetworks(tmp_path).write(file.name, b"of another world")
+    CompiledNetworks(tmp_path).write(file.stem, b"of another world")
     assert np.array_equal(network(tmp_path)(IMAGE), right)
 
 
@@ -70,14 +78,26 @@ def test_without_a_folder_or_where_none_can_be_made_nothing_is_kept(tmp_path):
         assert kept.read("a") is None
 
 
-def test_the_oldest_files_go_first(tmp_path, monkeypatch):
+def test_the_oldest_networks_go_first_and_no_file_of_others(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "MOST", 2)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    os.utime(tmp_path / "notes.txt", (1, 1))
     kept = CompiledNetworks(tmp_path)
     for age, key in enumerate("abc"):
         kept.write(key, b"network")
-        os.utime(tmp_path / key, (1000 + age, 1000 + age))
+        os.utime(tmp_path / f"{key}.compiled", (1000 + age, 1000 + age))
         kept.read("a")
-    assert {file.name for file in tmp_path.iterdir()} == {"a", "c"}
+    assert {file.name for file in tmp_path.iterdir()} == {"a.compiled", "c.compiled", "folder", "notes.txt"}
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    CompiledNetworks(tmp_path).write("a", b"network")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folder_is_the_users_own_or_that_of_the_environment(tmp_path, monkeypatch):
@@ -87,6 +107,12 @@ def test_the_folder_is_the_users_own_or_that_of_the_environment(tmp_path, monkey
     assert CompiledNetworks.of_user().folder is None
     monkeypatch.delenv("CASAE_CACHE")
     assert "casae" in str(CompiledNetworks.of_user().folder)
+
+
+def test_a_hidden_module_is_back_afterwards():
+    with without("json"), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("json")
+    assert importlib.import_module("json") is json
 
 
 def test_parts_do_not_run_into_each_other():

@@ -36,6 +36,7 @@ def test_without_strength_the_picture_stays_or_is_mirrored():
         gain=0,
         bias=0,
         gamma=0,
+        shading=0,
         blur=0,
         noise=0,
     )
@@ -57,6 +58,15 @@ def test_light_stays_in_range_and_varies():
     assert lit.dtype == np.float32
     assert lit.min() >= 0
     assert lit.max() <= 1
+
+
+def test_uneven_light_has_no_edges():
+    image = np.full((128, 96), 0.5, np.float32)
+    shaded = Augmentation(gain=0, bias=0, gamma=0, shading=0.3, blur=0, noise=0)
+    lit = np.stack([shaded.light(image, np.random.default_rng(seed)) for seed in range(20)])
+    assert lit.std((1, 2)).max() > 0.05
+    assert np.abs(np.diff(lit, axis=1)).max() < 0.03
+    assert np.abs(np.diff(lit, axis=2)).max() < 0.03
 
 
 def test_the_same_seed_gives_the_same_view():

@@ -2,6 +2,7 @@ import numpy as np
 
 from casae.inspection.regions import find_regions
 from casae.training import views
+from casae.training.augmentation import Augmentation
 from casae.training.data import LabelledCrop, LabelledImage
 from casae.training.views import CropViews, MaskViews, TileViews, pasted
 
@@ -74,3 +75,12 @@ def test_a_round_defect_is_never_cut(monkeypatch):
     mask = np.zeros((80, 80), bool)
     mask[20:60, 20:50] = True
     assert set(rectangles_shown(monkeypatch, mask)) == {40.0}
+
+
+def test_light_is_uneven_over_whole_images_and_even_over_tiles():
+    plain = [LabelledImage("plain", np.full((64, 64), 128, np.uint8), np.zeros((64, 64), np.uint8))]
+    uneven = Augmentation(gain=0, bias=0, gamma=0, shading=0.3, blur=0, noise=0)
+    whole = MaskViews(plain, 64, 64, "squeeze", 8, seed=0).augmented(uneven)
+    tiles = TileViews(plain, 32, 8, seed=0).augmented(uneven)
+    assert max(float(whole[position][0].std()) for position in range(8)) > 0.05
+    assert max(float(tiles[position][0].std()) for position in range(8)) < 1e-4

@@ -15,6 +15,7 @@ from pathlib import Path
 import platformdirs
 
 VARIABLE = "CASAE_CACHE"  # another folder than the user's own; empty: none
+SUFFIX = ".compiled"
 DIGEST = hashlib.sha256().digest_size
 MOST = 32  # files; those that nobody used for the longest time go first
 
@@ -37,15 +38,17 @@ class CompiledNetworks:
         """The network that was written under `key`, None where there is none or not all of it."""
         if self.folder is None:
             return None
-        file = self.folder / key
+        file = self.folder / (key + SUFFIX)
         try:
             content = file.read_bytes()
-            if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
-                file.touch()
-                return content[DIGEST:]
         except OSError:
-            pass
-        return None
+            return None
+        network = content[DIGEST:]
+        if hashlib.sha256(network).digest() != content[:DIGEST]:
+            return None
+        with suppress(OSError):  # of others, which we may only read
+            os.utime(file)
+        return network
 
     def write(self, key: str, network: bytes) -> None:
         """Keep a network; where the disk does not take it, it is not kept."""
@@ -53,12 +56,15 @@ class CompiledNetworks:
             return
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-                file.write(hashlib.sha256(network).digest() + network)
-            Path(file.name).replace(self.folder / key)
-            kept = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime)
-            for old in kept[:-MOST]:
-                old.unlink()
+            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=SUFFIX, delete=False) as file:
+                written = Path(file.name)
+            try:
+                written.write_bytes(hashlib.sha256(network).digest() + network)
+                written.replace(self.folder / (key + SUFFIX))
+            finally:
+                written.unlink(missing_ok=True)
+            for old in sorted(self.folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)[:-MOST]:
+                old.unlink(missing_ok=True)
 
 
 def key_of(parts: Iterable[object]) -> str:

@@ -129,12 +129,12 @@ class Inspector:
         self.roi = None if roi is None else _mask(roi)
         self.gs = self.manifest.gs if self.settings.gs is None else self.settings.gs
         threads = self.settings.threads
-        network, self.precision = _segmenter(bundle, str(model), self.settings)
+        kept = CompiledNetworks.of_user()
+        network, self.precision = _segmenter(bundle, str(model), self.settings, kept)
         self.segmenter: segmentation.Segmenter = network
         network.prepare((1, 1, self.manifest.input.height, self.manifest.input.width))
         self.classifier = None
         if bundle.classifier:
-            kept = CompiledNetworks.of_user()
             self.classifier = Network(bundle.classifier, f"{model}: classifier", threads, kept=kept)
             self.classifier.prepare(*INPUT_SHAPES)
 
@@ -205,10 +205,11 @@ class Inspector:
         return [(classes[int(row.argmax())], float(row.max())) for row in rows]
 
 
-def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings) -> tuple[Network, Precision]:
+def _segmenter(
+    bundle: Bundle, model: str, settings: InspectionSettings, kept: CompiledNetworks
+) -> tuple[Network, Precision]:
     """The segmenter in the precision that is asked for, and that precision."""
     wanted, name, int8 = settings.precision, f"{model}: segmenter", bundle.int8
-    kept = CompiledNetworks.of_user()
     if int8 is not None and wanted in ("auto", "int8"):
         return Network(int8.xml, name, settings.threads, "f32", int8.weights, kept), "int8"
     if wanted == "int8":

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,6 @@ CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_n
 NO_FORMATS = {"BIN", "EXPORT_IMPORT"}  # capabilities that are no number formats of a network
 
 NOTHING_KEPT = CompiledNetworks(None)
-_importing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,23 @@ class Processor:
 
 @contextmanager
 def without(module: str) -> Iterator[None]:
-    """Let the import of a module that nobody has imported yet fail meanwhile; others get it afterwards."""
-    with _importing:
-        absent = module not in sys.modules
-        if absent:
-            sys.modules[module] = None  # type: ignore[assignment]  # Python's own way
-        try:
-            yield
-        finally:
-            if absent:
-                del sys.modules[module]
+    """Let the import of a module fail meanwhile."""
+    hidden = sys.modules.get(module)
+    sys.modules[module] = None  # type: ignore[assignment]  # Python's own way
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+        if hidden:
+            sys.modules[module] = hidden
 
 
+@functools.cache
 def load_openvino() -> Any:
     """Import OpenVINO without its model converter, as it does itself where that is missing.
 
     The converter takes a third of the time, and its import is reported to Google Analytics, under an identifier that it
-    leaves in the user's home folder, without asking.
+    leaves in the user's home folder, without asking. Whoever needs it imports `openvino.tools.ovc` afterwards.
     """
     with without("openvino.tools.ovc"):
         import openvino
@@ -109,9 +109,11 @@ class Network:
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": str(threads),
         }
-        self._identity = onnx, weights, self._config, openvino.get_version(), processor()
+        parts = (onnx, weights, self._config, openvino.get_version(), processor()) if kept.folder else ()
+        self._identity = key_of(parts)
         self._requests: dict[tuple[int, ...], Any] = {}
         self._preparing: threading.Thread | None = None
+        self._keeping = ThreadPoolExecutor(1)  # beside the inspection; what it raises concerns nobody
         try:
             self._model = self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
         except RuntimeError as error:
@@ -137,14 +139,15 @@ class Network:
                 self._compile(shape)
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
-        key = key_of([*self._identity, shape])
+        key = key_of([self._identity, shape])
         compiled = self._known(key)
         try:
             if compiled is None:
                 model = self._model.clone()
                 model.reshape(list(shape))
                 compiled = self._core.compile_model(model, "CPU", self._config)
-                threading.Thread(target=self._keep, args=(key, compiled)).start()
+                if self._kept.folder:
+                    self._keeping.submit(self._keep, key, compiled)
             request = compiled.create_infer_request()
         except RuntimeError as error:
             raise BundleError(f"{self._name}: does not accept an input of {shape}; check size in model.json") from error
@@ -155,10 +158,9 @@ class Network:
         """What was compiled earlier, None where nothing usable is kept."""
         network = self._kept.read(key)
         if network is not None:
-            with suppress(RuntimeError):
+            with suppress(Exception):  # of whatever kind: it is compiled anew
                 return self._core.import_model(io.BytesIO(network), "CPU", self._config)
         return None
 
     def _keep(self, key: str, compiled: Any) -> None:
-        if self._kept.folder:
-            self._kept.write(key, compiled.export_model().getvalue())
+        self._kept.write(key, compiled.export_model().getvalue())

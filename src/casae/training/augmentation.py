@@ -1,8 +1,8 @@
 """Random views of one labelled image: the geometry and the light that a camera at a line varies.
 
 The paper turns 30 images into 3000 with rotation, translation, zoom, shear and elastic deformation (section 5.1);
-image and mask move together. Flips, gain, gamma, blur and noise are ours. One `cv2.remap` applies all of the geometry
-at once; `benchmarks/augmentation.py` times it beside kornia.
+image and mask move together. Flips and everything about light are ours. One `cv2.remap` applies all of the geometry at
+once; `benchmarks/augmentation.py` times it beside kornia.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from casae.image import Image, to_unit
 
 ELASTIC_GRID = 5  # control points a side of the elastic displacement field
+SHADING_GRID = 4  # control points a side of uneven light
+SHADING = 0.2  # see docs/results/training.md
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Augmentation:
     gain: float = 0.15
     bias: float = 0.06
     gamma: float = 0.15
+    shading: float = 0.0  # largest standard deviation of a smoothly uneven gain
     blur: float = 0.05  # probability of a slight Gaussian blur
     noise: float = 0.01  # largest standard deviation, in units of full scale
 
@@ -80,10 +83,13 @@ class Augmentation:
         return moved, cv2.remap(label, map_x, map_y, cv2.INTER_NEAREST, borderMode=border)
 
     def light(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """Vary gamma, gain, bias, focus and noise of a gray image (H, W) float32 in 0..1; clipped to 0..1."""
+        """Vary gain, gamma, bias, evenness, focus and noise of a gray image (H, W) float32; clipped to 0..1."""
         gain = 1 + rng.uniform(-self.gain, self.gain)
         bias = rng.uniform(-self.bias, self.bias)
         lit = gain * np.power(image, np.exp(rng.uniform(-self.gamma, self.gamma)), dtype=np.float32) + bias
+        if self.shading:
+            grid = rng.normal(0, rng.uniform(0, self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
+            lit *= 1 + cv2.resize(grid, lit.shape[::-1], interpolation=cv2.INTER_CUBIC)
         if rng.random() < self.blur:
             lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.2))
         lit = lit + rng.standard_normal(lit.shape, dtype=np.float32) * rng.uniform(0, self.noise)
@@ -110,8 +116,9 @@ AUGMENTATIONS = {
         gamma=0.25,
         blur=0.15,
         noise=0.02,
+        shading=SHADING,
     ),
-    "medium": Augmentation(),
+    "medium": Augmentation(shading=SHADING),
     "mild": Augmentation(
         quarter_turns=False,
         rotation=8,
@@ -124,5 +131,6 @@ AUGMENTATIONS = {
         gamma=0.1,
         blur=0.05,
         noise=0.008,
+        shading=SHADING,
     ),
 }

@@ -7,6 +7,7 @@ loader processes and across an interruption.
 import copy
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Self
 
 import cv2
@@ -121,6 +122,10 @@ class TileViews(SegmenterViews):
         self.side = side
         self.levels = [gray_levels(image.gray) for image in images] if standardised else []
         self.points = [_points_in_regions(image.label > 0) for image in images]
+
+    def augmented(self, augmentation: Augmentation) -> Self:
+        """See `SegmenterViews.augmented`; the light stays even: what is smooth in a tile may be a part of a defect."""
+        return super().augmented(replace(augmentation, shading=0.0))
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
