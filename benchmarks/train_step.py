@@ -102,9 +102,9 @@ def main() -> None:
     limit = peak(dtype)
     print(f"preset {wanted.preset}, {wanted.size} px, batch {batch}, {torch.get_num_threads()} threads, {dtype}\n")
     print("| loop | images/s | share of the matrix-product peak |\n| --- | --- | --- |")
-    print(f"| plain | {batch / best['plain']:.1f} | |")
+    print(f"| plain | {batch / best['plain']:.3g} | |")
     share = flops(network, ours) / best["casae"] / limit
-    print(f"| casae | {batch / best['casae']:.1f} | {share:.1%} of {limit / 1e9:.0f} GFLOP/s |")
+    print(f"| casae | {batch / best['casae']:.3g} | {share:.1%} of {limit / 1e9:.0f} GFLOP/s |")
     print(
         f"\ncasae is {best['plain'] / best['casae']:.2f} times the plain loop\n\n| operation | share |\n| --- | --- |"
     )
