@@ -146,8 +146,7 @@ class Network:
                 model = self._model.clone()
                 model.reshape(list(shape))
                 compiled = self._core.compile_model(model, "CPU", self._config)
-                if self._kept.folder:
-                    self._keeping.submit(self._keep, key, compiled)
+                self._keep(key, compiled)
             request = compiled.create_infer_request()
         except RuntimeError as error:
             raise BundleError(f"{self._name}: does not accept an input of {shape}; check size in model.json") from error
@@ -163,4 +162,7 @@ class Network:
         return None
 
     def _keep(self, key: str, compiled: Any) -> None:
-        self._kept.write(key, compiled.export_model().getvalue())
+        """Write a compiled network beside the inspection."""
+        if self._kept.folder:
+            with suppress(RuntimeError):  # no thread to be had, or the program is ending
+                self._keeping.submit(lambda: self._kept.write(key, compiled.export_model().getvalue()))
