@@ -86,16 +86,16 @@ def test_other_settings_are_inspected_anew_and_replace_the_old_line(dark_model, 
     out, files = tmp_path / "out", [pictures / "a/part.png"]
     inspect_files(Inspector(dark_model), files, out)
     strict = Inspector(dark_model, InspectionSettings(min_area_px=50))
-    records, _ = inspect_files(strict, files, out)
-    assert len(records[0].defects) == 1
+    (record,), _ = inspect_files(strict, files, out)
+    assert len(record.defects) == 1
     assert len(lines(out)) == 1
     tolerant = Inspector(dark_model, rules=AcceptanceRules.model_validate({"rule": [{"max_count": 5}]}))
-    records, _ = inspect_files(tolerant, files, out)
-    assert records[0].decision == "OK"
+    (record,), _ = inspect_files(tolerant, files, out)
+    assert record.decision == "OK"
     roi = np.zeros(cv2.imread(str(files[0])).shape[:2], np.uint8)
     roi[:5] = 1
-    records, _ = inspect_files(Inspector(dark_model, roi=roi), files, out)
-    assert not records[0].defects
+    (record,), _ = inspect_files(Inspector(dark_model, roi=roi), files, out)
+    assert not record.defects
 
 
 def test_a_line_cut_off_by_a_kill_is_done_again(inspector, pictures, tmp_path):

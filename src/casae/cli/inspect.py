@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from casae.results.lines import Records
     from casae.results.record import InspectionRecord
 
 TABLE_ROWS = 40
@@ -87,19 +88,26 @@ def inspect(
         raise typer.Exit(1)
 
 
-def _print(console: "Console", records: "list[InspectionRecord]", failures: int, out: Path) -> None:
+def _print(console: "Console", records: "Records", failures: int, out: Path) -> None:
     import os
     from collections import Counter
 
     from rich.markup import escape
     from rich.table import Table
 
-    common = os.path.commonpath([Path(record.path).parent for record in records]) if records else ""
     colours = {"OK": "green", "REVIEW": "yellow", "NG": "red"}
+    counts, folders = Counter[str](), set[Path]()
+    shown: list[InspectionRecord] = []
+    for record in records:
+        counts[record.decision] += 1
+        folders.add(Path(record.path).parent)
+        if len(shown) < TABLE_ROWS:
+            shown.append(record)
+    common = os.path.commonpath(folders) if folders else ""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("verdict", "image", "defects", "largest", "length"):
         table.add_column(heading, justify="right" if heading in ("defects", "length") else "left", overflow="fold")
-    for record in records[:TABLE_ROWS]:
+    for record in shown:
         colour = colours[record.decision]
         largest = record.defects[0] if record.defects else None
         length = "" if not largest else f"{largest.length_px:.0f} px"
@@ -111,7 +119,6 @@ def _print(console: "Console", records: "list[InspectionRecord]", failures: int,
     console.print(table)
     if len(records) > TABLE_ROWS:
         console.print(f"... and {len(records) - TABLE_ROWS} more")
-    counts = Counter[str](record.decision for record in records)
     summary = ", ".join(f"{counts[decision]} {decision}" for decision in colours)
     unread = f", {failures} not readable" if failures else ""
     console.print(f"\n{len(records)} image{'s' * (len(records) != 1)}: {summary}{unread}")

@@ -1,10 +1,14 @@
 """One self-contained HTML file that a quality engineer would print."""
 
 import base64
+import heapq
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 
@@ -17,11 +21,13 @@ from casae.image import Image, read_image
 from casae.inspection.bundle import Manifest
 from casae.inspection.regions import Rectangle, upright_crop
 from casae.results.folder import write_whole
+from casae.results.lines import Records
 from casae.results.overlay import encode, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
 PICTURE_PX, CROP_PX = 900, 220
+DECODERS = 2  # cards at a time
 CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a person sees
 
 
@@ -34,18 +40,72 @@ class _Card:
 
 
 @dataclass(frozen=True)
+class _Row:
+    decision: str
+    path: str
+    reason: str
+    defects: int
+    largest_px: int
+
+
+@dataclass
 class _ClassRow:
     name: str
-    defects: int
-    images: int
-    longest: float
-    median: float
-    area: float
+    lengths: "array[float]" = field(default_factory=lambda: array("d"))
+    area: float = 0.0
+    images: int = 0
+
+    @property
+    def defects(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def longest(self) -> float:
+        return max(self.lengths)
+
+    @property
+    def median(self) -> float:
+        return median(self.lengths)
+
+
+class _Summary:
+    """What the report says about all records, read once and not kept."""
+
+    def __init__(self, records: Iterable[InspectionRecord], classes: Sequence[str]) -> None:
+        self.decisions = Counter[str]()
+        self.first: InspectionRecord | None = None
+        self.rows: list[_Row] = []
+        self.defective = 0
+        self._classes = {name: _ClassRow(name) for name in classes}
+        self.shown = heapq.nlargest(CARDS, self._defective(records), key=lambda record: record.largest_px)
+        self.classes = [row for row in self._classes.values() if row.defects]
+        self.defect_count = sum(row.defects for row in self.classes)
+
+    def _defective(self, records: Iterable[InspectionRecord]) -> Iterator[InspectionRecord]:
+        for record in records:
+            self._add(record)
+            if record.defects:
+                yield record
+
+    def _add(self, record: InspectionRecord) -> None:
+        self.first = self.first or record
+        self.decisions[record.decision] += 1
+        self.defective += bool(record.defects)
+        if len(self.rows) < ROWS:
+            defects = len(record.defects)
+            self.rows.append(_Row(record.decision, record.path, record.reason, defects, record.largest_px))
+        in_mm = bool(self.first.mm_per_pixel)
+        for defect in record.defects:
+            row = self._classes[defect.defect_class]
+            row.lengths.append((defect.length_mm if in_mm else defect.length_px) or 0.0)
+            row.area += (defect.area_mm2 if in_mm else defect.area_px) or 0.0
+        for name in {defect.defect_class for defect in record.defects}:
+            self._classes[name].images += 1
 
 
 def write_report(
     file: Path,
-    records: Sequence[InspectionRecord],
+    records: Records,
     failures: Mapping[str, str],
     folder: Path,
     manifest: Manifest,
@@ -59,10 +119,11 @@ def write_report(
 
     environment = jinja2.Environment(loader=jinja2.PackageLoader("casae.results"), autoescape=True)
     environment.filters["size"] = _size
-    defective = [record for record in records if record.defects]
-    shown = sorted(defective, key=lambda record: -record.largest_px)[:CARDS]
-    first = records[0] if records else None
+    found = _Summary(records, manifest.classes)
+    first = found.first
     scale = first.mm_per_pixel if first else None
+    with ThreadPoolExecutor(DECODERS) as pool:
+        cards = list(pool.map(_card, found.shown, repeat(folder)))
     html = environment.get_template("report.html.j2").render(
         title=folder.name,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -71,28 +132,12 @@ def write_report(
         gs=first.gs if first else manifest.gs,
         scale=scale,
         unit="mm" if scale else "px",
-        records=records,
-        rows=records[:ROWS],
-        decisions=Counter(record.decision for record in records),
-        defect_count=sum(len(record.defects) for record in records),
-        classes=_class_rows(records, manifest.classes, bool(scale)),
+        images=len(records),
+        found=found,
         failures=failures,
-        defective=len(defective),
-        cards=[_card(record, folder) for record in shown],
+        cards=cards,
     )
     write_whole(file, html, "free space, start again")
-
-
-def _class_rows(records: Sequence[InspectionRecord], classes: Sequence[str], in_mm: bool) -> list[_ClassRow]:
-    rows = []
-    for name in classes:
-        found = [(record.path, d) for record in records for d in record.defects if d.defect_class == name]
-        if found:
-            lengths = [(d.length_mm if in_mm else d.length_px) or 0.0 for _, d in found]
-            area = sum((d.area_mm2 if in_mm else d.area_px) or 0.0 for _, d in found)
-            images = len({path for path, _ in found})
-            rows.append(_ClassRow(name, len(found), images, max(lengths), median(lengths), area))
-    return rows
 
 
 def _card(record: InspectionRecord, folder: Path) -> _Card:

@@ -10,6 +10,7 @@ from casae.errors import ImageError, UsageError
 from casae.image import find_images
 from casae.inspection.inspector import Inspector, Picture
 from casae.results.folder import REPORT, ResultsFolder
+from casae.results.lines import Records
 from casae.results.record import InspectionRecord
 from casae.results.report import write_report
 
@@ -44,7 +45,7 @@ def inspect_files(
     files: Sequence[Path],
     out: Path,
     done: Callable[[Path, InspectionRecord | None, str | None], None] = lambda path, record, failure: None,
-) -> tuple[list[InspectionRecord], dict[str, str]]:
+) -> tuple[Records, dict[str, str]]:
     """Inspect files into `out`, going on where an earlier run stopped.
 
     The next image is read and the last one written while one is inspected.
@@ -53,7 +54,7 @@ def inspect_files(
         done: called after every file with its record, or with why it failed.
 
     Returns:
-        The records of all readable files, and path -> reason of the others.
+        The records of all readable files, each read when its turn comes, and path -> reason of the others.
 
     Raises:
         OutputError: `out` cannot be written.
@@ -67,7 +68,7 @@ def inspect_files(
                 done(file, recorded.result(), None)
             except (ImageError, OSError) as error:
                 results.failures[str(file)] = str(error)
-                results.records.pop(str(file), None)
+                results.lines.forget(str(file))
                 done(file, None, str(error))
 
         def read(file: Path) -> Picture | None:
@@ -105,7 +106,7 @@ def _inspected(
         image = picture.result()
         if image is not None:
             return writer.submit(results.add, inspector.inspect(image), inspector)
-        recorded.set_result(results.records[str(file)])
+        recorded.set_result(results.lines[str(file)])
     except (ImageError, OSError) as error:
         recorded.set_exception(error)
     return recorded
