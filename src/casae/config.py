@@ -12,6 +12,7 @@ Precision = Literal["auto", "f32", "bf16", "int8"]
 Strength = Literal["strong", "medium", "mild"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
+CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
 DEFAULT_MODEL = "strip-steel"
 SCRATCH, IMAGENET = "scratch", "imagenet"  # weights to start from, besides those of a file
 STRIDE = 32  # sides of a network input are multiples of this
@@ -25,7 +26,9 @@ class InspectionSettings(_Settings):
     """What may change from one inspection to the next, with the same model.
 
     Attributes:
-        gs: threshold Gs, 0..255; a larger one finds more. None takes the model's own.
+        gs: threshold Gs, 0..255; a larger one finds more. None takes the model's own, and its `core_gs`.
+        core_gs: smaller threshold that a pixel of every reported region passes as well. None is the model's own; with a
+            `gs` of one's own there is none, as in the paper.
         min_area_px: smaller regions are not reported.
         mm_per_pixel: side of an image pixel in millimetres; None gives no millimetres.
         threads: processor threads, 0 for all.
@@ -34,6 +37,7 @@ class InspectionSettings(_Settings):
     """
 
     gs: float | None = Field(default=None, ge=0, le=255)
+    core_gs: float | None = Field(default=None, ge=0, le=255)
     min_area_px: int = Field(default=12, ge=1)
     mm_per_pixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     threads: int = Field(default=0, ge=0)

@@ -2,10 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from casae import Inspector
+from casae import InspectionSettings, Inspector
 from casae.datasets.readers import open_dataset
 from casae.errors import UsageError
-from casae.evaluation.curves import Cost, choose_gs, cost_curve
+from casae.evaluation.curves import THRESHOLDS, Cost, choose, cost_curve, sensitivity
+from casae.evaluation.scores import evaluate
 from casae.metrics import Counts
 
 
@@ -23,18 +24,31 @@ def parts(tmp_path):
     return open_dataset(f"folder:{tmp_path}")
 
 
-def test_a_larger_gs_lets_fewer_defects_escape(parts, dark_model):
+def test_the_curve_goes_from_the_surest_findings_to_all(parts, dark_model):
     costs = cost_curve(Inspector(dark_model), parts)
-    escaped = [cost.escaped for cost in costs]
+    assert [(cost.gs, cost.core_gs) for cost in costs] == list(THRESHOLDS)
+    curve = sensitivity(costs, 100)
+    assert [cost.core_gs for cost in curve] == sorted(cost.core_gs for cost in curve)
+    assert {cost.gs for cost in curve if cost.core_gs <= 100} == {100}
+    escaped = [cost.escaped for cost in curve]
     assert escaped == sorted(escaped, reverse=True)
     assert (escaped[0], escaped[-1]) == (1, 0)
     assert {(cost.regions, cost.defective, cost.good, cost.images) for cost in costs} == {(2, 2, 1, 3)}
-    assert costs[0].passed == 1
-    assert costs[0].rejected == 0
-    recalled, why = choose_gs(costs, "recall=1")
-    assert recalled.gs == next(cost.gs for cost in costs if not cost.escaped)
-    assert "touches 1 of the held-out defects" in why
+    assert curve[0].passed == 1
+    assert curve[0].rejected == 0
+    recalled, why = choose(costs, "recall=1")
+    assert recalled == next(cost for cost in curve if not cost.escaped)
+    assert "touch 1 of the held-out defects" in why
     assert recalled.summary()["escaped_regions"] == 0
+
+
+@pytest.mark.parametrize(("gs", "core"), [(100, 100), (100, 25), (50, 10), (150, 75), (250, 250)])
+def test_a_cost_is_what_an_inspector_with_these_thresholds_does(parts, dark_model, gs, core):
+    cost = next(c for c in cost_curve(Inspector(dark_model), parts) if (c.gs, c.core_gs) == (gs, core))
+    result = evaluate(Inspector(dark_model, InspectionSettings(gs=gs, core_gs=core)), parts)
+    assert cost.pixels == sum((score.pixels for score in result.images), Counts(0, 0, 0, 0))
+    assert cost.escaped == sum(not touched for score in result.images for _, touched in score.true_regions)
+    assert cost.false_regions == sum(score.false_regions for score in result.images)
 
 
 def test_folds_are_counted_together(parts, dark_model):
@@ -45,34 +59,45 @@ def test_folds_are_counted_together(parts, dark_model):
     assert both == cost_curve(inspector, parts)
 
 
-def cost(gs: float, f1_of_1000: int, escaped: int = 0) -> Cost:
+def cost(gs: float, f1_of_1000: int, escaped: int = 0, core: float = 25) -> Cost:
     missed = 1000 - f1_of_1000
-    return Cost(gs, Counts(f1_of_1000, missed, missed, 0), regions=10, escaped=escaped, defective=10)
+    return Cost(gs, core, Counts(f1_of_1000, missed, missed, 0), regions=10, escaped=escaped, defective=10)
 
 
 def test_the_best_f1_and_of_equals_the_one_next_to_the_papers():
-    curve = [cost(50, 800), cost(100, 850), cost(130, 900), cost(160, 901), cost(200, 700)]
-    assert choose_gs(curve, "f1")[0].gs == 130
-    assert choose_gs(curve, None)[0].gs == 130
-    assert choose_gs(curve, "keep")[0].gs == 100
+    curve = [cost(50, 800), cost(100, 850), cost(130, 900), cost(160, 901), cost(200, 700), cost(110, 990, core=2)]
+    assert choose(curve, "f1")[0].gs == 130
+    assert choose(curve, None)[0].gs == 130
+    assert choose(curve, "keep")[0].gs == 100
+
+
+def test_a_recall_is_reached_by_the_core_before_the_outlines_grow():
+    of_100 = [cost(100, 900, escaped, core) for core, escaped in ((5, 4), (25, 2), (50, 1), (100, 1))]
+    curve = [*of_100, *(cost(gs, 500, 0, core) for gs in (150, 200) for core in (25, gs))]
+    assert [(c.gs, c.core_gs) for c in (choose(curve, f"recall=0.{share}")[0] for share in (6, 9, 95))] == [
+        (100, 5),
+        (100, 50),
+        (150, 150),
+    ]
 
 
 def test_a_recall_out_of_reach_is_said():
-    chosen, why = choose_gs([cost(100, 900, escaped=4), cost(150, 900, 2), cost(200, 800, 2)], "recall=0.99")
+    curve = [cost(100, 900, 4), cost(100, 900, 4, 100), cost(150, 800, 2, 150), cost(200, 800, 2, 200)]
+    chosen, why = choose(curve, "recall=0.99")
     assert chosen.gs == 150
-    assert why == "no Gs touches 0.99 of the held-out defects; this one touches 0.800"
+    assert why == "none touch 0.99 of the held-out defects; these touch 0.800"
 
 
 def test_without_enough_to_judge_by_the_papers_gs_is_kept():
-    assert choose_gs([Cost(100, good=5), Cost(150, good=5)], "recall=0.9")[1].startswith("no defect among")
-    few = [Cost(100, Counts(1, 5, 5, 0), 3, 0, 0, 3), Cost(150, Counts(5, 1, 1, 0), 3, 0, 0, 3)]
-    chosen, why = choose_gs(few, None)
+    assert choose([Cost(100, 25, good=5), Cost(150, 25, good=5)], "recall=0.9")[1].startswith("no defect among")
+    few = [Cost(100, 25, Counts(1, 5, 5, 0), 3, 0, 0, 3), Cost(150, 25, Counts(5, 1, 1, 0), 3, 0, 0, 3)]
+    chosen, why = choose(few, None)
     assert chosen.gs == 100
     assert "only 3 defective images held out" in why
-    assert choose_gs(few, "f1")[0].gs == 150
+    assert choose(few, "f1")[0].gs == 150
 
 
 @pytest.mark.parametrize("target", ["recall=2", "recall=", "best", "recall=1.1"])
 def test_another_target_is_refused(target):
     with pytest.raises(UsageError, match="--target"):
-        choose_gs([cost(100, 900)], target)
+        choose([cost(100, 900)], target)

@@ -9,7 +9,7 @@ from casae import Inspector
 from casae.datasets.readers import open_dataset
 from casae.datasets.sample import Sample
 from casae.evaluation.charts import line_chart
-from casae.evaluation.curves import choose_gs, cost_curve
+from casae.evaluation.curves import choose, cost_curve
 from casae.evaluation.page import Training, learning_curve, most_doubtful, write_page
 from casae.evaluation.scores import evaluate
 
@@ -38,7 +38,7 @@ def test_the_page_says_how_good_the_model_is(components, dark_model, tmp_path):
         csv.writer(file).writerows([("epoch", "loss", "val_iou"), (0, 0.9, 0.2), (1, 0.5, ""), (2, 0.4, 0.6)])
     inspector = Inspector(dark_model)
     costs = cost_curve(inspector, dataset)
-    chosen, why = choose_gs(costs, None)
+    chosen, why = choose(costs, None)
     result = evaluate(inspector, dataset)
     training = Training(inspector, dataset, result, costs, chosen, why, tmp_path, 1.5)
     write_page(tmp_path / "part.html", training, dataset.samples[:2])

@@ -9,7 +9,7 @@ from casae import ImageError, InspectionSettings, Inspector
 from casae.errors import BundleError
 from casae.inspection.bundle import Bundle, write_bundle
 from casae.inspection.runtime import Network, processor
-from conftest import dark_manifest, dark_segmenter
+from conftest import brightness_classifier, dark_manifest, dark_segmenter
 
 
 def test_the_road(dark_model, spotted):
@@ -86,6 +86,36 @@ def test_gs_can_be_changed_after_training(dark_model):
     areas = [Inspector(dark_model, InspectionSettings(gs=gs)).inspect(ramp).mask.sum() for gs in (20, 100, 200)]
     assert areas == sorted(areas)
     assert areas[0] < areas[2]
+
+
+def test_a_region_needs_a_core_and_keeps_its_outline(dark_model):
+    """A dark bar that fades at its ends, and a gray one: with a core the gray one goes, the other stays as it was."""
+    image = np.full((48, 64), 200, np.uint8)
+    image[10:14, 10:50] = 74
+    image[10:14, 20:40] = 10
+    image[30:34, 10:50] = 74
+    plain = Inspector(dark_model, InspectionSettings(gs=100)).inspect(image)
+    cored = Inspector(dark_model, InspectionSettings(gs=100, core_gs=25)).inspect(image)
+    assert [defect.measures.length_px for defect in plain.defects] == [40, 40]
+    assert [defect.measures.length_px for defect in cored.defects] == [40]
+    assert np.array_equal(cored.mask[:20], plain.mask[:20])
+    assert not cored.mask[20:].any()
+
+
+def test_thresholds_come_from_the_model_or_from_the_user(spotted, tmp_path):
+    manifest = dark_manifest().model_copy(update={"core_gs": 25})
+    file = tmp_path / "cored.casae"
+    write_bundle(Bundle(manifest, dark_segmenter(), brightness_classifier(), ""), file)
+
+    def thresholds(**settings):
+        inspection = Inspector(file, InspectionSettings(**settings)).inspect(spotted)
+        return inspection.gs, inspection.core_gs
+
+    assert thresholds() == (100, 25)
+    assert thresholds(core_gs=40) == (100, 40)
+    assert thresholds(gs=150) == (150, 150)
+    assert thresholds(gs=150, core_gs=25) == (150, 25)
+    assert thresholds(gs=10, core_gs=25) == (10, 10)
 
 
 def test_a_network_that_openvino_refuses_is_named():

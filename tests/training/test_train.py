@@ -42,7 +42,8 @@ def test_a_training_makes_a_bundle_that_inspects(small, dataset, tmp_path):
     trained = train(dataset, tmp_path / "part.casae", small, command="casae train")
     manifest = read_bundle(trained.file).manifest
     assert manifest.classes == dataset.classes
-    assert (manifest.input.height, manifest.input.width, manifest.gs) == (192, 256, 100)
+    assert (manifest.input.height, manifest.input.width) == (192, 256)
+    assert (manifest.gs, manifest.core_gs) == (100, 25)
     assert manifest.dataset.sha256 == dataset.split("train").sha256
     assert manifest.dataset.images == 8
     assert manifest.scores["validation"]["export_difference_segmenter"] < 0.02

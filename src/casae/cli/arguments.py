@@ -9,6 +9,7 @@ from casae.errors import UsageError
 
 OPTIONS = {
     "gs": "--threshold",
+    "core_gs": "--core",
     "mm_per_pixel": "--mm-per-pixel",
     "min_area_px": "--min-area",
     "threads": "--threads",

@@ -20,6 +20,9 @@ def evaluate(
     model: Annotated[str, typer.Option(help="A .casae file, or a shipped model.")],
     split: Annotated[str, typer.Option(help="List to judge on, or 'all'.")] = "test",
     threshold: Annotated[float | None, typer.Option(help="Threshold Gs. Default: the model's.")] = None,
+    core: Annotated[
+        float | None, typer.Option(help="Smaller threshold that a pixel of every defect passes. Default: the model's.")
+    ] = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores here.")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture of the worst cases here.")] = None,
@@ -41,7 +44,7 @@ def evaluate(
     from casae.inspection.inspector import Inspector
 
     part = open_dataset(dataset).split(split)
-    inspector = Inspector(model, inspection_settings(gs=threshold, min_area_px=min_area))
+    inspector = Inspector(model, inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area))
     errors = Console(stderr=True)
     steps = iter(
         track(part.labelled.samples, "evaluating", console=errors, transient=True, disable=not errors.is_terminal)
@@ -109,6 +112,7 @@ def _write(
         "model": inspector.manifest.name,
         "model_sha256": inspector.model_sha256,
         "gs": inspector.gs,
+        "core_gs": inspector.core_gs,
         "min_area_px": inspector.settings.min_area_px,
     }
     try:

@@ -25,6 +25,9 @@ def inspect(
     threshold: Annotated[
         float | None, typer.Option(help="Threshold Gs; a larger one finds more. Default: the model's.")
     ] = None,
+    core: Annotated[
+        float | None, typer.Option(help="Smaller threshold that a pixel of every defect passes. Default: the model's.")
+    ] = None,
     mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
@@ -47,7 +50,12 @@ def inspect(
     from casae.inspection.inspector import Inspector
 
     settings = inspection_settings(
-        gs=threshold, mm_per_pixel=mm_per_pixel, min_area_px=min_area, threads=threads, precision=precision
+        gs=threshold,
+        core_gs=core,
+        mm_per_pixel=mm_per_pixel,
+        min_area_px=min_area,
+        threads=threads,
+        precision=precision,
     )
     inspector = Inspector(model, settings, roi=roi)
 

@@ -124,16 +124,16 @@ def _judge(
 
     The threshold is chosen by `costs`, those of the folds, where there are any.
     """
-    from casae.evaluation.curves import choose_gs, cost_curve
+    from casae.evaluation.curves import choose, cost_curve
     from casae.evaluation.page import Training, write_page
     from casae.evaluation.scores import evaluate
     from casae.inspection.card import set_gs
     from casae.inspection.inspector import Inspector
 
     costs = costs or cost_curve(Inspector(trained.file), trained.validation)
-    chosen, why = choose_gs(costs, target)
-    set_gs(trained.file, chosen.gs, chosen.summary())
-    console.print(f"Threshold Gs {chosen.gs:g}: {why}", soft_wrap=True)
+    chosen, why = choose(costs, target)
+    set_gs(trained.file, chosen.gs, chosen.core_gs, chosen.summary())
+    console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {why}", soft_wrap=True)
     for name, value in chosen.summary().items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
     inspector = Inspector(trained.file)

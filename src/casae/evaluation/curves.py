@@ -1,22 +1,26 @@
-"""What each threshold Gs costs: defects that escape against good regions and parts that are rejected."""
+"""What thresholds cost: defects that escape against good regions and parts that are rejected."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import DEFAULT_GS
+from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.sample import Dataset, Sample, read_label
 from casae.errors import DatasetError, UsageError
 from casae.evaluation.scores import true_regions
 from casae.image import read_image
 from casae.inspection.inspector import Inspector
-from casae.inspection.regions import Region
+from casae.inspection.regions import Region, find_regions
+from casae.inspection.segmentation import threshold
 from casae.metrics import Counts, ratio
 
-GS_GRID = (*range(5, 100, 5), DEFAULT_GS, *range(105, 251, 5))
+GS_GRID = tuple(float(gs) for gs in (*range(5, 100, 5), DEFAULT_GS, *range(105, 251, 5)))
+CORE_GRID = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, CORE_GS, 35.0, 50.0, 75.0)  # P(defect) 0.996 to 0.706
+THRESHOLDS = tuple((gs, core) for gs in GS_GRID for core in (*(core for core in CORE_GRID if core < gs), gs))
 NO_PIXELS = Counts(0, 0, 0, 0)
 EQUAL_F1 = 0.002  # less is no difference: the paper's Gs is kept, or left by as little as possible
 FEW = 8  # defective images; with fewer, the best F1 is luck
@@ -24,10 +28,10 @@ FEW = 8  # defective images; with fewer, the best F1 is luck
 
 @dataclass(frozen=True)
 class Cost:
-    """What one threshold costs on labelled images.
+    """What one pair of thresholds costs on labelled images.
 
     Attributes:
-        gs: the threshold.
+        gs: where regions end; `core_gs` is what a pixel of each passes too.
         pixels: counts of the defect class.
         regions, escaped: labelled regions, and those that nothing found touches.
         false_regions: found regions without a labelled pixel.
@@ -36,6 +40,7 @@ class Cost:
     """
 
     gs: float
+    core_gs: float
     pixels: Counts = NO_PIXELS
     regions: int = 0
     escaped: int = 0
@@ -59,6 +64,7 @@ class Cost:
         """The figures a card shows; None where there is nothing to count."""
         return {
             "gs": self.gs,
+            "core_gs": self.core_gs,
             "pixel_f1": self.pixels.f1,
             "escaped_regions": self.escaped / self.regions if self.regions else None,
             "false_regions_per_image": self.false_regions / self.images,
@@ -68,7 +74,7 @@ class Cost:
 
 
 def cost_curve(inspector: Inspector, dataset: Dataset, so_far: Sequence[Cost] = ()) -> list[Cost]:
-    """The cost of every Gs of `GS_GRID` on the labelled images of a dataset, in rising order.
+    """The cost of each pair of `THRESHOLDS` on the labelled images of a dataset, in that order.
 
     Args:
         inspector: with the model to judge.
@@ -82,10 +88,15 @@ def cost_curve(inspector: Inspector, dataset: Dataset, so_far: Sequence[Cost] = 
     samples = dataset.labelled.samples
     if not samples:
         raise DatasetError(f"{dataset.name}: no labelled image in '{dataset.split_name}'; label some")
-    costs = list(so_far) or [Cost(float(gs)) for gs in GS_GRID]
+    costs = list(so_far) or [Cost(gs, core) for gs, core in THRESHOLDS]
     for sample in samples:
         costs = _with_image(costs, inspector, sample)
     return costs
+
+
+def sensitivity(costs: Sequence[Cost], gs: float) -> list[Cost]:
+    """The costs from the surest findings to all: regions that end at `gs`, by rising core, then at a larger Gs."""
+    return [cost for cost in costs if cost.gs == gs or (cost.core_gs == cost.gs > gs)]
 
 
 def check_target(target: str | None) -> float | None:
@@ -102,54 +113,107 @@ def check_target(target: str | None) -> float | None:
     return float(recall[1])
 
 
-def choose_gs(costs: Sequence[Cost], target: str | None) -> tuple[Cost, str]:
-    """The threshold for a target, and why in words.
+def choose(costs: Sequence[Cost], target: str | None) -> tuple[Cost, str]:
+    """The thresholds for a target, and why in words.
 
     Args:
         costs: of `cost_curve`.
-        target: "recall=R" takes the smallest Gs that touches the share R of the labelled regions; "f1" the best F1
-            over pixels, "keep" the paper's. None is "f1" where enough defective images are held out, else "keep".
+        target: "f1" takes the Gs with the best F1 over pixels, "keep" the paper's, each with the usual core; None is
+            "f1" where enough defective images are held out, else "keep". "recall=R" takes the surest core at that Gs
+            that touches the share R of the labelled regions; where none does, the smallest larger Gs.
 
     Raises:
         UsageError: another target.
     """
     wanted = check_target(target)
-    kept = next(cost for cost in costs if cost.gs == DEFAULT_GS)
+    usual = [cost for cost in costs if cost.core_gs == min(CORE_GS, cost.gs)]
+    kept = next(cost for cost in usual if cost.gs == DEFAULT_GS)
     if not kept.regions:
         return kept, "no defect among the held-out images: the paper's Gs is kept"
-    if wanted is not None:
-        reached = [cost for cost in costs if cost.region_recall >= wanted]
-        if reached:
-            return reached[0], f"smallest Gs that touches {wanted:g} of the held-out defects"
-        best = max(costs, key=lambda cost: (cost.region_recall, -cost.gs))
-        return best, f"no Gs touches {wanted:g} of the held-out defects; this one touches {best.region_recall:.3f}"
-    if target == "keep" or (target is None and kept.defective < FEW):
-        return kept, "the paper's Gs" if target else f"the paper's Gs: only {kept.defective} defective images held out"
-    best_f1 = max(cost.pixels.f1 for cost in costs)
-    equal = [cost for cost in costs if cost.pixels.f1 >= best_f1 - EQUAL_F1]
-    return min(equal, key=lambda cost: abs(cost.gs - DEFAULT_GS)), "best F1 on the held-out images"
+    if target == "keep" or (target != "f1" and kept.defective < FEW):
+        outline, why = kept, f"the paper's Gs: only {kept.defective} defective images held out"
+    else:
+        best_f1 = max(cost.pixels.f1 for cost in usual)
+        equal = [cost for cost in usual if cost.pixels.f1 >= best_f1 - EQUAL_F1]
+        outline = min(equal, key=lambda cost: abs(cost.gs - DEFAULT_GS))
+        why = "best F1 on the held-out images"
+    if wanted is None:
+        return outline, "the paper's Gs" if target == "keep" else why
+    curve = sensitivity(costs, outline.gs)
+    reached = [cost for cost in curve if cost.region_recall >= wanted]
+    if reached:
+        return reached[0], f"the surest that touch {wanted:g} of the held-out defects"
+    best = max(curve, key=lambda cost: (cost.region_recall, -cost.gs, -cost.core_gs))
+    return best, f"none touch {wanted:g} of the held-out defects; these touch {best.region_recall:.3f}"
 
 
 def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> list[Cost]:
     """The costs after one more image."""
     image = read_image(sample.image)
-    label = read_label(sample, image.shape, len(inspector.manifest.classes))
-    true = [r for _, r in true_regions(label, len(inspector.manifest.classes), inspector.settings.min_area_px)]
+    classes, smallest = len(inspector.manifest.classes), inspector.settings.min_area_px
+    label = read_label(sample, image.shape, classes)
+    true = [region for _, region in true_regions(label, classes, smallest)]
     probability = inspector.probability(image)
-    return [_counted(cost, *inspector.find(probability, cost.gs), label > 0, true) for cost in costs]
+    findings = {
+        gs: _Findings.of(find_regions(threshold(probability, gs), smallest), probability, label > 0, true)
+        for gs in {cost.gs for cost in costs}
+    }
+    return [findings[cost.gs].added_to(cost) for cost in costs]
 
 
-def _counted(
-    cost: Cost, mask: NDArray[np.bool_], found: Sequence[Region], truth: NDArray[np.bool_], true: Sequence[Region]
-) -> Cost:
-    return replace(
-        cost,
-        pixels=cost.pixels + Counts.of(mask, truth),
-        regions=cost.regions + len(true),
-        escaped=cost.escaped + sum(not mask[region.window][region.mask].any() for region in true),
-        false_regions=cost.false_regions + sum(not truth[region.window][region.mask].any() for region in found),
-        defective=cost.defective + bool(true),
-        passed=cost.passed + bool(true and not found),
-        good=cost.good + (not true),
-        rejected=cost.rejected + bool(not true and found),
-    )
+@dataclass(frozen=True)
+class _Findings:
+    """Regions of one image at one Gs; what is kept of them at a core hangs on their surest pixels alone.
+
+    Attributes:
+        surest: P(defect) of the surest pixel of each found region.
+        areas, hits: their pixels, and how many of these are labelled.
+        surest_on_true: the same P(defect) for each labelled region, of what touches it; 0 where nothing does.
+        labelled, size: pixels of the image.
+    """
+
+    surest: NDArray[np.float32]
+    areas: NDArray[np.int64]
+    hits: NDArray[np.int64]
+    surest_on_true: NDArray[np.float32]
+    labelled: int
+    size: int
+
+    @classmethod
+    def of(
+        cls,
+        found: Sequence[Region],
+        probability: NDArray[np.float32],
+        truth: NDArray[np.bool_],
+        true: Sequence[Region],
+    ) -> Self:
+        surest = np.array([probability[r.window][r.mask].max() for r in found], np.float32)
+        drawn = np.zeros(probability.shape, np.float32)
+        for region, value in zip(found, surest, strict=True):
+            drawn[region.window][region.mask] = value
+        return cls(
+            surest,
+            np.array([r.area for r in found], np.int64),
+            np.array([np.count_nonzero(truth[r.window] & r.mask) for r in found], np.int64),
+            np.array([drawn[r.window][r.mask].max() for r in true], np.float32),
+            int(np.count_nonzero(truth)),
+            truth.size,
+        )
+
+    def added_to(self, cost: Cost) -> Cost:
+        kept = threshold(self.surest, cost.core_gs)
+        hits, area = int(self.hits[kept].sum()), int(self.areas[kept].sum())
+        touched = threshold(self.surest_on_true, cost.core_gs) & (self.surest_on_true > 0)
+        true, found = len(touched), bool(kept.any())
+        false, missed = area - hits, self.labelled - hits
+        return replace(
+            cost,
+            pixels=cost.pixels + Counts(hits, false, missed, self.size - hits - false - missed),
+            regions=cost.regions + true,
+            escaped=cost.escaped + true - int(touched.sum()),
+            false_regions=cost.false_regions + int((self.hits[kept] == 0).sum()),
+            defective=cost.defective + bool(true),
+            passed=cost.passed + bool(true and not found),
+            good=cost.good + (not true),
+            rejected=cost.rejected + bool(not true and found),
+        )

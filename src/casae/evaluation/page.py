@@ -11,7 +11,7 @@ import numpy as np
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import ImageError, OutputError
 from casae.evaluation.charts import Points, line_chart
-from casae.evaluation.curves import Cost
+from casae.evaluation.curves import Cost, sensitivity
 from casae.evaluation.scores import Evaluation
 from casae.evaluation.sheet import draw_sheet, worst_cases
 from casae.image import read_image
@@ -31,8 +31,8 @@ class Training:
         inspector: of the finished bundle.
         validation: the held-out images.
         result: the scores on them.
-        costs: of every Gs on them, or on the images of all folds.
-        chosen: the cost at the bundle's Gs, and why that one.
+        costs: of all thresholds on them, or on the images of all folds.
+        chosen: the cost at the bundle's thresholds, and why those.
         folder: of the training's logs.
         minutes: how long all of it took.
     """
@@ -64,7 +64,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         training=training,
         scores=training.result.scores(),
         curves={title: learning_curve(training.folder / name) for name, title in STAGES.items()},
-        threshold=threshold_chart(training.costs, training.chosen.gs),
+        threshold=threshold_chart(sensitivity(training.costs, training.chosen.gs), training.chosen.core_gs),
         sizes=training.result.recall_by_size(),
         confusion=training.result.confusion().tolist(),
         sheet=base64.b64encode(encode(sheet, ".jpg")).decode(),
@@ -92,15 +92,15 @@ def learning_curve(folder: Path) -> str | None:
     return line_chart(lines, "epoch")
 
 
-def threshold_chart(costs: Sequence[Cost], gs: float) -> str:
-    """Escapes and false rejects over Gs."""
+def threshold_chart(costs: Sequence[Cost], core_gs: float) -> str:
+    """Escapes and false rejects from the surest findings to all, see `sensitivity`."""
     lines = {
-        "defects that escape": [(c.gs, c.escaped / c.regions) for c in costs if c.regions],
-        "1 - F1 of pixels": [(c.gs, 1 - c.pixels.f1) for c in costs if c.regions],
-        "false regions an image, cut at 1": [(c.gs, c.false_regions / c.images) for c in costs],
-        "good images rejected": [(c.gs, c.rejected / c.good) for c in costs if c.good],
+        "defects that escape": [(c.core_gs, c.escaped / c.regions) for c in costs if c.regions],
+        "1 - F1 of pixels": [(c.core_gs, 1 - c.pixels.f1) for c in costs if c.regions],
+        "false regions an image, cut at 1": [(c.core_gs, c.false_regions / c.images) for c in costs],
+        "good images rejected": [(c.core_gs, c.rejected / c.good) for c in costs if c.good],
     }
-    return line_chart({name: line for name, line in lines.items() if line}, "threshold Gs", gs, top=1.0)
+    return line_chart({name: line for name, line in lines.items() if line}, "core Gs", core_gs, top=1.0)
 
 
 def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> list[tuple[str, float]]:

@@ -74,6 +74,7 @@ class Manifest(_Record):
     input: InputSize
     classes: tuple[str, ...] = Field(min_length=1)
     gs: float = Field(ge=0, le=255)
+    core_gs: float | None = Field(default=None, ge=0, le=255)
     width: int
     dataset: Origin
     seed: int

@@ -15,7 +15,7 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 | --- | --- |
 | classes | {classes} |
 | input | gray {width} x {height} px, {fit}{scale} |
-| threshold Gs | {gs:g} |
+| threshold Gs | {gs:g}{core} |
 | learned from | {dataset}, split `{split}`: {images} images{unlabelled}, {held} more held out for validation |
 | data licence | {licence} |
 | data sha256 | `{sha256}` |
@@ -48,6 +48,7 @@ def write_card(manifest: Manifest) -> str:
         fit=manifest.input.fit,
         scale=f" of images at {manifest.input.scale:g} of their scale" if manifest.input.scale < 1 else "",
         gs=manifest.gs,
+        core=f"; in every defect a pixel passes {manifest.core_gs:g}" if manifest.core_gs is not None else "",
         dataset=origin.name,
         split=origin.split,
         images=origin.images,
@@ -74,14 +75,14 @@ def add_scores(model: str | Path, part: str, scores: Mapping[str, float | None])
     _rewrite(resolve_model(model), {part: scores})
 
 
-def set_gs(model: str | Path, gs: float, cost: Mapping[str, float | None]) -> None:
-    """Make `gs` the threshold of a bundle, and write what it costs on validation images into `model.json` and card.
+def set_gs(model: str | Path, gs: float, core_gs: float, cost: Mapping[str, float | None]) -> None:
+    """Make these the thresholds of a bundle, and write what they cost on validation images into `model.json` and card.
 
     Raises:
         BundleError: the model cannot be read.
         OutputError: its file cannot be written.
     """
-    _rewrite(resolve_model(model), {"validation, at Gs": cost}, gs=gs)
+    _rewrite(resolve_model(model), {"validation, at Gs": cost}, gs=gs, core_gs=core_gs)
 
 
 def _rewrite(path: Path, scores: Mapping[str, Mapping[str, float | None]], **changes: object) -> None:

@@ -81,7 +81,7 @@ class Inspection:
         verdict: whether the part passes.
         model: name of the model.
         model_sha256: of its file.
-        gs: threshold that was applied.
+        gs: threshold that was applied; `core_gs` is what a pixel of every region passed as well.
     """
 
     source: str
@@ -94,6 +94,7 @@ class Inspection:
     model: str
     model_sha256: str
     gs: float
+    core_gs: float
 
 
 class Inspector:
@@ -106,7 +107,7 @@ class Inspector:
         roi: region of interest, (H, W), or a file; nothing is found where it is 0. None looks everywhere.
 
     Attributes:
-        gs: threshold in force.
+        gs: threshold in force, where regions end; `core_gs` is the smaller one that a pixel of each passes too.
         precision: that the segmenter computes in.
 
     Raises:
@@ -127,7 +128,7 @@ class Inspector:
         self.settings = settings or InspectionSettings()
         self.rules = rules or AcceptanceRules()
         self.roi = None if roi is None else _mask(roi)
-        self.gs = self.manifest.gs if self.settings.gs is None else self.settings.gs
+        self.gs, self.core_gs = _thresholds(self.manifest, self.settings)
         threads = self.settings.threads
         kept = CompiledNetworks.of_user()
         network, self.precision = _segmenter(bundle, str(model), self.settings, kept)
@@ -165,7 +166,7 @@ class Inspector:
         found = zip(names, regions, measures, strict=True)
         defects = tuple(Defect(i, *name, region, sizes) for i, (name, region, sizes) in enumerate(found, start=1))
         verdict = judge([(d.name, d.probability, d.measures) for d in defects], self.rules)
-        made_by = (self.manifest.name, self.model_sha256, self.gs)
+        made_by = (self.manifest.name, self.model_sha256, self.gs, self.core_gs)
         return Inspection(picture.source, picture.sha256, image, probability, mask, defects, verdict, *made_by)
 
     def probability(self, image: Image) -> NDArray[np.float32]:
@@ -187,14 +188,23 @@ class Inspector:
             return None
         return hashlib.sha256(repr(self.roi.shape).encode() + self.roi.tobytes()).hexdigest()
 
-    def find(self, probability: NDArray[np.float32], gs: float | None = None) -> tuple[NDArray[np.bool_], list[Region]]:
-        """Mask (H, W) of the regions that are large enough to report, and those regions; `gs` is the inspector's."""
-        cut = segmentation.threshold(probability, self.gs if gs is None else gs)
-        regions = find_regions(cut, self.settings.min_area_px)
+    def find(self, probability: NDArray[np.float32]) -> tuple[NDArray[np.bool_], list[Region]]:
+        """Mask (H, W) of the regions that are large enough and sure enough to report, and those regions.
+
+        Two thresholds, hysteresis thresholding (Canny 1986): regions end where `gs` says, and one is reported if
+        somewhere in it `core_gs` says defect too.
+        """
+        regions = find_regions(segmentation.threshold(probability, self.gs), self.settings.min_area_px)
+        if self.core_gs < self.gs:
+            regions = [region for region in regions if self._has_core(probability, region)]
         mask = np.zeros(probability.shape, np.bool_)
         for region in regions:
             mask[region.window] |= region.mask
         return mask, regions
+
+    def _has_core(self, probability: NDArray[np.float32], region: Region) -> bool:
+        core = segmentation.threshold(probability[region.window], self.core_gs)
+        return bool(core[region.mask].any())
 
     def name_regions(self, image: Image, regions: list[Region]) -> list[tuple[str, float]]:
         """Class name and probability of each region."""
@@ -203,6 +213,14 @@ class Inspector:
             return [(classes[0], 1.0)] * len(regions)
         rows = classify(self.classifier, image, [region.rectangle for region in regions])
         return [(classes[int(row.argmax())], float(row.max())) for row in rows]
+
+
+def _thresholds(manifest: Manifest, settings: InspectionSettings) -> tuple[float, float]:
+    if settings.gs is None:
+        gs, core = manifest.gs, manifest.core_gs if settings.core_gs is None else settings.core_gs
+    else:
+        gs, core = settings.gs, settings.core_gs
+    return gs, gs if core is None else min(core, gs)
 
 
 def _segmenter(

@@ -130,13 +130,13 @@ def _row(record: InspectionRecord, defect: DefectRecord) -> list[object]:
 
 def _identity(record: InspectionRecord) -> tuple[object, ...]:
     known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256
-    return record.model_sha256, record.gs, *known
+    return record.model_sha256, record.gs, record.core_gs, *known
 
 
 def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
     settings = inspector.settings
-    scale, rules = settings.mm_per_pixel, rules_sha256(inspector)
-    return inspector.model_sha256, inspector.gs, settings.min_area_px, scale, rules, inspector.roi_sha256
+    known = settings.min_area_px, settings.mm_per_pixel, rules_sha256(inspector), inspector.roi_sha256
+    return inspector.model_sha256, inspector.gs, inspector.core_gs, *known
 
 
 def write_whole(file: Path, text: str, advice: str) -> None:

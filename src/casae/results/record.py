@@ -48,6 +48,10 @@ class InspectionRecord(_Record):
     model: str
     model_sha256: str
     gs: float = Field(description="threshold, 0..255")
+    core_gs: float | None = Field(
+        default=None,
+        description="that a pixel of every defect passes; null in older lines",
+    )
     min_area_px: int = Field(description="smaller regions are not reported")
     mm_per_pixel: float | None
     rules_sha256: str = Field(description="of the acceptance rules that decided")
@@ -80,6 +84,7 @@ def to_record(
         model=inspection.model,
         model_sha256=inspection.model_sha256,
         gs=inspection.gs,
+        core_gs=inspection.core_gs,
         min_area_px=min_area_px,
         mm_per_pixel=mm_per_pixel,
         rules_sha256=rules_sha256,

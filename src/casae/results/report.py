@@ -129,7 +129,7 @@ def write_report(
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         manifest=manifest,
         model_sha256=first.model_sha256 if first else "",
-        gs=first.gs if first else manifest.gs,
+        thresholds=_thresholds(first.gs, first.core_gs) if first else "",
         scale=scale,
         unit="mm" if scale else "px",
         images=len(records),
@@ -168,6 +168,11 @@ def _limited(picture: Image, longest: int) -> NDArray[np.uint8]:
 
 def _uri(picture: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encode(picture, ".jpg")).decode()
+
+
+def _thresholds(gs: float, core_gs: float | None) -> str:
+    """In words: a core that is no smaller changes nothing."""
+    return f", threshold Gs {gs:g}" + (f", core {core_gs:g}" if core_gs is not None and core_gs < gs else "")
 
 
 def _size(value: float | None) -> str:

@@ -12,7 +12,7 @@ import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import DEFAULT_GS, TrainingSettings
+from casae.config import CORE_GS, DEFAULT_GS, TrainingSettings
 from casae.datasets.sample import Dataset
 from casae.errors import UsageError
 from casae.image import Frame, gray_levels, standardise, to_unit
@@ -190,6 +190,7 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
         input=size,
         classes=run.classes,
         gs=DEFAULT_GS,
+        core_gs=None if settings.preset == "paper" else CORE_GS,
         width=settings.segmenter.width,
         dataset=_origin(run),
         seed=settings.seed,
