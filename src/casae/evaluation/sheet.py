@@ -14,7 +14,7 @@ from casae.image import read_image, resize
 from casae.inspection.inspector import Inspector
 from casae.results.overlay import FONT, encode, to_rgb
 
-CELL, COLUMNS, CASES, GAP, CAPTION = 240, 4, 16, 8, 22
+CELL, COLUMNS, CASES, GAP, CAPTION = 246, 2, 12, 8, 22  # as wide as the training page
 RIGHT, WRONG, MISSED = (0, 190, 0), (230, 30, 30), (40, 90, 255)
 INK, PAPER = (30, 40, 50), 255
 LEGEND = "worst IoU first: image, then green found, red found wrongly, blue missed"
