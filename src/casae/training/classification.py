@@ -11,7 +11,7 @@ from casae.config import ClassifierSettings
 from casae.inspection.classification import classifier_input
 from casae.training.budget import Budget
 from casae.training.data import LabelledCrop
-from casae.training.loop import Task
+from casae.training.loop import ENOUGH, Task
 from casae.training.networks import CompactCNN
 from casae.training.views import Pair
 
@@ -52,6 +52,8 @@ class ClassificationTask(Task):
     ) -> None:
         super().__init__(network, budget, settings.learning_rate, settings.one_cycle)
         self.settings, self.validation = settings, validation or crops
+        images = len({id(crop.gray) for crop in validation})
+        self.score_decides = not settings.one_cycle or images >= ENOUGH
         counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
         balance = np.sqrt(counts.max() / np.maximum(counts, 1)) if settings.optimiser == "adamw" else np.ones(classes)
         self.register_buffer("weight", torch.tensor(balance, dtype=torch.float32))

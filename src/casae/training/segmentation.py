@@ -15,13 +15,12 @@ from casae.training.budget import Budget
 from casae.training.data import LabelledImage, choose_fit, input_size, scaled, tile_size
 from casae.training.fcn import FCN8
 from casae.training.lite import LiteAutoEncoder
-from casae.training.loop import Task
+from casae.training.loop import ENOUGH, Task
 from casae.training.losses import LOSSES
 from casae.training.networks import CASAE, AutoEncoder, defect_probability
 from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 
 KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from weights
-ENOUGH = 8  # validation images; with fewer the best of many epochs is luck, and the last weights are kept
 
 
 def build(settings: SegmenterSettings, *, standardised: bool = False) -> CASAE:
