@@ -36,6 +36,18 @@ def test_the_folder_format(folder):
     assert label[1].tolist() == [0, 1, 2, 255, 0, 0]
 
 
+def test_good_parts_need_no_mask(folder):
+    (folder / "good").mkdir()
+    cv2.imwrite(str(folder / "good" / "a.png"), np.full((4, 6), 90, np.uint8))
+    dataset = open_dataset(f"folder:{folder}")
+    assert [sample.name for sample in dataset.labelled.samples] == ["a", "c", "good/a"]
+    assert not read_label(dataset.samples[-1], (4, 6), 2).any()
+    (folder / "images" / "good").mkdir()
+    cv2.imwrite(str(folder / "images" / "good" / "a.bmp"), np.full((4, 6), 90, np.uint8))
+    with pytest.raises(DatasetError, match=r"good/a.png: same name as .*images/good/a.bmp; rename one"):
+        open_dataset(f"folder:{folder}")
+
+
 def test_the_same_data_has_the_same_hash_wherever_it_lies(folder, tmp_path_factory):
     import shutil
 

@@ -41,6 +41,8 @@ def test_everything_is_counted(dark_model, folder):
         "region_recall",
         "false_regions_per_image",
         "image_ap",
+        "escaped_images",
+        "rejected_good_images",
         "accuracy_true_crops",
         "accuracy_found_regions",
     ]
@@ -50,6 +52,7 @@ def test_everything_is_counted(dark_model, folder):
     assert scores["accuracy_true_crops"].value == 0.5
     assert scores["accuracy_found_regions"].value == 1
     assert scores["image_ap"].value is None  # no image without defect
+    assert (scores["escaped_images"].value, scores["rejected_good_images"].value) == (0, None)
     assert result.confusion().tolist() == [[0, 1], [0, 1]]
 
 
@@ -60,7 +63,9 @@ def test_images_without_defect_count_for_the_image_score(dark_model, folder):
     result = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}"))
     a, clean, dirty = (score.confidence for score in result.images)
     assert clean < 0.5 < min(a, dirty)
-    assert result.scores()["image_ap"].value == 0.5  # as sure of the false alarm as of the defect
+    scores = result.scores()
+    assert scores["image_ap"].value == 0.5  # as sure of the false alarm as of the defect
+    assert (scores["escaped_images"].value, scores["rejected_good_images"].value) == (0, 0.5)
 
 
 def test_a_bad_file_is_reported_and_the_rest_judged(dark_model, folder):

@@ -4,7 +4,7 @@ from casae.inspection.regions import find_regions
 from casae.training import views
 from casae.training.augmentation import Augmentation
 from casae.training.data import LabelledCrop, LabelledImage
-from casae.training.views import CropViews, MaskViews, TileViews, pasted
+from casae.training.views import CropViews, MaskViews, TileViews, balanced, pasted
 
 
 def test_a_pasted_defect_takes_the_brightness_of_its_new_place():
@@ -41,6 +41,17 @@ def test_views_paste_defects_onto_clean_images_and_stay_functions_of_the_positio
     assert tiles[7][0].shape == (1, 32, 32)
     for kind in (pasting, tiles):
         assert all((a == b).all() for a, b in zip(kind[5], kind[5], strict=True))
+
+
+def test_half_of_the_views_show_defects_however_many_images_are_good():
+    assert balanced([0, 1, 2], 5) == [0, 1, 2, 3, 4]
+    assert sorted(balanced([1, 4], 7)) == [0, 1, 1, 1, 2, 3, 4, 4, 5, 6]
+    assert balanced([], 3) == [0, 1, 2]
+    gray, clean = np.full((32, 32), 120, np.uint8), np.zeros((32, 32), np.uint8)
+    images = [LabelledImage(f"good {i}", gray, clean) for i in range(9)] + [LabelledImage("bad", gray, clean + 1)]
+    views = MaskViews(images, 32, 32, "letterbox", 36, seed=0)
+    assert len(views) == 36
+    assert sum(bool(defect.any()) for _, defect in (views[i] for i in range(36))) == 18
 
 
 def test_without_any_defect_there_is_nothing_to_paste():

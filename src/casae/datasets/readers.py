@@ -36,7 +36,7 @@ def open_dataset(spec: str) -> Dataset:
 
 
 def read_folder(root: Path) -> Dataset:
-    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml, optional splits/NAME.txt."""
+    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt."""
     settings = _read_toml(root / "dataset.toml")
     classes = _read_classes(settings, root)
     mm = settings.get("mm_per_pixel")
@@ -44,10 +44,16 @@ def read_folder(root: Path) -> Dataset:
         raise DatasetError(f"{root / 'dataset.toml'}: mm_per_pixel = {mm!r} must be a number above 0")
     images = _by_name(root / "images")
     masks = _by_name(root / "masks")
+    good = {f"good/{name}": image for name, image in _by_name(root / "good").items()}
+    twice = sorted(good.keys() & images.keys())
+    if twice:
+        raise DatasetError(f"{good[twice[0]]}: same name as {images[twice[0]]}; rename one")
+    samples = [Sample(name, image, masks.get(name)) for name, image in images.items()]
+    samples += [Sample(name, image, None, defect_free=True) for name, image in good.items()]
     return Dataset(
         name=f"folder:{root}",
         classes=classes,
-        samples=tuple(Sample(name, image, masks.get(name)) for name, image in images.items()),
+        samples=tuple(sorted(samples, key=lambda sample: sample.name)),
         splits=_read_splits(root),
         mm_per_pixel=None if mm is None else float(mm),
         orphans=tuple(mask for name, mask in masks.items() if name not in images),

@@ -43,6 +43,11 @@ class ImageScore:
     found_crops: tuple[tuple[int, int], ...]
 
     @property
+    def defective(self) -> bool:
+        """Whether a pixel is labelled."""
+        return self.pixels.tp + self.pixels.fn > 0
+
+    @property
     def touched(self) -> int:
         """Labelled regions that the found mask overlaps."""
         return sum(touched for _, touched in self.true_regions)
@@ -66,6 +71,8 @@ class Evaluation:
         """Every score with its interval; the order is that of the table."""
         pixels = [(s.pixels.tp, s.pixels.fp, s.pixels.fn, s.pixels.tn) for s in self.images]
         regions = [(s.touched, len(s.true_regions), s.false_regions) for s in self.images]
+        passed = [(s.defective and not s.found_regions, s.defective) for s in self.images]
+        rejected = [(not s.defective and s.found_regions > 0, not s.defective) for s in self.images]
 
         def of_counts(name: str) -> Callable[[NDArray[np.float64]], float]:
             return lambda rows: float(getattr(Counts(*(int(v) for v in rows.sum(0))), name))
@@ -87,10 +94,12 @@ class Evaluation:
             "region_recall": bootstrap(regions, share, seed=seed),
             "false_regions_per_image": bootstrap(regions, lambda rows: float(rows[:, 2].mean()), seed=seed),
             "image_ap": bootstrap(
-                [(s.confidence, s.pixels.tp + s.pixels.fn > 0) for s in self.images],
+                [(s.confidence, s.defective) for s in self.images],
                 lambda rows: average_precision(rows[:, 0], rows[:, 1]),
                 seed=seed,
             ),
+            "escaped_images": bootstrap(passed, share, seed=seed),
+            "rejected_good_images": bootstrap(rejected, share, seed=seed),
             "accuracy_true_crops": accuracy("true_crops"),
             "accuracy_found_regions": accuracy("found_crops"),
         }

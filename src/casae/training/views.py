@@ -5,6 +5,7 @@ loader processes and across an interruption.
 """
 
 import copy
+import itertools
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -35,7 +36,8 @@ POINTS = 2000  # pixels remembered of a region, at most
 class SegmenterViews(TorchDataset[Pair]):
     """What views for the segmenter have in common: gray (1, h, w) float32, defect (h, w) float32 of 0 and 1.
 
-    Gray is in 0..1, or standardised where `levels`, the mean and deviation of each image, are known.
+    Gray is in 0..1, or standardised where `levels`, the mean and deviation of each image, are known. However many
+    images are free of defects, half of the views are of the others.
 
     Args:
         pairs: gray and defect of each image.
@@ -50,9 +52,11 @@ class SegmenterViews(TorchDataset[Pair]):
         self.levels: list[tuple[float, float]] = []
         self.views, self.seed = max(views, len(pairs)), seed
         self._donors = [index for index, (_, defect) in enumerate(pairs) if defect.any()]
+        self._shown = balanced(self._donors, len(pairs))
 
     def __getitem__(self, position: int) -> Pair:
-        index, rng = draw(position, self.views, len(self.pairs), self.seed)
+        place, rng = draw(position, self.views, len(self._shown), self.seed)
+        index = self._shown[place]
         image, defect = self.view(index, rng)
         if self._donors and rng.random() < self.paste:
             donor = self._donors[int(rng.integers(len(self._donors)))]
@@ -196,6 +200,15 @@ def draw(position: int, views: int, count: int, seed: int) -> tuple[int, np.rand
     turn, step = divmod(place, count)
     order = np.random.default_rng([seed, epoch, turn]).permutation(count)
     return int(order[step]), np.random.default_rng([seed, epoch, turn, step, 1])
+
+
+def balanced(defective: Sequence[int], count: int) -> list[int]:
+    """Indices of all `count` images, the defective ones as often as it takes to be as many as the others."""
+    indices, others = list(range(count)), count - len(defective)
+    if not defective:
+        return indices
+    repeated = itertools.islice(itertools.cycle(defective), max(0, others - len(defective)))
+    return indices + list(repeated)
 
 
 def pasted(
