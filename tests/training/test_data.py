@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,23 @@ def test_without_a_list_a_share_is_held_out_and_nothing_overlaps(components):
     assert not names[0] & names[1]
     assert hold_out(dataset, "all", 0.25, 0)[1].samples == validation.samples
     assert hold_out(dataset, "all", 0.25, 1)[1].samples != validation.samples
+
+
+@pytest.mark.parametrize(("good", "defective", "held"), [(40, 10, (4, 1)), (2, 30, (1, 3)), (1, 30, (0, 3))])
+def test_a_share_of_good_and_of_defective_images_is_held_out(tmp_path, good, defective, held):
+    for part in ("images", "masks", "good"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "dataset.toml").write_text('classes = ["dent"]')
+    for index in range(good + defective):
+        zero = index == 0  # a mask may say so as well
+        folder = "images" if zero or index >= good else "good"
+        cv2.imwrite(str(tmp_path / folder / f"{index}.png"), np.full((4, 4), index, np.uint8))
+        if folder == "images":
+            cv2.imwrite(str(tmp_path / "masks" / f"{index}.png"), np.full((4, 4), not zero, np.uint8))
+    train, validation = hold_out(open_dataset(f"folder:{tmp_path}"), "all", 0.1, 0)
+    free = sum(not image.label.any() for image in load(validation))
+    assert len(train.samples) + len(validation.samples) == good + defective
+    assert (free, len(validation.samples) - free) == held
 
 
 def test_too_few_images_are_explained(components):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from casae.config import STRIDE, Fit, SegmenterSettings
-from casae.datasets.sample import UNCLASSED, Dataset, read_label
+from casae.datasets.sample import UNCLASSED, Dataset, Sample, read_label
 from casae.errors import DatasetError
 from casae.image import Frame, Image, read_image, scaled_shape, to_gray
 from casae.inspection.regions import Rectangle, Region, find_regions
@@ -67,11 +67,13 @@ def hold_out(
 ) -> tuple[Dataset, Dataset]:
     """Cut a split into a part to train on and a part to choose by; the two never overlap.
 
-    A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`, at
-    least one image of each class where the reader knows an image's class. A fold holds out its own part instead.
+    A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`: of
+    the images with and without defects, and of each class where the reader knows an image's class, each a share and at
+    least one, where there are two. A fold holds out its own part instead.
 
     Raises:
         DatasetError: no such split, or too few labelled images in it.
+        ImageError: a mask cannot be read.
     """
     part = dataset.split(split).labelled
     needed = fold.count if fold else 2
@@ -89,14 +91,19 @@ def hold_out(
 
 
 def _draw_held_out(part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None) -> set[str]:
-    groups: dict[int | None, list[str]] = {}
+    groups: dict[tuple[int | None, bool], list[str]] = {}
     for sample in part.samples:
-        groups.setdefault(sample.mask_class, []).append(sample.name)
+        groups.setdefault((sample.mask_class, _is_good(sample)), []).append(sample.name)
     shuffled = [[str(name) for name in rng.permutation(group)] for group in groups.values()]
     if fold:  # dealt out like cards, so that each fold has its share of every class
         return set(list(itertools.chain(*shuffled))[fold.index :: fold.count])
-    held = {name for group in shuffled for name in group[: max(1, round(share * len(group)))]}
-    return set(sorted(held)[: len(part.samples) - 1])
+    counts = [min(len(group) - 1, max(1, round(share * len(group)))) for group in shuffled]
+    held = {name for group, count in zip(shuffled, counts, strict=True) for name in group[:count]}
+    return held or {shuffled[0][0]}
+
+
+def _is_good(sample: Sample) -> bool:
+    return sample.defect_free or (sample.mask is not None and not read_image(sample.mask).any())
 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit) -> tuple[int, int]:

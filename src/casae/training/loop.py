@@ -23,7 +23,7 @@ from casae.training.progress import Reporter
 from casae.training.views import Pair
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
-ENOUGH = 8  # validation images; with fewer the best of many epochs is luck, and the last weights are kept
+ENOUGH = 8  # defective validation images; with fewer the best epoch is luck, and the last weights are kept
 SCORING_PAUSE = 9.0  # times as long as the last scoring took
 
 

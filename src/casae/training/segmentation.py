@@ -100,7 +100,8 @@ class SegmentationTask(Task):
         super().__init__(trained, budget, peak, settings.one_cycle)
         self.casae, self.stage, self.settings = casae, stage, settings
         self.validation, self.size = validation, size
-        self.score_decides = not settings.one_cycle or len(validation) >= ENOUGH
+        defective = sum(bool(image.label.any()) for image in validation)
+        self.score_decides = not settings.one_cycle or defective >= ENOUGH
         self._criterion = LOSSES[settings.loss]
 
     def forward(self, image: Tensor) -> Tensor:
