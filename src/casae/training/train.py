@@ -305,7 +305,7 @@ def _describe(run: _Run) -> str:
     size = run.size
     at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
     unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
-    advice = "" if free else ". No image is free of defects: some of good parts would teach it what to let pass"
+    advice = "" if free else ". No image is free of defects: nothing will tell how many good parts are rejected"
     return (
         f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
         f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
