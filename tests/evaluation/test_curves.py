@@ -71,6 +71,11 @@ def test_the_best_f1_and_of_equals_the_one_next_to_the_papers():
     assert choose(curve, "keep")[0].gs == 100
 
 
+def test_a_model_that_cuts_once_goes_on_doing_so():
+    curve = [cost(100, 900), cost(100, 850, core=100), cost(150, 870, core=150), cost(150, 860)]
+    assert [(c.gs, c.core_gs) for c in (choose(curve, t, None)[0] for t in ("keep", "f1"))] == [(100, 100), (150, 150)]
+
+
 def test_a_recall_is_reached_by_the_core_before_the_outlines_grow():
     of_100 = [cost(100, 900, escaped, core) for core, escaped in ((5, 4), (25, 2), (50, 1), (100, 1))]
     curve = [*of_100, *(cost(gs, 500, 0, core) for gs in (150, 200) for core in (25, gs))]

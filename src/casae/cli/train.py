@@ -130,8 +130,9 @@ def _judge(
     from casae.inspection.card import set_gs
     from casae.inspection.inspector import Inspector
 
-    costs = costs or cost_curve(Inspector(trained.file), trained.validation)
-    chosen, why = choose(costs, target)
+    fresh = Inspector(trained.file)
+    costs = costs or cost_curve(fresh, trained.validation)
+    chosen, why = choose(costs, target, fresh.manifest.core_gs)
     set_gs(trained.file, chosen.gs, chosen.core_gs, chosen.summary())
     console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {why}", soft_wrap=True)
     for name, value in chosen.summary().items():

@@ -113,7 +113,7 @@ def check_target(target: str | None) -> float | None:
     return float(recall[1])
 
 
-def choose(costs: Sequence[Cost], target: str | None) -> tuple[Cost, str]:
+def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CORE_GS) -> tuple[Cost, str]:
     """The thresholds for a target, and why in words.
 
     Args:
@@ -121,12 +121,13 @@ def choose(costs: Sequence[Cost], target: str | None) -> tuple[Cost, str]:
         target: "f1" takes the Gs with the best F1 over pixels, "keep" the paper's, each with the usual core; None is
             "f1" where enough defective images are held out, else "keep". "recall=R" takes the surest core at that Gs
             that touches the share R of the labelled regions; where none does, the smallest larger Gs.
+        core_gs: the usual core, one of `CORE_GRID`; None cuts once, as the paper does.
 
     Raises:
         UsageError: another target.
     """
     wanted = check_target(target)
-    usual = [cost for cost in costs if cost.core_gs == min(CORE_GS, cost.gs)]
+    usual = [cost for cost in costs if cost.core_gs == (cost.gs if core_gs is None else min(core_gs, cost.gs))]
     kept = next(cost for cost in usual if cost.gs == DEFAULT_GS)
     if not kept.regions:
         return kept, "no defect among the held-out images: the paper's Gs is kept"
