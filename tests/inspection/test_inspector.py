@@ -120,7 +120,7 @@ def test_thresholds_come_from_the_model_or_from_the_user(spotted, tmp_path):
 
 def test_a_network_that_openvino_refuses_is_named():
     with pytest.raises(BundleError, match="segmenter: OpenVINO cannot read"):
-        Network(b"no onnx", "segmenter")
+        Network(b"no onnx", "segmenter")(np.zeros((1, 1, 32, 32), np.float32))
 
 
 def test_inspecting_works_where_torch_cannot_be_imported(dark_model, spotted, tmp_path):

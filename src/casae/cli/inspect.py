@@ -1,13 +1,15 @@
 """`casae inspect`."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from casae.results.lines import Records
     from casae.results.record import InspectionRecord
 
@@ -59,51 +61,53 @@ def inspect(
     )
     inspector = Inspector(model, settings, roi=roi)
 
-    # Only now: the networks are compiled meanwhile.
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from casae.inspection.verdict import read_rules
     from casae.results.run import gather, inspect_files
 
     files = gather(paths)
     if rules:
         inspector.rules = read_rules(rules, inspector.manifest.classes)
-    errors = Console(stderr=True)
-    bar = Progress(
-        TextColumn("inspecting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("", total=len(files))
+    with _progress(len(files)) as (advance, say):
 
         def done(path: Path, record: "InspectionRecord | None", failure: str | None) -> None:
-            bar.advance(task)
+            advance()
             if failure:
-                bar.console.print(f"casae: {failure}", markup=False, highlight=False, soft_wrap=True)
+                say(f"casae: {failure}")
             elif json and record:
                 typer.echo(record.model_dump_json(by_alias=True))
 
         records, failures = inspect_files(inspector, files, out, done)
     if not json:
-        _print(Console(), records, len(failures), out)
+        _print(records, len(failures), out)
     if failures:
         raise typer.Exit(1)
 
 
-def _print(console: "Console", records: "Records", failures: int, out: Path) -> None:
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    """What to call after each image, and what to say things with; a bar on a terminal, for more than one."""
+    if total == 1 or not sys.stderr.isatty():
+        yield lambda: None, partial(typer.echo, err=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("inspecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        say = partial(bar.console.print, markup=False, highlight=False, soft_wrap=True)
+        yield partial(bar.advance, task), say
+
+
+def _print(records: "Records", failures: int, out: Path) -> None:
     import os
     from collections import Counter
 
+    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    colours = {"OK": "green", "REVIEW": "yellow", "NG": "red"}
+    console, colours = Console(), {"OK": "green", "REVIEW": "yellow", "NG": "red"}
     counts, folders = Counter[str](), set[Path]()
     shown: list[InspectionRecord] = []
     for record in records:

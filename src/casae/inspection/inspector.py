@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from casae.inspection.classification import INPUT_SHAPES, classify
 from casae.inspection.compiled import CompiledNetworks
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
-from casae.inspection.runtime import Network
+from casae.inspection.runtime import Network, load_openvino
 from casae.inspection.verdict import AcceptanceRules, Verdict, judge
 
 
@@ -122,7 +123,9 @@ class Inspector:
         rules: AcceptanceRules | None = None,
         roi: Image | str | Path | None = None,
     ) -> None:
-        bundle = read_bundle(model)
+        with ThreadPoolExecutor(1) as beside:  # unpacking and loading a library: neither waits for Python
+            beside.submit(load_openvino)
+            bundle = read_bundle(model)
         self.manifest: Manifest = bundle.manifest
         self.model_sha256 = bundle.sha256
         self.settings = settings or InspectionSettings()

@@ -71,7 +71,7 @@ def processor() -> Processor:
 
 
 class Network:
-    """A network ready to run on the CPU; one instance serves one thread of calls.
+    """A network on the CPU, compiled when it is first needed; one instance serves one thread of calls.
 
     Args:
         onnx: bytes of an ONNX model with one float32 input and one float32 output.
@@ -85,7 +85,7 @@ class Network:
         precision: that was chosen.
 
     Raises:
-        BundleError: OpenVINO does not accept the model.
+        BundleError: from a call, if OpenVINO does not accept the model.
     """
 
     def __init__(
@@ -114,10 +114,7 @@ class Network:
         self._requests: dict[tuple[int, ...], Any] = {}
         self._preparing: threading.Thread | None = None
         self._keeping = ThreadPoolExecutor(1)  # beside the inspection; what it raises concerns nobody
-        try:
-            self._model = self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
-        except RuntimeError as error:
-            raise BundleError(f"{name}: OpenVINO cannot read the network; train or export it again") from error
+        self._parts = onnx, weights
 
     def prepare(self, *shapes: tuple[int, ...]) -> None:
         """Compile for these shapes of input in the background; whoever calls earlier waits."""
@@ -152,6 +149,16 @@ class Network:
             raise BundleError(f"{self._name}: does not accept an input of {shape}; check size in model.json") from error
         self._requests[shape] = request
         return request
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        """Read only where it must be compiled."""
+        onnx, weights = self._parts
+        try:
+            return self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
+        except RuntimeError as error:
+            rule = "OpenVINO cannot read the network; train or export it again"
+            raise BundleError(f"{self._name}: {rule}") from error
 
     def _known(self, key: str) -> Any:
         """What was compiled earlier, None where nothing usable is kept."""

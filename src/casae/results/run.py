@@ -12,7 +12,6 @@ from casae.inspection.inspector import Inspector, Picture
 from casae.results.folder import REPORT, ResultsFolder
 from casae.results.lines import Records
 from casae.results.record import InspectionRecord
-from casae.results.report import write_report
 
 WRITES_WAITING = 1  # images whose pictures and line are not on disk yet while the next one is inspected
 
@@ -81,6 +80,8 @@ def inspect_files(
         while pending:
             settle()
         records = results.finish(files)
+        from casae.results.report import write_report  # only now: the first record does not wait for Jinja
+
         write_report(out / REPORT, records, results.failures, out, inspector.manifest)
         return records, results.failures
 
