@@ -113,7 +113,7 @@ class TrainingSettings(_Settings):
         minutes: time for all three networks; epochs and iterations then follow the clock.
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
         min_area_px: smaller labelled regions give no crop.
-        validation_share: part of the split that is held out where the dataset has no list `val`.
+        validation_share: part of the split that is held out where the dataset has no list `val`; 0 learns from all.
     """
 
     preset: Literal["fast", "scratch", "paper"]
@@ -124,7 +124,7 @@ class TrainingSettings(_Settings):
     minutes_share: tuple[float, float, float] = (0.70, 0.18, 0.12)
     seed: int = Field(default=0, ge=0)
     min_area_px: int = Field(default=12, ge=1)
-    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
 
 
 _SCRATCH = TrainingSettings(

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -120,6 +121,18 @@ def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp
     assert "2 folds" in done.stdout
     assert {file.name for file in tmp_path.glob("*.casae")} == {"part.casae", "part-fold-1.casae", "part-fold-2.casae"}
     assert "on 12 images, each judged by a model that did not learn from it" in out.with_suffix(".html").read_text()
+
+
+def test_all_images_are_learned_from_where_nothing_shall_be_held_out(components, tmp_path):
+    shutil.copytree(components, tmp_path / "part", ignore=shutil.ignore_patterns("splits"))
+    out = tmp_path / "part.casae"
+    quick = ["--preset", "scratch", "--width", "4", "--size", "64", "--minutes", "0.04", "--hold-out", "0"]
+    done = casae("train", f"folder:{tmp_path / 'part'}", "--out", out, *quick)
+    assert done.returncode == 0, done.stderr
+    assert "12 images to learn from" in done.stdout
+    assert "judge it with casae evaluate" in done.stdout
+    assert not out.with_suffix(".html").exists()
+    assert casae("inspect", components / "images", "--model", out, "--out", tmp_path / "found").returncode == 0
 
 
 def test_benchmark_prints_stages_and_rates(picture, dark_model, tmp_path):

@@ -5,6 +5,7 @@ import torch
 
 from casae.config import PRESETS
 from casae.datasets.readers import open_dataset
+from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError
 from casae.image import Frame
 from casae.training.data import (
@@ -61,6 +62,24 @@ def test_a_share_of_good_and_of_defective_images_is_held_out(tmp_path, good, def
     free = sum(not image.label.any() for image in load(validation))
     assert len(train.samples) + len(validation.samples) == good + defective
     assert (free, len(validation.samples) - free) == held
+
+
+@pytest.mark.parametrize(("images", "held"), [(10, (1, 0, 0)), (30, (1, 1, 1))])
+def test_classes_share_what_is_held_out(tmp_path, images, held):
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), np.full((4, 4), 255, np.uint8))
+    samples = tuple(Sample(str(index), tmp_path / str(index), mask, 1 + index % 3) for index in range(images))
+    dataset = Dataset("set:x", ("a", "b", "c"), samples)
+    validation = hold_out(dataset, "all", 0.1, 0)[1]
+    counts = [sum(sample.mask_class == value for sample in validation.samples) for value in (1, 2, 3)]
+    assert tuple(counts) == held
+
+
+def test_nothing_is_held_out_where_all_shall_be_learned(components):
+    dataset = open_dataset(f"folder:{components}")
+    dataset.splits.pop("val")
+    train, validation = hold_out(dataset, "all", 0, 0)
+    assert (len(train.samples), validation.samples) == (12, ())
 
 
 def test_too_few_images_are_explained(components):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
@@ -86,6 +87,15 @@ def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, 
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.read_bytes()
     monkeypatch.setattr(loop, "_run", None)  # what is finished is not trained again
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.read_bytes()
+
+
+def test_all_images_can_be_learned_from(small, dataset, tmp_path):
+    everything = replace(dataset, splits={})
+    trained = train(everything, tmp_path / "part.casae", small.model_copy(update={"validation_share": 0}), split="all")
+    manifest = read_bundle(trained.file).manifest
+    assert (manifest.dataset.images, manifest.dataset.validation_images) == (12, 0)
+    assert [trained.scores[name] for name in ("iou_network_1", "iou", "accuracy_true_crops")] == [None] * 3
+    assert trained.scores["export_difference_segmenter"] < 0.02
 
 
 def test_minutes_end_the_training(small, dataset, tmp_path):

@@ -46,6 +46,13 @@ def train(
         str | None,
         typer.Option("--from", help="Start from an earlier training's NAME-training/weights.pt, or from 'scratch'."),
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Part of the images that judges instead of being learned from; 0 learns from all. [default: 0.1]",
+        ),
+    ] = None,
     target: Annotated[str | None, typer.Option(help="How to choose the threshold Gs: recall=0.99, f1 or keep.")] = None,
     folds: Annotated[
         int, typer.Option(help="Train K models more, each judged on another K-th of the images.", min=0)
@@ -82,7 +89,7 @@ def train(
     check_target(target)
     if folds == 1:
         raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
-    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start)
+    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start, hold_out)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
@@ -122,7 +129,8 @@ def _judge(
 ) -> None:
     """Choose the threshold on the held-out images, and write the page that shows how good the model is on them.
 
-    The threshold is chosen by `costs`, those of the folds, where there are any.
+    The threshold is chosen by `costs`, those of the folds, where there are any. Where nothing is held out, there is no
+    page, and without folds the thresholds stay the usual ones.
     """
     from casae.evaluation.curves import choose, cost_curve
     from casae.evaluation.page import Training, write_page
@@ -130,6 +138,10 @@ def _judge(
     from casae.inspection.card import set_gs
     from casae.inspection.inspector import Inspector
 
+    held = bool(trained.validation.samples)
+    if not held and not costs:
+        console.print("Nothing was held out: judge it with casae evaluate on other labelled images", soft_wrap=True)
+        return
     fresh = Inspector(trained.file)
     costs = costs or cost_curve(fresh, trained.validation)
     chosen, why = choose(costs, target, fresh.manifest.core_gs)
@@ -137,6 +149,8 @@ def _judge(
     console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {why}", soft_wrap=True)
     for name, value in chosen.summary().items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
+    if not held:
+        return
     inspector = Inspector(trained.file)
     result = evaluate(inspector, trained.validation)
     page = trained.file.with_suffix(".html")

@@ -36,7 +36,7 @@ class ClassificationTask(Task):
 
     Args:
         crops: training defects; their class frequencies balance the loss in `fast`.
-        validation: defects to score on; the training ones where it is empty.
+        validation: defects to score on.
     """
 
     score_name = "val_accuracy"
@@ -51,7 +51,7 @@ class ClassificationTask(Task):
         classes: int,
     ) -> None:
         super().__init__(network, budget, settings.learning_rate, settings.one_cycle)
-        self.settings, self.validation = settings, validation or crops
+        self.settings, self.validation = settings, validation
         images = len({id(crop.gray) for crop in validation})
         self.score_decides = not settings.one_cycle or images >= ENOUGH
         counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
@@ -65,8 +65,10 @@ class ClassificationTask(Task):
         smoothing = self.settings.smoothing
         return functional.cross_entropy(logits.float(), classes, self.weight, label_smoothing=smoothing)  # type: ignore[arg-type]
 
-    def score(self) -> float:
+    def score(self) -> float | None:
         """Share of validation defects whose class is right."""
+        if not self.validation:
+            return None
         right = 0
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             batch = self.validation[start : start + VALIDATION_BATCH]

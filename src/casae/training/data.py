@@ -68,8 +68,8 @@ def hold_out(
     """Cut a split into a part to train on and a part to choose by; the two never overlap.
 
     A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`: of
-    the images with and without defects, and of each class where the reader knows an image's class, each a share and at
-    least one, where there are two. A fold holds out its own part instead.
+    the images with and without defects, each a share and at least one, where there are two; evenly of each class where
+    the reader knows an image's class. A share of 0 holds nothing out, a fold its own part.
 
     Raises:
         DatasetError: no such split, or too few labelled images in it.
@@ -85,7 +85,7 @@ def hold_out(
         held = _draw_held_out(part, share, np.random.default_rng(seed), fold)
         validation = part.only(held, f"validation part of {split}")
     outside = {sample.name for sample in part.samples} - {sample.name for sample in validation.samples}
-    if not outside or not validation.samples:
+    if not outside or (not validation.samples and share > 0):
         raise DatasetError(f"{dataset.name}: split '{split}' and list 'val' leave nothing to train on; separate them")
     return part.only(outside, split), validation
 
@@ -94,12 +94,17 @@ def _draw_held_out(part: Dataset, share: float, rng: np.random.Generator, fold: 
     groups: dict[tuple[int | None, bool], list[str]] = {}
     for sample in part.samples:
         groups.setdefault((sample.mask_class, _is_good(sample)), []).append(sample.name)
-    shuffled = [[str(name) for name in rng.permutation(group)] for group in groups.values()]
+    shuffled = {key: [str(name) for name in rng.permutation(group)] for key, group in groups.items()}
     if fold:  # dealt out like cards, so that each fold has its share of every class
-        return set(list(itertools.chain(*shuffled))[fold.index :: fold.count])
-    counts = [min(len(group) - 1, max(1, round(share * len(group)))) for group in shuffled]
-    held = {name for group, count in zip(shuffled, counts, strict=True) for name in group[:count]}
-    return held or {shuffled[0][0]}
+        return set(list(itertools.chain(*shuffled.values()))[fold.index :: fold.count])
+    if share == 0:
+        return set()
+    held: set[str] = set()
+    for good in (False, True):
+        turns = itertools.zip_longest(*(group for (_, is_good), group in shuffled.items() if is_good is good))
+        kind = [name for turn in turns for name in turn if name is not None]
+        held |= set(kind[: min(len(kind) - 1, max(1, round(share * len(kind))))])
+    return held or {next(iter(shuffled.values()))[0]}
 
 
 def _is_good(sample: Sample) -> bool:

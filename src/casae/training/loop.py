@@ -1,6 +1,7 @@
 """One training run: Lightning's loop, a budget, the best weights on validation, a resumable folder, a progress bar."""
 
 import ctypes
+import json
 import logging
 import signal
 import time
@@ -51,8 +52,8 @@ class Task(L.LightningModule):
         """Loss of one batch."""
         raise NotImplementedError
 
-    def score(self) -> float:
-        """Score of the present weights on the validation part."""
+    def score(self) -> float | None:
+        """Score of the present weights on the validation part; None where there is none."""
         raise NotImplementedError
 
     def optimiser(self) -> torch.optim.Optimizer:
@@ -78,8 +79,7 @@ class _Keeper(Callback):
 
     def __init__(self, folder: Path, reporter: Reporter) -> None:
         self.best_file, self.reporter = folder / "best.pt", reporter
-        self.best = float("-inf")
-        self.scores: list[float] = []
+        self.best: float | None = None
         self._scored_at, self._scoring_took = 0.0, 0.0
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
@@ -99,10 +99,10 @@ class _Keeper(Callback):
         with torch.inference_mode():
             score = task.score()
         task.train()
-        task.log(task.score_name, score)
-        self.scores.append(score)
-        self.reporter.scored(task.score_name, score)
-        if score >= self.best or not task.score_decides:
+        if score is not None:
+            task.log(task.score_name, score)
+            self.reporter.scored(task.score_name, score)
+        if score is None or self.best is None or score >= self.best or not task.score_decides:
             self.best = score
             _save(task.trained.state_dict(), self.best_file)
         self._scored_at = time.monotonic()
@@ -114,10 +114,10 @@ class _Keeper(Callback):
         return budget.seconds is not None and budget.progress < 1 and since < SCORING_PAUSE * self._scoring_took
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "scores": self.scores}
+        return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.scores = state_dict["best"], state_dict["scores"]
+        self.best = state_dict["best"]
 
     def on_save_checkpoint(self, trainer: L.Trainer, task: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["budget"] = {"spent": task.budget.spent, "step": task.budget.step}
@@ -126,14 +126,14 @@ class _Keeper(Callback):
         task.budget.spent, task.budget.step = checkpoint["budget"]["spent"], checkpoint["budget"]["step"]
 
 
-def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter) -> float:
+def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter) -> float | None:
     """Train `task.trained` until its budget ends or Ctrl-C, and leave the best weights in it, or the last ones.
 
     `folder` holds `best.pt`, `last.ckpt` and the logs; a folder with `done` in it is only read, one with `last.ckpt` is
     gone on with.
 
     Returns:
-        Their validation score.
+        Their validation score, None where nothing is held out.
     """
     keeper = _Keeper(folder, reporter)
     finished = folder / "done"
@@ -142,10 +142,11 @@ def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter)
         keep_memory()
         with _quiet(), _stop_on_interrupt(reporter):
             _run(task, batches, folder, keeper)
-        finished.write_text(str(keeper.best))
+        finished.write_text(json.dumps(keeper.best))
     task.trained.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     task.trained.eval()
-    return float(finished.read_text())
+    score: float | None = json.loads(finished.read_text())
+    return score
 
 
 def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -> None:

@@ -17,6 +17,7 @@ def settings_for(
     tile: bool | None = None,
     scale: float | None = None,
     start: str | None = None,
+    hold_out: float | None = None,
 ) -> TrainingSettings:
     """A preset with some of its values replaced; None keeps the preset's.
 
@@ -40,8 +41,8 @@ def settings_for(
         changes |= {"scale": scale, "fit": "tile"}
     elif tile is not None:
         changes["fit"] = "tile" if tile else "letterbox"
-    if start is not None:
-        base["start"] = start
+    of_all: dict[str, float | str | None] = {"start": start, "validation_share": hold_out}
+    base |= {name: value for name, value in of_all.items() if value is not None}
     base["segmenter"] |= {name: value for name, value in changes.items() if value is not None}
     try:
         return TrainingSettings.model_validate(base | {"minutes": minutes, "seed": seed})

@@ -126,8 +126,10 @@ class SegmentationTask(Task):
         loss = self._criterion(self.casae.refine(first, image), target)
         return loss if self._first_rests else loss + self._criterion(first, target)
 
-    def score(self) -> float:
+    def score(self) -> float | None:
         """IoU of the defect class over all validation pixels."""
+        if not self.validation:
+            return None
         return sum((self._counts(image) for image in self.validation), Counts(0, 0, 0, 0)).iou
 
     @property

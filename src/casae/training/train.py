@@ -159,9 +159,8 @@ def _prepare(
 ) -> tuple[_Run, str]:
     """What is learned from and held out, decoded and checked, and what there is to say about it."""
     part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold)
-    sides, copied = keep_copies_together(
-        dataset, Sides(part, held, load(part), load(held)), fixed=fold is None and "val" in dataset.splits
-    )
+    fixed = fold is None and "val" in dataset.splits
+    sides, copied = keep_copies_together(dataset, Sides(part, held, load(part), load(held)), fixed=fixed)
     part, held, images, validation = sides
     size, why = segmentation.input_of(images, settings.segmenter)
     more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
@@ -200,7 +199,7 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
     )
 
 
-def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float, float]:
+def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
     views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
     ious = []
@@ -254,7 +253,7 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
 
 def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
     size = run.size
-    chosen = run.validation[:COMPARED]
+    chosen = (run.validation or run.images)[:COMPARED]
     frame = Frame(size.height, size.width, size.height, size.width)
     examples = []
     for image in chosen:
@@ -306,6 +305,8 @@ def _describe(run: _Run) -> str:
     at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
     unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
     advice = "" if free else ". No image is free of defects: nothing will tell how many good parts are rejected"
+    if not run.held.samples:
+        advice = ". Nothing is held out: only other labelled images can tell how good the model is"
     return (
         f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
         f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
