@@ -35,9 +35,11 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.manual_seed(0)
     runs: dict[str, Callable[[], object]] = {}
-    for preset in ("fast", "scratch", *(["paper"] if wanted.paper else [])):
-        casae = segmentation.build(PRESETS[preset].segmenter).eval()
-        _add(runs, f"CASAE {preset}, {SIDE} px", casae, wanted.precision)
+    fast = PRESETS["fast"].segmenter
+    segmenters = {"fast, --patch 4": fast.model_copy(update={"patch": 4}), "fast": fast}
+    segmenters |= {name: PRESETS[name].segmenter for name in ("scratch", *(["paper"] if wanted.paper else []))}
+    for name, settings in segmenters.items():
+        _add(runs, f"CASAE {name}, {SIDE} px", segmentation.build(settings).eval(), wanted.precision)
     _add(runs, f"U-Net ResNet-18, {SIDE} px", UNet(standardise=True).eval(), wanted.precision, eager=False)
     for other in wanted.others:
         file, _, shape = other.rpartition("@")

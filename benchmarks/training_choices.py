@@ -50,7 +50,7 @@ def main() -> None:
     print("| variant | IoU network 1 | IoU both | views/s |\n| --- | --- | --- | --- |")
     for variant in wanted.variants:
         settings = SegmenterSettings.model_validate(
-            preset.segmenter.model_dump() | dict(word.split("=") for word in variant.split())
+            preset.segmenter.model_dump() | dict(_setting(word) for word in variant.split())
         )
         L.seed_everything(wanted.seed, verbose=False)
         size, _ = segmentation.input_of(images, settings)
@@ -72,6 +72,11 @@ def main() -> None:
             f"| {variant or wanted.preset} | {scores[0]:.4f} | {scores[1]:.4f} | {rates[0]:.0f}, {rates[1]:.0f} |",
             flush=True,
         )
+
+
+def _setting(word: str) -> tuple[str, str | int]:
+    name, value = word.split("=")
+    return name, int(value) if value.isdigit() else value
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
 DEFAULT_MODEL = "strip-steel"
 SCRATCH, IMAGENET = "scratch", "imagenet"  # weights to start from, besides those of a file
-STRIDE = 32  # sides of a network input are multiples of this
+STRIDE = 32  # sides of a network input are multiples of this at least, see `SegmenterSettings.stride`
 
 
 class _Settings(BaseModel):
@@ -50,6 +50,7 @@ class SegmenterSettings(_Settings):
     Attributes:
         encoder: of network 1; the second one always has the paper's. "fcn8" is the FCN that the paper compares with.
         width: features of level 1 of an autoencoder with the paper's encoder.
+        patch: side of the square of pixels that the networks see as one; an EfficientNet halves its input for 4.
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
         size: longer side of the input, px; the side of a tile.
         fit: "choose" decides between letterbox and tile by the labelled defects, see `casae.training.data.choose_fit`.
@@ -66,7 +67,7 @@ class SegmenterSettings(_Settings):
     width: int = Field(default=64, ge=2)
     atrous: bool = True
     norm: bool = False
-    patch: Literal[1, 2] = 1
+    patch: Literal[1, 2, 4] = 1
     max_width: int | None = None
     last_convs: int = 1
     standardise: bool = False
@@ -88,6 +89,11 @@ class SegmenterSettings(_Settings):
     epochs_1: int = Field(default=30, ge=1)
     epochs_2: int = Field(default=20, ge=1)
     views: int = Field(default=3000, ge=1)
+
+    @property
+    def stride(self) -> int:
+        """Sides of the network's input are multiples of this."""
+        return max(STRIDE, 16 * self.patch)
 
 
 class ClassifierSettings(_Settings):

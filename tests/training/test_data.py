@@ -93,6 +93,7 @@ def test_the_input_follows_the_shape_of_the_images(images):
     assert input_size(images, 512, "squeeze") == (512, 512)
     tall = [LabelledImage("a", np.zeros((900, 100), np.uint8), np.zeros((900, 100), np.uint8))]
     assert input_size(tall, 256, "letterbox") == (256, 32)
+    assert input_size(tall, 256, "letterbox", 64) == (256, 64)
 
 
 def test_folds_hold_everything_out_once(components):
@@ -192,6 +193,7 @@ def test_tiles_are_cut_at_the_smallest_scale_that_leaves_enough_of_a_defect():
 def test_a_tile_of_an_inspection_is_the_typical_image_within_limits(shape, scale, tile):
     images = [LabelledImage("a", np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))]
     assert tile_size(images, 256, scale) == tile
+    assert all(side % 64 == 0 for side in tile_size(images, 256, scale, 64))
 
 
 def test_scaling_keeps_a_thin_defect():

@@ -118,6 +118,7 @@ def networks():
             lambda one=options, two=both: CASAE(AutoEncoder(4, **one), AutoEncoder(4, **two)), id=f"CASAE {name}"
         )
     yield pytest.param(LiteAutoEncoder, id="lite")
+    yield pytest.param(lambda: LiteAutoEncoder(patch=4), id="lite patch")
     yield pytest.param(lambda: CASAE(LiteAutoEncoder(), AutoEncoder(4, patch=2), residual=True), id="CASAE lite")
 
 

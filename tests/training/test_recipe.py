@@ -40,6 +40,8 @@ def test_without_start_weights_the_paper_s_encoder_learns():
         ({"preset": "slow"}, "--preset slow: no such preset; there are fast, scratch, paper"),
         ({"minutes": 3, "epochs_1": 2}, "choose one way"),
         ({"size": 100}, "--size 100: must be a multiple of 32; 96 works"),
+        ({"size": 96, "patch": 4}, "--size 96: must be a multiple of 64; 128 works"),
+        ({"patch": 3}, "--patch 3: input should be 1, 2 or 4"),
         ({"minutes": -1}, "--minutes -1: input should be greater than 0"),
         ({"width": 1}, "--width 1"),
         ({"scale": 0.0}, "--scale 0.0: input should be greater than 0"),

@@ -31,6 +31,10 @@ def train(
     ] = "fast",
     width: Annotated[int | None, typer.Option(help="Features of the first level.", min=2)] = None,
     size: Annotated[int | None, typer.Option(help="Longer side of the network's input, px, a multiple of 32.")] = None,
+    patch: Annotated[
+        int | None,
+        typer.Option(help="Side of the pixel squares that the networks see as one: 1, 2 or 4; 4 is quicker."),
+    ] = None,
     tile: Annotated[
         bool | None,
         typer.Option("--tile/--no-tile", help="Cut images into tiles. Default: by the data."),
@@ -89,7 +93,7 @@ def train(
     check_target(target)
     if folds == 1:
         raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
-    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start, hold_out)
+    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start, hold_out, patch)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])

@@ -111,22 +111,22 @@ def _is_good(sample: Sample) -> bool:
     return sample.defect_free or (sample.mask is not None and not read_image(sample.mask).any())
 
 
-def input_size(images: Sequence[LabelledImage], size: int, fit: Fit) -> tuple[int, int]:
+def input_size(images: Sequence[LabelledImage], size: int, fit: Fit, stride: int = STRIDE) -> tuple[int, int]:
     """(height, width) of the network's input: `size` is the longer side, the shorter one follows the typical image."""
     if fit == "squeeze":
         return size, size
     ratio = float(np.median([image.gray.shape[0] / image.gray.shape[1] for image in images]))
-    shorter = max(STRIDE, round(size * min(ratio, 1 / ratio) / STRIDE) * STRIDE)
+    shorter = max(stride, round(size * min(ratio, 1 / ratio) / stride) * stride)
     return (shorter, size) if ratio <= 1 else (size, shorter)
 
 
-def tile_size(images: Sequence[LabelledImage], size: int, scale: float) -> tuple[int, int]:
+def tile_size(images: Sequence[LabelledImage], size: int, scale: float, stride: int = STRIDE) -> tuple[int, int]:
     """(height, width) of the tiles of an inspection: the typical image at `scale`, between `size` and `LARGEST_TILE`.
 
     Training shows parts of `size` px; a larger tile costs no more a pixel, and the network sees more around a defect.
     """
     typical = [float(np.median([image.gray.shape[axis] for image in images])) * scale for axis in (0, 1)]
-    height, width = (max(size, min(LARGEST_TILE, -(-round(side) // STRIDE) * STRIDE)) for side in typical)
+    height, width = (max(size, min(LARGEST_TILE, -(-round(side) // stride) * stride)) for side in typical)
     return height, width
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from casae.config import PRESETS, SCRATCH, STRIDE, TrainingSettings
+from casae.config import PRESETS, SCRATCH, TrainingSettings
 from casae.errors import UsageError
 
 
@@ -18,6 +18,7 @@ def settings_for(
     scale: float | None = None,
     start: str | None = None,
     hold_out: float | None = None,
+    patch: int | None = None,
 ) -> TrainingSettings:
     """A preset with some of its values replaced; None keeps the preset's.
 
@@ -28,15 +29,18 @@ def settings_for(
         raise UsageError(f"--preset {preset}: no such preset; there are {', '.join(PRESETS)}")
     if minutes is not None and (epochs_1 is not None or epochs_2 is not None):
         raise UsageError("--minutes and --epochs-1/--epochs-2: choose one way to say how long; leave the other out")
-    if size is not None and (size < STRIDE or size % STRIDE):
-        rounded = max(STRIDE, round(size / STRIDE) * STRIDE)
-        raise UsageError(f"--size {size}: must be a multiple of {STRIDE}; {rounded} works")
     if start == SCRATCH and preset == "fast":
         preset = SCRATCH  # an encoder as large as that of `fast` needs its start weights
     base = PRESETS[preset].model_dump()
     if scale is not None and tile is False:
         raise UsageError("--scale and --no-tile: the scale is that of tiles; leave one of them out")
-    changes: dict[str, float | str | None] = {"width": width, "size": size, "epochs_1": epochs_1, "epochs_2": epochs_2}
+    changes: dict[str, float | str | None] = {
+        "width": width,
+        "patch": patch,
+        "size": size,
+        "epochs_1": epochs_1,
+        "epochs_2": epochs_2,
+    }
     if scale is not None:
         changes |= {"scale": scale, "fit": "tile"}
     elif tile is not None:
@@ -45,8 +49,13 @@ def settings_for(
     base |= {name: value for name, value in of_all.items() if value is not None}
     base["segmenter"] |= {name: value for name, value in changes.items() if value is not None}
     try:
-        return TrainingSettings.model_validate(base | {"minutes": minutes, "seed": seed})
+        settings = TrainingSettings.model_validate(base | {"minutes": minutes, "seed": seed})
     except ValidationError as error:
         first = error.errors()[0]
         name = "-".join(str(step) for step in first["loc"][-1:])
         raise UsageError(f"--{name} {first['input']}: {first['msg'].lower()}") from error
+    side, stride = settings.segmenter.size, settings.segmenter.stride
+    if side % stride:
+        rounded = max(stride, round(side / stride) * stride)
+        raise UsageError(f"--size {side}: must be a multiple of {stride}; {rounded} works")
+    return settings

@@ -38,7 +38,7 @@ def build(settings: SegmenterSettings, *, standardised: bool = False) -> CASAE:
 
 def _first(settings: SegmenterSettings, standardise: bool) -> nn.Module:
     if settings.encoder == "efficientnet-lite0":
-        return LiteAutoEncoder(standardise)
+        return LiteAutoEncoder(standardise, max(2, settings.patch))
     if settings.encoder == "fcn8":
         return FCN8(settings.width, norm=settings.norm, standardise=standardise)
     return _autoencoder(settings, standardise=standardise)
@@ -60,7 +60,8 @@ def _autoencoder(settings: SegmenterSettings, *, standardise: bool = False, inpu
 def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[InputSize, str]:
     """The input for these images, and what was chosen for them and why, in words."""
     fit, scale, why = choose_fit(images, settings)
-    height, width = tile_size(images, settings.size, scale) if fit == "tile" else input_size(images, settings.size, fit)
+    size, stride = settings.size, settings.stride
+    height, width = tile_size(images, size, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
     standardised = fit == "tile" and settings.standardise
     return InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised), why
 
