@@ -27,5 +27,5 @@ def test_few_held_out_images_do_not_choose_weights(preset, images, decides):
     """However many crops they hold; the paper's constant learning rate needs the choice."""
     settings = PRESETS[preset].classifier.model_copy(update={"width": 6})
     task = ClassificationTask(build(settings, 2), settings, Budget(steps=1), crops_of(1), crops_of(images), 2)
-    assert len(task.validation) == 2 * max(1, images)
+    assert len(task.validation) == 2 * images
     assert task.score_decides is decides
