@@ -125,7 +125,9 @@ def test_a_model_of_tiles_remembers_it_and_starts_from_an_earlier_one(small, dat
     assert train(dataset, tmp_path / "again.casae", again).scores["iou"] is not None
 
 
-def test_fast_starts_from_the_shipped_encoder(dataset, tmp_path):
+@pytest.mark.parametrize("has_bf16", [False, True])
+def test_fast_starts_from_the_shipped_encoder_whatever_the_processor(has_bf16, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "has_bf16", lambda: has_bf16)
     settings = settings_for("fast", width=4, size=64, epochs_1=1, epochs_2=1)
     segmenter = settings.segmenter.model_copy(update={"views": 8})
     classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 3, "batch": 4})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from casae.training.depthwise import depthwise
 from casae.training.networks import check_sides, standardised
 
 STAGES = (  # blocks, kernel, stride, expansion, features: Table 1 of the paper, stages 2 to 8
@@ -140,7 +141,10 @@ class _Convolution(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         before = self.missing // 2
         after = self.missing - before
-        return super().forward(functional.pad(x, (before, after, before, after)) if self.missing else x)
+        x = functional.pad(x, (before, after, before, after)) if self.missing else x
+        if self.groups > 1:
+            return depthwise(x, self.weight, self.stride[0], int(self.padding[0]))
+        return super().forward(x)
 
 
 def _plain(before: int, after: int) -> nn.Sequential:

@@ -25,6 +25,7 @@ from casae.training.views import Pair
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 ENOUGH = 8  # defective validation images; with fewer the best epoch is luck, and the last weights are kept
+LARGEST_GRADIENT = 1.0  # norm over all weights
 SCORING_PAUSE = 9.0  # times as long as the last scoring took
 
 
@@ -59,6 +60,10 @@ class Task(L.LightningModule):
     def optimiser(self) -> torch.optim.Optimizer:
         """Over the parameters of `trained`; a group's "share" is its part of the learning rate."""
         raise NotImplementedError
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips here, because Lightning refuses to for an optimiser in one kernel, wherever the precision is mixed."""
+        nn.utils.clip_grad_norm_(self.trained.parameters(), LARGEST_GRADIENT)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Lightning asks for the optimiser by this name."""
@@ -161,7 +166,6 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
-        gradient_clip_val=1.0,
     )
     checkpoint = folder / "last.ckpt"
     if checkpoint.exists():
