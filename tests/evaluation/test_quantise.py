@@ -35,7 +35,7 @@ def test_an_int8_form_is_kept_where_it_is_as_good_and_faster(dark_model, compone
     manifest = read_bundle(out).manifest
     assert manifest.scores["int8 on all"]["iou_int8"] == result.int8.iou
     assert Inspector(out).precision == "int8"
-        assert Inspector(dark_model).precision != "int8"
+    assert Inspector(dark_model).precision != "int8"
     assert Inspector(out, InspectionSettings(precision="f32")).precision == "f32"
 
 

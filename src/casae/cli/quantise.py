@@ -43,11 +43,11 @@ def quantise(
     table = Table(box=None, padding=(0, 3, 0, 0))
     for heading in ("arithmetic", f"IoU on {images_of(part)} images of {part.split_name}", "network, ms"):
         table.add_column(heading, justify="left" if heading == "arithmetic" else "right")
-    for name, form in (("f32", result.exact), ("int8", result.int8)):
-        table.add_row(name, f"{form.iou:.4f}", f"{form.milliseconds:.1f}")
+    for form in (result.exact, result.int8):
+        table.add_row(form.precision, f"{form.iou:.4f}", f"{form.milliseconds:.1f}")
     console.print(table)
     if result.refused:
         console.print(f"int8 is not kept: {result.refused}", soft_wrap=True)
         raise typer.Exit(1)
-    before = "" if only else "; --precision f32 still does as before"
+    before = "" if only else f"; --precision {result.exact.precision} still does as before"
     console.print(f"{target} inspects in int8 from now on{before}", soft_wrap=True)

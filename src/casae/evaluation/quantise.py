@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.config import Precision
 from casae.datasets.sample import Dataset, read_label
 from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.image import Image, read_image
@@ -42,13 +43,14 @@ Values = NDArray[np.float32]
 class Form:
     """What one arithmetic gives: IoU over all pixels of the images, milliseconds of the network on one input."""
 
+    precision: Precision
     iou: float
     milliseconds: float
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """Both forms, and why the int8 one was not kept; None where it was."""
+    """The form without int8, in this processor's best precision, the int8 one, and why that was not kept, if so."""
 
     exact: Form
     int8: Form
@@ -87,7 +89,7 @@ def quantise(
         raise DatasetError(f"{part.name}: no labelled image in '{part.split_name}'; label some or choose another list")
     if bundle.segmenter is None:
         raise BundleError(f"{model}: holds its int8 form alone; quantise the model that it was made from")
-    exact = Network(bundle.segmenter, f"{model}: segmenter", threads, "f32")
+    exact = Network(bundle.segmenter, f"{model}: segmenter", threads, "auto")
     inputs: list[Values] = []
 
     def recorded(values: Values) -> Values:
@@ -100,7 +102,7 @@ def quantise(
     quick = Network(form.xml, f"{model}: int8 segmenter", threads, "f32", form.weights)
     iou_8 = _iou(quick, part, size, gs, step)
     ms, ms_8 = _times((exact, quick), inputs[0])
-    result = Quantised(Form(iou, ms), Form(iou_8, ms_8), _refusal(iou - iou_8, ms / ms_8))
+    result = Quantised(Form(exact.precision, iou, ms), Form("int8", iou_8, ms_8), _refusal(iou - iou_8, ms / ms_8))
     if result.refused is None:
         _write(replace(bundle, segmenter=None) if only else bundle, form, result, part, out)
     return result
@@ -189,7 +191,7 @@ def _refusal(drop: float, gain: float) -> str | None:
 def _write(bundle: Bundle, form: Int8, result: Quantised, part: Dataset, out: Path) -> None:
     scores: dict[str, float | None] = {
         "images": float(images_of(part)),
-        "iou_f32": result.exact.iou,
+        f"iou_{result.exact.precision}": result.exact.iou,
         "iou_int8": result.int8.iou,
         "times_as_fast": result.exact.milliseconds / result.int8.milliseconds,
     }
