@@ -101,7 +101,8 @@ class LiteAutoEncoder(nn.Module):
         first, *skips, x = self.encoder(self.halve(image))
         for decode, skip in zip(self.decoder, reversed(skips), strict=True):
             x = decode(torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1))  # 88, 56, 48 features
-        x = self.fine(torch.cat([self.spread(x), self.to_patches(image), first], dim=1))
+        patches = self.to_patches(image).contiguous(memory_format=torch.channels_last)
+        x = self.fine(torch.cat([self.spread(x), patches, first], dim=1))
         logits: Tensor = self.from_patches(self.head(x))
         return logits
 
