@@ -1,6 +1,8 @@
 """Whether a model draws the same masks in another precision on this processor, over the images of a list.
 
-python benchmarks/agreement.py MODEL.casae sd-saliency-900:PATH --split test
+    python benchmarks/agreement.py MODEL.casae sd-saliency-900:PATH --split test
+
+A model's int8 form, which inspections prefer, is left aside.
 """
 
 import argparse
