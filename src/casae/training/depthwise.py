@@ -1,8 +1,8 @@
 """Depthwise convolution in bfloat16 whose gradients take oneDNN's quick ways only.
 
-Two of its backward passes in bfloat16 are reference code, 10 to 40 times slower than their neighbours: that to the
-input with a stride of 2, and that to the weights of a 5 x 5 kernel (docs/results/training.md). The first is computed
-in single precision here, the second as four 3 x 3 kernels that cover the 5 x 5 one.
+Two of its backward passes in bfloat16 are several times slower than they need be: that to the input with a stride of 2,
+and that to the weights of a 5 x 5 kernel (docs/results/training.md). The first is computed in single precision here,
+the second as four 3 x 3 kernels that cover the 5 x 5 one.
 """
 
 from typing import Any
