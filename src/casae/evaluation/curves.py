@@ -132,7 +132,10 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
     if not kept.regions:
         return kept, "no defect among the held-out images: the paper's Gs is kept"
     if target == "keep" or (target != "f1" and kept.defective < FEW):
-        outline, why = kept, f"the paper's Gs: only {kept.defective} defective images held out"
+        outline, why = (
+            kept,
+            f"the paper's Gs: only {kept.defective} defective image{'' if kept.defective == 1 else 's'} held out",
+        )
     else:
         best_f1 = max(cost.pixels.f1 for cost in usual)
         equal = [cost for cost in usual if cost.pixels.f1 >= best_f1 - EQUAL_F1]
