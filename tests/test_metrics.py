@@ -32,6 +32,11 @@ def test_bootstrap_brackets_the_mean_and_repeats_with_its_seed():
     assert interval == bootstrap(rows, lambda r: float(r.mean()), seed=1)
 
 
+def test_bootstrap_of_one_image_has_a_value_and_no_interval():
+    interval = bootstrap([[0.5]], lambda rows: float(rows.mean()))
+    assert (interval.value, interval.low, interval.high, interval.spread) == (0.5, None, None, "")
+
+
 def test_bootstrap_of_nothing_is_nothing():
     assert bootstrap(np.zeros((0, 1)), lambda r: 1.0).value is None
     assert bootstrap(np.zeros((3, 1)), lambda r: None).value is None

@@ -58,11 +58,19 @@ class Counts:
 
 @dataclass(frozen=True)
 class Interval:
-    """A score with its 95 % bootstrap interval over images; all None where nothing could be counted."""
+    """A score with its 95 % bootstrap interval over images.
+
+    All None where nothing could be counted; no interval from a single image.
+    """
 
     value: float | None
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def spread(self) -> str:
+        """The interval in words, "0.720 .. 0.757"; empty where there is none."""
+        return "" if self.low is None else f"{self.low:.3f} .. {self.high:.3f}"
 
 
 def ratio(part: float, whole: float) -> float:
@@ -119,7 +127,9 @@ def bootstrap(
     rows = np.asarray(per_image, dtype=np.float64)
     value = statistic(rows) if len(rows) else None
     if value is None:
-        return Interval(None, None, None)
+        return Interval(None)
+    if len(rows) == 1:
+        return Interval(float(value))
     rng = np.random.default_rng(seed)
     draws = [statistic(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(BOOTSTRAP_DRAWS)]
     low, high = np.percentile([draw for draw in draws if draw is not None], [2.5, 97.5])

@@ -153,8 +153,9 @@ def test_the_sampler_counts_on():
     sampler = EpochSampler(3)
     assert list(sampler) == [0, 1, 2]
     assert list(sampler) == [3, 4, 5]
-    sampler.epoch = 7
-    assert list(sampler) == [21, 22, 23]
+    sampler.position = 22
+    assert list(sampler) == [22, 23]
+    assert list(sampler) == [24, 25, 26]
 
 
 CHOOSE = PRESETS["fast"].segmenter

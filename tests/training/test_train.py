@@ -64,29 +64,32 @@ def test_the_same_seed_gives_the_same_bundle(small, dataset, tmp_path):
     assert read_bundle(other).segmenter != read_bundle(files[0]).segmenter
 
 
-def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, monkeypatch):
-    whole = train(dataset, tmp_path / "whole" / "part.casae", small).file
+@pytest.mark.parametrize(("pause", "last_step", "again"), [(60, 3, 1), (-1, 1, 0), (-1, 4, 1)])
+def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, monkeypatch, pause, last_step, again):
+    """Killed after `last_step` of two epochs with two steps each, it takes `again` of them again."""
+    whole = train(dataset, tmp_path / "whole" / "part.casae", small)
     original = loop._Keeper.on_train_batch_end
     steps = []
 
     def die(self, trainer, task, *rest):
         original(self, trainer, task, *rest)
-        steps.append(1)
-        if len(steps) == 3:  # in the second epoch of network 1
+        steps.append(task.budget.step)
+        if len(steps) == last_step:
             raise MemoryError("killed")
 
+    monkeypatch.setattr(loop, "SAVING_PAUSE", pause)
     monkeypatch.setattr(loop._Keeper, "on_train_batch_end", die)
     out = tmp_path / "broken" / "part.casae"
     with pytest.raises(MemoryError):
         train(dataset, out, small)
-    monkeypatch.undo()
     with pytest.raises(UsageError, match="--resume"):
         train(dataset, out, small)
     with pytest.raises(UsageError, match="other settings or data"):
         train(dataset, out, small.model_copy(update={"seed": 9}), resume=True)
-    assert train(dataset, out, small, resume=True).file.read_bytes() == whole.read_bytes()
+    assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
+    assert steps[last_step] == last_step - again + 1
     monkeypatch.setattr(loop, "_run", None)  # what is finished is not trained again
-    assert train(dataset, out, small, resume=True).file.read_bytes() == whole.read_bytes()
+    assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
 
 
 def test_all_images_can_be_learned_from(small, dataset, tmp_path):

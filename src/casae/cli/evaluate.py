@@ -75,8 +75,8 @@ def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval
         table.add_column(heading)
     for name, score in scores.items():
         known = score.value is not None
-        interval = f"{score.low:.3f} .. {score.high:.3f}" if known else "nothing to count"
-        table.add_row(name, f"{score.value:.3f}" if known else "-", interval)
+        interval = score.spread or "of a single image: none"
+        table.add_row(name, f"{score.value:.3f}" if known else "-", interval if known else "nothing to count")
     console.print(table)
     if len(result.classes) > 1:
         confusion = Table(

@@ -23,10 +23,12 @@ from casae.training.budget import Budget, one_cycle
 from casae.training.progress import Reporter
 from casae.training.views import Pair
 
+LAST = "last.ckpt"  # of a training's folder
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 ENOUGH = 8  # defective validation images; with fewer the best epoch is luck, and the last weights are kept
 LARGEST_GRADIENT = 1.0  # norm over all weights
 SCORING_PAUSE = 9.0  # times as long as the last scoring took
+SAVING_PAUSE = 120.0  # s between checkpoints in an epoch; a large network takes hours for one
 
 
 class Task(L.LightningModule):
@@ -80,21 +82,25 @@ class Task(L.LightningModule):
 
 
 class _Keeper(Callback):
-    """Counts the budget, scores each epoch, and keeps the best weights on disk."""
+    """Counts the budget, scores each epoch and writes the best weights; in long epochs, the present ones too."""
 
     def __init__(self, folder: Path, reporter: Reporter) -> None:
-        self.best_file, self.reporter = folder / "best.pt", reporter
+        self.best_file, self.last_file, self.reporter = folder / "best.pt", folder / LAST, reporter
         self.best: float | None = None
-        self._scored_at, self._scoring_took = 0.0, 0.0
+        self._scored_at, self._scoring_took, self._saved_at = 0.0, 0.0, 0.0
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
         task.budget.start()
+        self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
         task.budget.advance()
         self.reporter.step(task.budget, float(outputs["loss"]))
         if task.budget.progress >= 1 or self.reporter.interrupted:
             trainer.should_stop = True
+        elif time.monotonic() - self._saved_at > SAVING_PAUSE:
+            trainer.save_checkpoint(self.last_file)
+            self._saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
         if self._too_soon(task.budget):
@@ -155,7 +161,7 @@ def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter)
 
 
 def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -> None:
-    last = ModelCheckpoint(folder, filename="last", every_n_epochs=1, enable_version_counter=False)
+    last = ModelCheckpoint(folder, filename=Path(LAST).stem, every_n_epochs=1, enable_version_counter=False)
     trainer = L.Trainer(
         max_epochs=-1,
         accelerator="cpu",
@@ -167,10 +173,18 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
         enable_model_summary=False,
         log_every_n_steps=1,
     )
-    checkpoint = folder / "last.ckpt"
-    if checkpoint.exists():
-        batches.sampler.epoch = torch.load(checkpoint, weights_only=False)["epoch"] + 1  # type: ignore[attr-defined]
-    trainer.fit(task, batches, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+    checkpoint = keeper.last_file if keeper.last_file.exists() else None
+    if checkpoint:
+        steps = torch.load(checkpoint, weights_only=False)["budget"]["step"]
+        _skip(batches, steps)
+    trainer.fit(task, batches, ckpt_path=checkpoint, weights_only=False)
+
+
+def _skip(batches: DataLoader[Pair], steps: int) -> None:
+    """Let a loader with an `EpochSampler` begin after so many batches; the last one of an epoch may be small."""
+    epochs, done = divmod(steps, len(batches))
+    sampler: Any = batches.sampler
+    sampler.position = epochs * len(sampler) + done * (batches.batch_size or 1)
 
 
 def _loggers(folder: Path, mlflow: str | None) -> list[Logger]:

@@ -174,18 +174,18 @@ class CropViews(TorchDataset[Pair]):
 
 
 class EpochSampler(Sampler[int]):
-    """Positions that go on counting from epoch to epoch.
+    """Positions that go on counting from epoch to epoch, from `position` on.
 
-    Lightning's own `set_epoch` starts at 0 again after an interruption, so the epoch is counted here.
+    Lightning's own `set_epoch` starts at 0 again after an interruption, so it is counted here.
     """
 
     def __init__(self, length: int) -> None:
-        self.length, self.epoch = length, 0
+        self.length, self.position = length, 0
 
     def __iter__(self) -> Iterator[int]:
-        start = self.epoch * self.length
-        self.epoch += 1
-        return iter(range(start, start + self.length))
+        start = self.position
+        self.position = (start // self.length + 1) * self.length
+        return iter(range(start, self.position))
 
     def __len__(self) -> int:
         return self.length
