@@ -117,6 +117,18 @@ def test_a_hairline_survives_in_the_target():
     assert target[:20].sum() == pytest.approx(40 * 40 / 6.25**2, rel=0.2)
 
 
+def test_an_outline_stays_where_it_is_and_a_line_in_one_piece():
+    label = np.zeros((300, 400), np.uint8)
+    cv2.circle(label, (100, 150), 60, 1, -1)
+    label[60:240:3, 155:165] = 1  # a rough edge
+    frame = Frame.of(label.shape, 192, 256, "letterbox")
+    assert abs(int(input_target(label, frame).sum()) - label.sum() * 0.64**2) < 0.05 * label.sum() * 0.64**2
+    line = cv2.line(np.zeros((300, 400), np.uint8), (20, 30), (380, 170), 1, 1)
+    target = input_target(line, frame)
+    assert cv2.connectedComponents(target)[0] == 2
+    assert target.sum() < 1.5 * 230  # pixels of the input that it crosses
+
+
 def test_every_image_is_shown_once_before_any_is_shown_again():
     order = [draw(position, 10, 4, seed=0)[0] for position in range(10)]
     assert sorted(order[:4]) == sorted(order[4:8]) == [0, 1, 2, 3]

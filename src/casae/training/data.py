@@ -19,6 +19,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 LARGEST_TILE = 768  # px
+FAINTEST = 0.25  # of what a line of one pixel covers at most; where it lies on a border it covers half of that
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 
 
@@ -164,16 +165,19 @@ def scaled(image: LabelledImage, scale: float) -> LabelledImage:
 def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
     """Label values (H, W) -> defect mask (height, width) uint8 of 0 and 1 in the network's input.
 
-    What is thinner than one pixel of the input is widened to one, or it would vanish from what the network learns.
+    A pixel of the input is defective where half of it is. Of what is too thin to cover half a pixel, the most covered
+    one across it is taken, or it would vanish from what the network learns.
     """
-    defect = (label > 0).astype(np.uint8)
+    defect = (label > 0).astype(np.float32)
+    covered = frame.put(defect)
+    target = covered >= 0.5
     step = max(label.shape[0] / frame.content_height, label.shape[1] / frame.content_width)
     if step > 1:
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(step / 2) + 1,) * 2)
-        thin = defect & ~cv2.morphologyEx(defect, cv2.MORPH_OPEN, kernel)
-        defect |= cv2.dilate(thin, kernel)
-    covered = frame.put(defect.astype(np.float32))
-    return (covered >= 0.5).astype(np.uint8)
+        near = np.pad(covered, 1)
+        up, down, left, right = near[:-2, 1:-1], near[2:, 1:-1], near[1:-1, :-2], near[1:-1, 2:]
+        crest = ((covered >= up) & (covered > down)) | ((covered >= left) & (covered > right))
+        target |= crest & (covered > FAINTEST / step)
+    return target.astype(np.uint8)
 
 
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:
