@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
@@ -50,6 +51,31 @@ def test_cmyk_jpeg_becomes_rgb(tmp_path):
     assert read.shape == (10, 20, 3)
     assert read[5, 10, 0] > 200
     assert read[5, 10, 1:].max() < 60
+
+
+def test_a_tiff_is_turned_upright(tmp_path):
+    seen = np.arange(240, dtype=np.uint8).reshape(12, 20)
+    half, quarter = np.rot90(seen, 2), np.rot90(seen, -1)
+    upright = [seen, seen[:, ::-1], half, seen[::-1], seen.T, quarter, half.T, np.rot90(seen)]  # TIFF 6.0, page 36
+    for orientation, image in enumerate(upright, start=1):
+        PIL.Image.fromarray(seen).save(tmp_path / "a.tif", tiffinfo={274: orientation})
+        assert np.array_equal(read_image(tmp_path / "a.tif"), image)
+
+
+def test_colours_of_a_tiff(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8)
+    picture = PIL.Image.fromarray(rgb)
+    picture.quantize(16).save(tmp_path / "palette.tif")
+    assert np.array_equal(read_image(tmp_path / "palette.tif"), np.asarray(picture.quantize(16).convert("RGB")))
+    PIL.Image.new("CMYK", (20, 12), (0, 255, 255, 0)).save(tmp_path / "cmyk.tif")
+    assert read_image(tmp_path / "cmyk.tif")[0, 0].tolist() == [255, 0, 0]
+    tifffile.imwrite(tmp_path / "planes.tif", rgb.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+    assert np.array_equal(read_image(tmp_path / "planes.tif"), rgb)
+    picture.convert("LA").save(tmp_path / "la.tif")
+    assert read_image(tmp_path / "la.tif").shape == (12, 20)
+    picture.convert("LAB").save(tmp_path / "lab.tif")
+    with pytest.raises(ImageError, match="colours as CIELAB"):
+        read_image(tmp_path / "lab.tif")
 
 
 def test_white_is_zero_tiff_is_turned(tmp_path):

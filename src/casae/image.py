@@ -7,7 +7,7 @@ uint16 by 65535, float is taken as it is and must lie in 0..1.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from casae.config import Fit
 from casae.errors import ImageError
 
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
 Image = NDArray[Any]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4}
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, what cv2.cvtColor applies to integers
 
 
@@ -78,7 +82,9 @@ def check_image(image: Image, name: str = "image") -> Image:
         image = image.astype(np.float32, copy=False)
         if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
             raise ImageError(f"{name}: float values leave 0..1; divide by the camera's full scale first")
-    elif image.dtype not in FULL_SCALE:
+    else:
+        image = image.astype(image.dtype.newbyteorder("="), copy=False)
+    if image.dtype not in FULL_SCALE and image.dtype != np.float32:
         raise ImageError(f"{name}: dtype {image.dtype} has no known full scale; convert to uint8 or uint16")
     return image
 
@@ -98,7 +104,7 @@ def to_8bit(image: Image) -> NDArray[np.uint8]:
     """The same picture in uint8, by dtype; for showing and saving."""
     if image.dtype == np.uint8:
         return image
-    return np.rint(to_unit(image) * 255).astype(np.uint8)
+    return np.rint(to_unit(image).clip(0, 1) * 255).astype(np.uint8)
 
 
 def gray_levels(gray: Image) -> tuple[float, float]:
@@ -182,7 +188,7 @@ class Frame:
 
 def find_images(path: Path) -> Iterable[Path]:
     """Image files under a folder, recursive, sorted; hidden ones left out."""
-    inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     return sorted(f for f in inside if not any(part.startswith(".") for part in f.relative_to(path).parts))
 
 
@@ -193,15 +199,47 @@ def _decode_tiff(data: bytes, name: str) -> Image:
 
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages[0]
-            image = np.asarray(page.asarray())
-            inverted = getattr(page, "photometric", None) == tifffile.PHOTOMETRIC.MINISWHITE
+            page = file.pages[0].aspage()
+            image = _colours_of(page, np.asarray(page.asarray()))
+            turn = page.tags.valueof("Orientation", 1)
     except Exception as error:  # tifffile and imagecodecs raise many kinds, all of which mean the same to a user
         raise ImageError(f"{name}: damaged or unusual TIFF ({error}); save it as an ordinary PNG") from error
+    return check_image(_upright(image, int(turn)), name)
+
+
+def _colours_of(page: "TiffPage", image: Image) -> Image:
+    """Samples of a TIFF page -> (H, W) or (H, W, 3) RGB in the dtype's full scale."""
+    kind = page.photometric.name if page.photometric is not None else "RGB" if image.ndim == 3 else "MINISBLACK"
+    if kind not in TIFF_SAMPLES:
+        raise ValueError(f"colours as {kind}")
+    if image.ndim == 3 and page.axes.startswith("S"):
+        image = np.moveaxis(image, 0, -1)
+    if image.ndim == 3:  # what follows is transparency
+        image = image[..., 0] if TIFF_SAMPLES[kind] == 1 else image[..., : TIFF_SAMPLES[kind]]
+    if kind == "PALETTE":
+        return (page.colormap[:, image] >> 8).astype(np.uint8).transpose(1, 2, 0)
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * 255
-    image = check_image(image, name)
-    return np.iinfo(image.dtype).max - image if inverted and image.dtype in FULL_SCALE else image
+    full = FULL_SCALE.get(image.dtype)
+    if full is None:
+        return image
+    white = 2**page.bitspersample - 1
+    if 1 < white < full:
+        image = np.rint(image * (full / white)).astype(image.dtype)
+    if kind == "MINISWHITE":
+        return np.iinfo(image.dtype).max - image
+    if kind == "SEPARATED":
+        ink = image / full
+        return np.rint(full * (1 - ink[..., :3]) * (1 - ink[..., 3:])).astype(image.dtype)
+    return image
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Apply the orientation of TIFF 6.0 (tag 274), 1 to 8."""
+    if orientation > 4:
+        image = image.swapaxes(0, 1)
+    across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    return np.ascontiguousarray(image[:: -1 if down else 1, :: -1 if across else 1])
 
 
 def _is_truncated(data: bytes) -> bool:

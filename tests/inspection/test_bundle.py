@@ -1,3 +1,4 @@
+import contextlib
 import json
 import zipfile
 
@@ -86,6 +87,16 @@ def test_a_file_that_is_no_bundle_is_named(tmp_path):
     (tmp_path / "a.casae").write_bytes(b"PK no zip at all")
     with pytest.raises(BundleError, match=r"a\.casae: not a whole \.casae file"):
         read_bundle(tmp_path / "a.casae")
+
+
+def test_damage_anywhere_is_told_in_a_sentence(dark_model, tmp_path):
+    whole = dark_model.read_bytes()
+    for position in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        (tmp_path / "a.casae").write_bytes(damaged)
+        with contextlib.suppress(BundleError):
+            read_bundle(tmp_path / "a.casae")
 
 
 def test_an_unknown_name_lists_the_shipped_models():

@@ -1,12 +1,13 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 
-from casae import ImageError, InspectionSettings, Inspector
-from casae.errors import BundleError
+from casae import AcceptanceRules, ImageError, InspectionSettings, Inspector
+from casae.errors import BundleError, UsageError
 from casae.inspection.bundle import Bundle, write_bundle
 from casae.inspection.runtime import Network, processor
 from conftest import brightness_classifier, dark_manifest, dark_segmenter
@@ -146,7 +147,7 @@ def test_nothing_is_found_outside_the_region_of_interest(dark_model, spotted, tm
     for given in (roi, file):
         (bar,) = Inspector(dark_model, roi=given).inspect(spotted).defects
         assert bar.region.area == 80
-    with pytest.raises(ImageError, match="64 x 48 px, the image 32 x 48"):
+    with pytest.raises(ImageError, match="is 32 x 48 px, the region of interest 64 x 48"):
         Inspector(dark_model, roi=roi).inspect(spotted[:, :32])
     with pytest.raises(ImageError, match="is 0 everywhere"):
         Inspector(dark_model, roi=np.zeros_like(roi))
@@ -156,3 +157,25 @@ def test_precision_is_the_processors_own_unless_asked_for(dark_model, spotted):
     assert Inspector(dark_model, InspectionSettings(precision="f32")).precision == "f32"
     assert Inspector(dark_model).precision == ("bf16" if "BF16" in processor().features else "f32")
     assert Inspector(dark_model, InspectionSettings(precision="bf16")).inspect(spotted).mask.sum() == 116
+
+
+def test_threads_may_share_an_inspector(dark_model):
+    inspector = Inspector(dark_model)
+    images = [np.full((48, 64), value, np.uint8) for value in (0, 255)]
+    expected = [inspector.probability(image) for image in images]
+    assert not np.array_equal(*expected)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(inspector.probability, images * 200))
+    assert all(np.array_equal(one, expected[index % 2]) for index, one in enumerate(found))
+
+
+def test_nothing_is_found_outside_the_region_of_interest_at_any_threshold(dark_model, spotted):
+    roi = np.zeros(spotted.shape, bool)
+    roi[10:15, 10:15] = True
+    inspection = Inspector(dark_model, InspectionSettings(gs=255), roi=roi).inspect(spotted)
+    assert not inspection.mask[~roi].any()
+
+
+def test_rules_in_millimetres_are_refused_before_the_first_image(dark_model):
+    with pytest.raises(UsageError, match="--mm-per-pixel"):
+        Inspector(dark_model, rules=AcceptanceRules.model_validate({"rule": [{"max_length_mm": 1}]}))

@@ -6,7 +6,7 @@ import pytest
 from casae.errors import UsageError
 from casae.inspection.measurement import measure
 from casae.inspection.regions import find_regions
-from casae.inspection.verdict import AcceptanceRules, judge, read_rules
+from casae.inspection.verdict import AcceptanceRules, check_scale, judge, read_rules
 
 
 def sizes(length: int = 10, mm: float | None = None):
@@ -47,8 +47,9 @@ def test_an_uncertain_class_goes_to_review():
 
 def test_millimetres_need_a_scale():
     limit = rules(rule=[{"max_length_mm": 1.0}])
-    with pytest.raises(UsageError, match="--mm-per-pixel"):
-        judge([("dust", 0.9, sizes())], limit)
+    with pytest.raises(UsageError, match="rule max_length_mm needs the scale of the image; add --mm-per-pixel"):
+        check_scale(limit, None)
+    check_scale(limit, 0.2)
     assert judge([("dust", 0.9, sizes(10, 0.2))], limit).reason == "dust: length_mm 2 exceeds 1"
 
 

@@ -1,5 +1,8 @@
 import csv
 import json
+import os
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -10,6 +13,7 @@ from casae import InspectionSettings, Inspector
 from casae.errors import OutputError, UsageError
 from casae.inspection.inspector import Picture
 from casae.inspection.verdict import AcceptanceRules
+from casae.results.folder import ResultsFolder, is_result
 from casae.results.record import InspectionRecord
 from casae.results.run import gather, inspect_files
 
@@ -173,6 +177,77 @@ def test_files_folders_and_globs_each_once(pictures):
         pictures / "a/part.png",
         pictures / "b/part.png",
     ]
+
+
+def test_masks_and_overlays_of_results_are_no_images(inspector, pictures):
+    inspect_files(inspector, gather([str(pictures)]), pictures / "out")
+    assert len(list((pictures / "out" / "masks").iterdir())) == 3
+    is_result.cache_clear()
+    assert len(gather([str(pictures)])) == 6
+
+
+def test_a_folder_that_is_named_as_an_image_is_none(pictures):
+    (pictures / "album.png").mkdir()
+    assert len(gather([str(pictures)])) == 6
+
+
+def test_pictures_that_are_gone_are_made_again(inspector, pictures, tmp_path):
+    out, file = tmp_path / "out", pictures / "a" / "part.png"
+    inspect_files(inspector, [file], out)
+    (out / "overlays" / "part.jpg").write_bytes(b"")
+    (out / "masks" / "part.png").unlink()
+    inspect_files(inspector, [file], out)
+    assert (out / "overlays" / "part.jpg").stat().st_size
+    assert (out / "masks" / "part.png").exists()
+    assert len(lines(out)) == 1
+
+
+def test_two_processes_do_not_write_into_one_folder(inspector, pictures, tmp_path):
+    with ResultsFolder(tmp_path / "out"), pytest.raises(OutputError, match="another inspection writes here"):
+        inspect_files(inspector, [pictures / "clean.png"], tmp_path / "out")
+    inspect_files(inspector, [pictures / "clean.png"], tmp_path / "out")
+
+
+def test_what_is_done_with_a_record_does_not_lose_it(inspector, pictures, tmp_path):
+    def done(file, record, failure):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        inspect_files(inspector, [pictures / "clean.png"], tmp_path, done)
+    assert len(lines(tmp_path)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_utf8_is_told(inspector, pictures, tmp_path):
+    odd = pictures / os.fsdecode(b"t\xfcr.png")
+    odd.write_bytes((pictures / "clean.png").read_bytes())
+    records, failures = inspect_files(inspector, [odd, pictures / "clean.png"], tmp_path)
+    assert len(records) == 1
+    assert next(iter(failures.values())).endswith(r"t\xfcr.png: the name is not UTF-8; rename the file")
+    assert r"t\xfcr.png" in (tmp_path / "failures.csv").read_text("utf-8")
+
+
+def test_long_names_fit(inspector, pictures, tmp_path):
+    files = [pictures / folder / f"{'x' * 247}.png" for folder in "ab"]
+    for file in files:
+        file.write_bytes((pictures / "clean.png").read_bytes())
+    records, _ = inspect_files(inspector, files, tmp_path)
+    assert len({record.name for record in records}) == 2
+
+
+def test_another_precision_is_another_inspection(dark_model, pictures, tmp_path):
+    file = pictures / "a" / "part.png"
+    for precision in ("f32", "bf16"):
+        inspect_files(Inspector(dark_model, InspectionSettings(precision=precision)), [file], tmp_path)
+        assert lines(tmp_path)[0]["precision"] == precision
+    assert lines(tmp_path)[0]["casae_version"] == version("casae")
+
+
+def test_tiny_areas_keep_their_digits(dark_model, pictures, tmp_path):
+    inspector = Inspector(dark_model, InspectionSettings(mm_per_pixel=0.0002))
+    (record,), _ = inspect_files(inspector, [pictures / "a" / "part.png"], tmp_path)
+    for defect in record.defects:
+        assert defect.area_mm2 == pytest.approx(defect.area_px * 0.0002**2, rel=1e-6)
 
 
 def test_paths_that_lead_nowhere_are_named(tmp_path):

@@ -21,7 +21,7 @@ def inspect(
     model: Annotated[
         str, typer.Option(help="A .casae file, or a shipped model: strip-steel, component.")
     ] = "strip-steel",
-    out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is gone on with.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is continued.")] = Path(
         "casae-results"
     ),
     threshold: Annotated[
@@ -45,8 +45,8 @@ def inspect(
 ) -> None:
     """Find, outline, crop, classify and measure defects.
 
-    Writes inspections.jsonl, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected, 1 some files
-    unreadable (named, the rest done), 2 wrong usage.
+    Writes inspections.jsonl, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected, whatever the
+    verdicts, 1 some files unreadable (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
     """
     from casae.cli.arguments import inspection_settings
     from casae.inspection.inspector import Inspector
@@ -74,13 +74,23 @@ def inspect(
             if failure:
                 say(f"casae: {failure}")
             elif json and record:
-                typer.echo(record.model_dump_json(by_alias=True))
+                _echo(record.model_dump_json(by_alias=True))
 
         records, failures = inspect_files(inspector, files, out, done)
     if not json:
         _print(records, len(failures), out)
     if failures:
         raise typer.Exit(1)
+
+
+def _echo(line: str) -> None:
+    """Print a line; where nobody reads any more, as after `| head`, the inspection goes on without."""
+    import os
+
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -99,6 +109,16 @@ def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], 
         yield partial(bar.advance, task), say
 
 
+def _common(folders: set[Path]) -> str:
+    """The folder that all are in; empty where there is none, as with two drives."""
+    import os
+
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:
+        return ""
+
+
 def _print(records: "Records", failures: int, out: Path) -> None:
     import os
     from collections import Counter
@@ -115,7 +135,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
         folders.add(Path(record.path).parent)
         if len(shown) < TABLE_ROWS:
             shown.append(record)
-    common = os.path.commonpath(folders) if folders else ""
+    common = _common(folders)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("verdict", "image", "defects", "largest", "length"):
         table.add_column(heading, justify="right" if heading in ("defects", "length") else "left", overflow="fold")
@@ -126,7 +146,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
         if largest and largest.length_mm is not None:
             length = f"{largest.length_mm:.3g} mm"
         name = "" if not largest else largest.defect_class
-        image = escape(os.path.relpath(record.path, common))
+        image = escape(os.path.relpath(record.path, common) if common else record.path)
         table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)
     console.print(table)
     if len(records) > TABLE_ROWS:

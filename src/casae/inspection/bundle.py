@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -158,7 +159,7 @@ def read_bundle(model: str | Path) -> Bundle:
             parts = {name: _read_part(archive, name, part, path) for name, part in manifest.files.items()}
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
     card, sha256 = parts[CARD].decode(), hashlib.sha256(data).hexdigest()
     int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None

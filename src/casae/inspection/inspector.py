@@ -20,7 +20,7 @@ from casae.inspection.compiled import CompiledNetworks
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.runtime import Network, load_openvino
-from casae.inspection.verdict import AcceptanceRules, Verdict, judge
+from casae.inspection.verdict import AcceptanceRules, Verdict, check_scale, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +99,12 @@ class Inspection:
 
 
 class Inspector:
-    """Inspects images with one model; reads it once.
+    """Inspects images with one model; reads it once. Several threads may share one; its networks then take turns.
 
     Args:
         model: a .casae file, or the name of a shipped model.
         settings: what may change between inspections; the defaults are the model's.
-        rules: acceptance rules; by default no defect is accepted.
+        rules: acceptance rules; by default no defect is accepted. May be set later.
         roi: region of interest, (H, W), or a file; nothing is found where it is 0. None looks everywhere.
 
     Attributes:
@@ -114,6 +114,7 @@ class Inspector:
     Raises:
         BundleError: the model cannot be used.
         ImageError: the region of interest cannot be read or is no mask.
+        UsageError: a rule is in millimetres, and the settings give no scale; also where `rules` is set.
     """
 
     def __init__(
@@ -142,6 +143,16 @@ class Inspector:
             self.classifier = Network(bundle.classifier, f"{model}: classifier", threads, kept=kept)
             self.classifier.prepare(*INPUT_SHAPES)
 
+    @property
+    def rules(self) -> AcceptanceRules:
+        """What is accepted."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, rules: AcceptanceRules) -> None:
+        check_scale(rules, self.settings.mm_per_pixel)
+        self._rules = rules
+
     def inspect(
         self, image: Image | str | Path | Picture, lap: Callable[[str], object] = lambda stage: None
     ) -> Inspection:
@@ -158,6 +169,7 @@ class Inspector:
         image = picture.image
         lap("read")
         gray, scale = to_gray(image), self.settings.mm_per_pixel
+        self._check_roi(gray, picture.source)
         probability = self.probability(gray)
         lap("segment")
         mask, regions = self.find(probability)
@@ -178,11 +190,15 @@ class Inspector:
         Raises:
             ImageError: the region of interest has another size.
         """
-        size, roi = self.manifest.input, self.roi
+        self._check_roi(image, "image")
+        return segmentation.defect_probability(self.segmenter, image, self.manifest.input, self.roi)
+
+    def _check_roi(self, image: Image, name: str) -> None:
+        roi = self.roi
         if roi is not None and roi.shape != image.shape[:2]:
-            sizes = f"{roi.shape[1]} x {roi.shape[0]} px, the image {image.shape[1]} x {image.shape[0]}"
-            raise ImageError(f"region of interest: is {sizes}; both must have one size")
-        return segmentation.defect_probability(self.segmenter, image, size, roi)
+            size = f"{image.shape[1]} x {image.shape[0]} px"
+            its = f"{roi.shape[1]} x {roi.shape[0]}"
+            raise ImageError(f"{name}: is {size}, the region of interest {its}; both must have one size")
 
     @cached_property
     def roi_sha256(self) -> str | None:
@@ -197,7 +213,10 @@ class Inspector:
         Two thresholds, hysteresis thresholding (Canny 1986): regions end where `gs` says, and one is reported if
         somewhere in it `core_gs` says defect too.
         """
-        regions = find_regions(segmentation.threshold(probability, self.gs), self.settings.min_area_px)
+        defective = segmentation.threshold(probability, self.gs)
+        if self.roi is not None:  # where nothing was looked for, P is 0, which Gs 255 takes too
+            defective &= self.roi
+        regions = find_regions(defective, self.settings.min_area_px)
         if self.core_gs < self.gs:
             regions = [region for region in regions if self._has_core(probability, region)]
         mask = np.zeros(probability.shape, np.bool_)
@@ -242,6 +261,8 @@ def _segmenter(
 
 
 def _mask(roi: Image | str | Path) -> NDArray[np.bool_]:
+    if isinstance(roi, np.ndarray) and roi.dtype == np.bool_:
+        roi = roi.astype(np.uint8)
     mask = np.ascontiguousarray(to_gray(Picture.of(roi).image) > 0)
     if not mask.any():
         raise ImageError("region of interest: is 0 everywhere; draw the area to inspect in white")

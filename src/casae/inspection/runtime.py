@@ -71,7 +71,7 @@ def processor() -> Processor:
 
 
 class Network:
-    """A network on the CPU, compiled when it is first needed; one instance serves one thread of calls.
+    """A network on the CPU, compiled when it is first needed; calls of several threads take turns.
 
     Args:
         onnx: bytes of an ONNX model with one float32 input and one float32 output.
@@ -112,6 +112,7 @@ class Network:
         parts = (onnx, weights, self._config, openvino.get_version(), processor()) if kept.folder else ()
         self._identity = key_of(parts)
         self._requests: dict[tuple[int, ...], Any] = {}
+        self._turn = threading.Lock()  # a request has one place for what goes in and one for what comes out
         self._preparing: threading.Thread | None = None
         self._keeping = ThreadPoolExecutor(1)  # beside the inspection; what it raises concerns nobody
         self._parts = onnx, weights
@@ -123,11 +124,12 @@ class Network:
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run on an input whose shape the model allows; each new shape is compiled once."""
-        if self._preparing:
-            self._preparing.join()
-            self._preparing = None
-        request = self._requests.get(values.shape) or self._compile(values.shape)
-        result: NDArray[np.float32] = request.infer([np.ascontiguousarray(values)])[0]
+        with self._turn:
+            if self._preparing:
+                self._preparing.join()
+                self._preparing = None
+            request = self._requests.get(values.shape) or self._compile(values.shape)
+            result: NDArray[np.float32] = request.infer([np.ascontiguousarray(values)])[0]
         return result
 
     def _try(self, *shapes: tuple[int, ...]) -> None:

@@ -78,12 +78,21 @@ def read_rules(path: Path, classes: Sequence[str]) -> AcceptanceRules:
     return rules
 
 
-def judge(defects: Sequence[tuple[str, float, Measures]], rules: AcceptanceRules) -> Verdict:
-    """Decide on the defects of one image: (class name, class probability, measures) each.
+def check_scale(rules: AcceptanceRules, mm_per_pixel: float | None) -> None:
+    """Whether the rules can be applied at this scale.
 
     Raises:
         UsageError: a rule is in millimetres and the scale is unknown.
     """
+    needs = [
+        f"max_{field}" for rule in rules.rule for field in LIMITS if "_mm" in field and _limit(rule, field) is not None
+    ]
+    if needs and mm_per_pixel is None:
+        raise UsageError(f"rule {needs[0]} needs the scale of the image; add --mm-per-pixel")
+
+
+def judge(defects: Sequence[tuple[str, float, Measures]], rules: AcceptanceRules) -> Verdict:
+    """Decide on the defects of one image: (class name, class probability, measures) each; see `check_scale`."""
     if not defects:
         return Verdict("OK", "no defect")
     for name, _, measures in defects:
@@ -110,11 +119,12 @@ def _rule_for(name: str, rules: AcceptanceRules) -> Rule | None:
 
 def _broken_limit(name: str, measures: Measures, rule: Rule) -> str | None:
     for field in LIMITS:
-        limit, value = getattr(rule, f"max_{field}"), getattr(measures, field)
-        if limit is None:
-            continue
-        if value is None:
-            raise UsageError(f"rule max_{field} needs the scale of the image; add --mm-per-pixel")
-        if value > limit:
+        limit, value = _limit(rule, field), getattr(measures, field)
+        if limit is not None and value > limit:
             return f"{name}: {field} {value:.4g} exceeds {limit:g}"
     return None
+
+
+def _limit(rule: Rule, field: str) -> float | None:
+    limit: float | None = getattr(rule, f"max_{field}")
+    return limit

@@ -4,13 +4,14 @@
 """
 
 import csv
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,12 @@ from numpy.typing import NDArray
 from casae.errors import OutputError
 from casae.inspection.inspector import Inspection, Inspector
 from casae.results.lines import RecordLines, Records
+from casae.results.lock import lock
 from casae.results.overlay import draw_overlay, encode
-from casae.results.record import DefectRecord, InspectionRecord, to_record
+from casae.results.record import DefectRecord, InspectionRecord, rules_sha256, to_record
 
+PICTURES = ("masks", "overlays")
+LONGEST_NAME = 200  # bytes; file systems take 255, with hash and suffix
 LINES, TABLE, REPORT, FAILURES = "inspections.jsonl", "defects.csv", "report.html", "failures.csv"
 
 
@@ -37,18 +41,24 @@ class ResultsFolder:
     folder: Path
     failures: dict[str, str] = field(default_factory=dict)
     lines: RecordLines = field(init=False)
+    _lock: BinaryIO = field(init=False)
     _beside: Executor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def __enter__(self) -> Self:
         """Open for writing, with what an earlier run left.
 
         Raises:
-            OutputError: the folder cannot be written, or holds lines of another schema.
+            OutputError: the folder cannot be written, holds lines of another schema, or is another process's now.
         """
         try:
-            for part in ("masks", "overlays"):
+            for part in PICTURES:
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
-            self.lines = RecordLines(self.folder / LINES)
+            self._lock = lock(self.folder)
+            try:
+                self.lines = RecordLines(self.folder / LINES)
+            except BaseException:
+                self._lock.close()
+                raise
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror}); choose another --out") from error
         return self
@@ -57,13 +67,14 @@ class ResultsFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._beside.shutdown()
+        self._lock.close()
 
     def knows(self, path: Path, inspector: Inspector) -> bool:
         """Whether this very file was inspected before with the same model and settings."""
         if str(path) not in self.lines:
             return False
         record = self.lines[str(path)]
-        if _identity(record) != _inspector_identity(inspector):
+        if _identity(record) != _inspector_identity(inspector) or not self._has_pictures(record.name):
             return False
         return hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256
 
@@ -74,9 +85,7 @@ class ResultsFolder:
             OutputError: the disk does not take it.
         """
         name = self._name(inspection.source)
-        settings, rules = inspector.settings, rules_sha256(inspector)
-        roi = inspector.roi_sha256
-        record = to_record(inspection, name, settings.min_area_px, settings.mm_per_pixel, rules, roi)
+        record = to_record(inspection, name, inspector)
         try:
             mask = self._beside.submit(self._write_mask, name, inspection.mask)
             (self.folder / "overlays" / f"{name}.jpg").write_bytes(encode(draw_overlay(inspection), ".jpg"))
@@ -89,8 +98,17 @@ class ResultsFolder:
         return record
 
     def finish(self, paths: Iterable[Path]) -> Records:
-        """Write the tables of all records; return those of `paths`, in that order."""
-        self.lines.tidy()
+        """Write the tables of all records; return those of `paths`, in that order.
+
+        Raises:
+            OutputError: the disk does not take them.
+        """
+        try:
+            self.lines.tidy()
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot be written ({error.strerror}); free space, start again"
+            ) from error
         rows = (_row(record, defect) for record in self.lines.read(self.lines) for defect in record.defects)
         _write_csv(self.folder / TABLE, ["path", "decision", *_COLUMNS], rows)
         if self.failures:
@@ -98,6 +116,11 @@ class ResultsFolder:
         else:
             (self.folder / FAILURES).unlink(missing_ok=True)
         return Records(self.lines, map(str, paths))
+
+    def _has_pictures(self, name: str) -> bool:
+        """A power cut may leave them empty; somebody may have deleted them."""
+        files = self.folder / "masks" / f"{name}.png", self.folder / "overlays" / f"{name}.jpg"
+        return all(file.exists() and file.stat().st_size for file in files)
 
     def _write_mask(self, name: str, mask: NDArray[np.bool_]) -> None:
         """Takes as long as the overlay, and is therefore written beside it."""
@@ -107,13 +130,10 @@ class ResultsFolder:
         """A name for the pictures of an image: its stem, with a hash where another image has taken that."""
         if source in self.lines:
             return self.lines[source].name
-        name = Path(source).stem
-        return f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}" if name in self.lines.names else name
-
-
-def rules_sha256(inspector: Inspector) -> str:
-    """Hash of the acceptance rules in force."""
-    return hashlib.sha256(inspector.rules.model_dump_json().encode()).hexdigest()
+        stem = Path(source).stem
+        name = stem.encode()[:LONGEST_NAME].decode(errors="ignore")
+        taken = name != stem or name in self.lines.names
+        return f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}" if taken else name
 
 
 _COLUMNS = [
@@ -129,14 +149,20 @@ def _row(record: InspectionRecord, defect: DefectRecord) -> list[object]:
 
 
 def _identity(record: InspectionRecord) -> tuple[object, ...]:
-    known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256
+    known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256, record.precision
     return record.model_sha256, record.gs, record.core_gs, *known
 
 
 def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
     settings = inspector.settings
     known = settings.min_area_px, settings.mm_per_pixel, rules_sha256(inspector), inspector.roi_sha256
-    return inspector.model_sha256, inspector.gs, inspector.core_gs, *known
+    return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, inspector.precision
+
+
+@functools.cache
+def is_result(folder: Path) -> bool:
+    """Whether a folder holds the masks or overlays of a results folder."""
+    return folder.name in PICTURES and (folder.parent / LINES).exists()
 
 
 def write_whole(file: Path, text: str, advice: str) -> None:

@@ -67,6 +67,8 @@ class RecordLines:
                 old.seek(offset)
                 offsets[path] = end
                 end += new.write(old.readline())
+            new.flush()
+            os.fsync(new.fileno())
         temporary.replace(self.file)
         self._offsets, self._end, self._tidy = offsets, end, True
 

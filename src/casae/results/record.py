@@ -1,11 +1,14 @@
 """One result of one image as every system sees it: command line, JSON lines, report, and later API and database."""
 
+import functools
+import hashlib
 from dataclasses import asdict
+from importlib import metadata
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from casae.inspection.inspector import Defect, Inspection
+from casae.inspection.inspector import Defect, Inspection, Inspector
 
 Point = tuple[float, float]
 
@@ -40,7 +43,7 @@ class InspectionRecord(_Record):
     """One image: a line of `inspections.jsonl`."""
 
     schema_version: Literal[1] = 1
-    path: str = Field(description="the file, as it was found")
+    path: str = Field(description="the file, absolute")
     name: str = Field(description="its pictures are masks/NAME.png and overlays/NAME.jpg")
     sha256: str = Field(description="of the file")
     width_px: int
@@ -56,6 +59,8 @@ class InspectionRecord(_Record):
     mm_per_pixel: float | None
     rules_sha256: str = Field(description="of the acceptance rules that decided")
     roi_sha256: str | None = Field(default=None, description="of the region of interest; null without one")
+    precision: str | None = Field(default=None, description="that the segmenter computed in; null in older lines")
+    casae_version: str | None = Field(default=None, description="null in older lines")
     decision: Literal["OK", "REVIEW", "NG"]
     reason: str = Field(description="the rule that decided")
     defects: tuple[DefectRecord, ...]
@@ -66,15 +71,9 @@ class InspectionRecord(_Record):
         return max((defect.area_px for defect in self.defects), default=0)
 
 
-def to_record(
-    inspection: Inspection,
-    name: str,
-    min_area_px: int,
-    mm_per_pixel: float | None,
-    rules_sha256: str,
-    roi_sha256: str | None = None,
-) -> InspectionRecord:
-    """What is written about an inspection."""
+def to_record(inspection: Inspection, name: str, inspector: Inspector) -> InspectionRecord:
+    """What is written about an inspection by `inspector`; `name` is that of its pictures."""
+    settings = inspector.settings
     return InspectionRecord(
         path=inspection.source,
         name=name,
@@ -85,18 +84,31 @@ def to_record(
         model_sha256=inspection.model_sha256,
         gs=inspection.gs,
         core_gs=inspection.core_gs,
-        min_area_px=min_area_px,
-        mm_per_pixel=mm_per_pixel,
-        rules_sha256=rules_sha256,
-        roi_sha256=roi_sha256,
+        min_area_px=settings.min_area_px,
+        mm_per_pixel=settings.mm_per_pixel,
+        rules_sha256=rules_sha256(inspector),
+        roi_sha256=inspector.roi_sha256,
+        precision=inspector.precision,
+        casae_version=version("casae"),
         decision=inspection.verdict.decision,
         reason=inspection.verdict.reason,
         defects=tuple(_defect(defect) for defect in inspection.defects),
     )
 
 
+def rules_sha256(inspector: Inspector) -> str:
+    """Hash of the acceptance rules in force."""
+    return hashlib.sha256(inspector.rules.model_dump_json().encode()).hexdigest()
+
+
+@functools.cache
+def version(package: str) -> str:
+    """Of an installed package; reading it takes a millisecond."""
+    return metadata.version(package)
+
+
 def _defect(defect: Defect) -> DefectRecord:
-    sizes = {name: round(v, 6) if isinstance(v, float) else v for name, v in asdict(defect.measures).items()}
+    sizes = {name: float(f"{v:.7g}") if isinstance(v, float) else v for name, v in asdict(defect.measures).items()}
     return DefectRecord.model_validate(
         {
             "number": defect.number,

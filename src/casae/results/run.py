@@ -1,6 +1,7 @@
 """Inspect many files into a results folder. A bad file is named and passed over."""
 
 import glob
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 from casae.errors import ImageError, UsageError
 from casae.image import find_images
 from casae.inspection.inspector import Inspector, Picture
-from casae.results.folder import REPORT, ResultsFolder
+from casae.results.folder import REPORT, ResultsFolder, is_result
 from casae.results.lines import Records
 from casae.results.record import InspectionRecord
 
@@ -17,7 +18,7 @@ WRITES_WAITING = 1  # images whose pictures and line are not on disk yet while t
 
 
 def gather(paths: Sequence[str]) -> list[Path]:
-    """Files, folders (recursive) and globs -> files, in order, each once.
+    """Files, folders (recursive) and globs -> absolute files, in order, each once, without the pictures of results.
 
     Raises:
         UsageError: a path leads to nothing, or a folder holds no images.
@@ -30,10 +31,12 @@ def gather(paths: Sequence[str]) -> list[Path]:
         if not matches:
             raise UsageError(f"{path}: no such file or folder, and no file matches it; check the path")
         for match in matches:
-            inside = list(find_images(match)) if match.is_dir() else [match]
+            inside = [match]
+            if match.is_dir():
+                inside = [file for file in find_images(match) if not is_result(file.parent)]
             if not inside and len(matches) == 1:
                 raise UsageError(f"{path}: no PNG, JPEG, BMP or TIFF images in this folder; name one that has some")
-            found.update(dict.fromkeys(inside))
+            found.update(dict.fromkeys(file.absolute() for file in inside))
     if not found:
         raise UsageError(f"{', '.join(paths)}: no PNG, JPEG, BMP or TIFF images; name a folder that has some")
     return list(found)
@@ -63,14 +66,18 @@ def inspect_files(
 
         def settle() -> None:
             file, recorded = pending.popleft()
+            record, failure = None, None
             try:
-                done(file, recorded.result(), None)
+                record = recorded.result()
             except (ImageError, OSError) as error:
-                results.failures[str(file)] = str(error)
+                failure = str(error)
+                results.failures[printable(file)] = failure
                 results.lines.forget(str(file))
-                done(file, None, str(error))
+            done(file, record, failure)
 
         def read(file: Path) -> Picture | None:
+            if printable(file) != str(file):
+                raise ImageError(f"{printable(file)}: the name is not UTF-8; rename the file")
             return None if results.knows(file, inspector) else Picture.of(file)
 
         for file, picture in _ahead(reader, read, files):
@@ -84,6 +91,11 @@ def inspect_files(
 
         write_report(out / REPORT, records, results.failures, out, inspector.manifest)
         return records, results.failures
+
+
+def printable(file: Path) -> str:
+    r"""A path that can be written; bytes that are not UTF-8 as \xNN."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
 def _ahead(

@@ -1,0 +1,32 @@
+"""One process a results folder: a lock that the operating system lets go of, however the process ends."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from casae.errors import OutputError
+
+LOCK = ".lock"
+
+
+def lock(folder: Path) -> BinaryIO:
+    """Take the lock of a folder; closing what is returned lets go of it.
+
+    Raises:
+        OutputError: another process has it.
+        OSError: the folder cannot be written.
+    """
+    file = (folder / LOCK).open("ab")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise OutputError(f"{folder}: another inspection writes here; wait for it, or choose another --out") from error
+    return file
