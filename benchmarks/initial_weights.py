@@ -14,9 +14,10 @@ import lightning as L
 import numpy as np
 import torch
 
+from casae.config import MIN_AREA_PX
 from casae.datasets.readers import open_dataset
 from casae.inspection.classification import classifier_input
-from casae.reproduction.table4 import MIN_AREA_PX, RECIPES, halved
+from casae.reproduction.table4 import RECIPES, halved
 from casae.training import classification
 from casae.training.budget import Budget
 from casae.training.data import labelled_crops, load

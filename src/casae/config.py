@@ -13,6 +13,7 @@ Strength = Literal["strong", "medium", "mild"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
+MIN_AREA_PX = 12  # of a reported region, where the labels do not ask for a smaller one
 DEFAULT_MODEL = "strip-steel"
 SCRATCH, IMAGENET = "scratch", "imagenet"  # weights to start from, besides those of a file
 STRIDE = 32  # sides of a network input are multiples of this at least, see `SegmenterSettings.stride`
@@ -29,8 +30,9 @@ class InspectionSettings(_Settings):
         gs: threshold Gs, 0..255; a larger one finds more. None takes the model's own, and its `core_gs`.
         core_gs: smaller threshold that a pixel of every reported region passes as well. None is the model's own; with a
             `gs` of one's own there is none, as in the paper.
-        min_area_px: smaller regions are not reported.
-        mm_per_pixel: side of an image pixel in millimetres; None gives no millimetres.
+        min_area_px: smaller regions are not reported. None takes the model's own.
+        mm_per_pixel: side of an image pixel in millimetres. None takes that of the images the model learned from; where
+            nobody stated it, there are no millimetres.
         threads: processor threads, 0 for all.
         precision: of the segmenter's arithmetic; "auto" is int8 where the model has such a form, else bf16 where the
             processor computes in it, else f32.
@@ -38,7 +40,7 @@ class InspectionSettings(_Settings):
 
     gs: float | None = Field(default=None, ge=0, le=255)
     core_gs: float | None = Field(default=None, ge=0, le=255)
-    min_area_px: int = Field(default=12, ge=1)
+    min_area_px: int | None = Field(default=None, ge=1)
     mm_per_pixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     threads: int = Field(default=0, ge=0)
     precision: Precision = "auto"
@@ -118,7 +120,8 @@ class TrainingSettings(_Settings):
             file `weights.pt` of an earlier training.
         minutes: time for all three networks; epochs and iterations then follow the clock.
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
-        min_area_px: smaller labelled regions give no crop.
+        min_area_px: smaller labelled regions give no crop, smaller found ones are not reported; None chooses it by the
+            labelled regions, at most `MIN_AREA_PX`.
         validation_share: part of the split that is held out where the dataset has no list `val`; 0 learns from all.
     """
 
@@ -129,7 +132,7 @@ class TrainingSettings(_Settings):
     minutes: float | None = Field(default=None, gt=0)
     minutes_share: tuple[float, float, float] = (0.70, 0.18, 0.12)
     seed: int = Field(default=0, ge=0)
-    min_area_px: int = Field(default=12, ge=1)
+    min_area_px: int | None = Field(default=None, ge=1)
     validation_share: float = Field(default=0.1, ge=0, lt=1)
 
 

@@ -100,6 +100,16 @@ def to_unit(image: Image) -> NDArray[np.float32]:
     return np.multiply(image, np.float32(1 / scale), dtype=np.float32)
 
 
+def brightened(image: Image, white: float) -> Image:
+    """A 16-bit image whose largest value is `white` in units of full scale, brought to full scale; others as they are.
+
+    Cameras of 10 or 12 bits fill the lower part of 16 bits.
+    """
+    if white == 1 or image.dtype != np.uint16:
+        return image
+    return np.minimum(image * (1 / white), FULL_SCALE[image.dtype]).astype(np.uint16)
+
+
 def to_8bit(image: Image) -> NDArray[np.uint8]:
     """The same picture in uint8, by dtype; for showing and saving."""
     if image.dtype == np.uint8:

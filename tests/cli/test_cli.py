@@ -123,6 +123,42 @@ def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp
     assert "on 12 images, each judged by a model that did not learn from it" in out.with_suffix(".html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        (["--folds", "50"], "label at least 50"),
+        (["--folds", "2", "--from", "weights.pt"], "--folds with --from weights.pt"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_before_anything_is_trained(components, tmp_path, arguments, rule):
+    done = casae("train", f"folder:{components}", "--out", tmp_path / "part.casae", *arguments)
+    assert done.returncode == 2
+    assert rule in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluation_says_what_it_needs_and_what_is_too_good(components, dark_model, tmp_path):
+    data = shutil.copytree(components, tmp_path / "part", ignore=shutil.ignore_patterns("splits"))
+    done = casae("evaluate", f"folder:{data}", "--model", dark_model)
+    assert done.returncode == 2
+    assert "has no splits/test.txt" in done.stderr
+    (data / "dataset.toml").write_text('classes = ["stain", "glare"]')
+    for mask in (data / "masks").iterdir():
+        cv2.imwrite(str(mask), np.minimum(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), 2))
+    done = casae("evaluate", f"folder:{data}", "--model", dark_model, "--split", "all")
+    assert "Too good for a judgement if the model has learned from these images" in done.stdout
+
+
+def test_a_reader_of_json_may_leave(dark_model, spotted, tmp_path):
+    for index in range(5):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), spotted)
+    command = f"{sys.executable} -m casae inspect . --model {dark_model} --out out --json | head -1"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stderr, len(done.stdout.splitlines())) == ("", 1)
+    assert len((tmp_path / "out" / "inspections.jsonl").read_text().splitlines()) == 5
+    assert not (tmp_path / "out" / "failures.csv").exists()
+
+
 def test_all_images_are_learned_from_where_nothing_shall_be_held_out(components, tmp_path):
     shutil.copytree(components, tmp_path / "part", ignore=shutil.ignore_patterns("splits"))
     out = tmp_path / "part.casae"

@@ -36,6 +36,22 @@ def test_the_folder_format(folder):
     assert label[1].tolist() == [0, 1, 2, 255, 0, 0]
 
 
+def test_what_is_kept_for_the_end_is_not_learned(folder):
+    (folder / "splits" / "train.txt").unlink()
+    (folder / "splits" / "test.txt").write_text("c\n")
+    assert open_dataset(f"folder:{folder}").splits == {"train": ("a", "b"), "test": ("c",)}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_from_windows_are_read(folder, encoding):
+    (folder / "splits" / "train.txt").write_text("c.bmp\r\na.bmp\r\n", encoding)
+    (folder / "dataset.toml").write_text('classes = ["dent"]', encoding)
+    assert open_dataset(f"folder:{folder}").splits == {"train": ("c", "a")}
+    (folder / "splits" / "train.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(DatasetError, match=r"train\.txt: is no text in UTF-8"):
+        open_dataset(f"folder:{folder}")
+
+
 def test_good_parts_need_no_mask(folder):
     (folder / "good").mkdir()
     cv2.imwrite(str(folder / "good" / "a.png"), np.full((4, 6), 90, np.uint8))

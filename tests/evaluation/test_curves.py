@@ -38,7 +38,7 @@ def test_the_curve_goes_from_the_surest_findings_to_all(parts, dark_model):
     assert curve[0].rejected == 0
     recalled, why = choose(costs, "recall=1")
     assert recalled == next(cost for cost in curve if not cost.escaped)
-    assert "touch 1 of the held-out defects" in why
+    assert "touch 1 of the 2 held-out defects, which are too few to be surer than usual" in why
     assert recalled.summary()["escaped_regions"] == 0
 
 
@@ -86,11 +86,22 @@ def test_a_recall_is_reached_by_the_core_before_the_outlines_grow():
     ]
 
 
+def test_few_defects_make_no_model_surer_than_usual():
+    curve = [cost(100, 900, 0, core) for core in (1, 5, 25, 100)]
+    assert choose(curve, "recall=0.9")[0].core_gs == 1
+    assert choose(curve, "recall=0.99")[0].core_gs == 25
+
+
+def test_an_image_with_a_defect_too_small_to_report_is_no_good_part(parts, dark_model):
+    inspector = Inspector(dark_model, InspectionSettings(min_area_px=101))
+    assert {(c.regions, c.defective, c.passed, c.good) for c in cost_curve(inspector, parts)} == {(0, 2, 2, 1)}
+
+
 def test_a_recall_out_of_reach_is_said():
     curve = [cost(100, 900, 4), cost(100, 900, 4, 100), cost(150, 800, 2, 150), cost(200, 800, 2, 200)]
     chosen, why = choose(curve, "recall=0.99")
     assert chosen.gs == 150
-    assert why == "none touch 0.99 of the held-out defects; these touch 0.800"
+    assert why == "none touch 0.99 of the 10 held-out defects; these touch 0.800"
 
 
 def test_without_enough_to_judge_by_the_papers_gs_is_kept():

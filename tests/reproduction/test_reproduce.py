@@ -79,6 +79,9 @@ def test_another_seed_is_another_row_beside_those_there_are(table, dataset):
 def test_rows_of_other_settings_are_not_mixed(table, dataset):
     with pytest.raises(UsageError, match="choose another --out"):
         reproduce("table3", dataset, table.parent, replace(SMALL, views=32))
+    shorter = replace(dataset, splits={**dataset.splits, "train": dataset.splits["train"][1:]})
+    with pytest.raises(UsageError, match="choose another --out"):
+        reproduce("table3", shorter, table.parent, SMALL)
 
 
 def test_figure6_shows_the_networks_of_table3(table, dataset):
@@ -164,6 +167,14 @@ def test_two_stages_stand_beside_one_network(dataset, tmp_path):
     rows = json.loads(file.with_suffix(".json").read_text())["rows"]
     assert [row["row"] for row in rows] == ["two-stage", "one-network"]
     assert all(len(row["per_class"]) == len(dataset.classes) + 1 for row in rows)
+
+
+def test_defects_without_class_cannot_be_compared(dataset, tmp_path):
+    unnamed = tmp_path / "mask.png"
+    cv2.imwrite(str(unnamed), np.full(read_image(dataset.samples[0].mask).shape, 255, np.uint8))
+    samples = tuple(replace(sample, mask=unnamed) for sample in dataset.samples)
+    with pytest.raises(DatasetError, match="has a defect without class"):
+        reproduce("neu-seg", replace(dataset, samples=samples), tmp_path, SMALL)
 
 
 def test_a_target_of_classes_keeps_what_covers_most():

@@ -18,7 +18,9 @@ from casae.training.data import (
     labelled_crops,
     load,
     scaled,
+    smallest_region,
     tile_size,
+    white_of,
 )
 from casae.training.views import CropViews, EpochSampler, MaskViews, TileViews, draw
 
@@ -236,3 +238,23 @@ def test_tiles_show_defects_at_their_own_scale():
         image, target = views[position]
         if target.any():
             assert image[0][target > 0].mean() < image[0][target == 0].mean() - 0.3
+
+
+def test_the_smallest_reported_region_follows_small_labels():
+    def image(side: int) -> LabelledImage:
+        label = np.zeros((60, 60), np.uint8)
+        for corner in range(5, 55, 10):
+            label[corner : corner + side, corner : corner + side] = 1
+        return LabelledImage("a", label, label)
+
+    assert [smallest_region([image(side)]) for side in (1, 3, 6, 8)] == [1, 2, 9, 12]
+    assert smallest_region([]) == 12
+
+
+def test_white_is_where_the_camera_ends():
+    def of(dtype: type, largest: int) -> float:
+        gray = np.full((4, 4), largest, dtype)
+        return white_of([LabelledImage("a", gray, gray > 0)])
+
+    assert [of(np.uint16, largest) for largest in (90, 1000, 1023, 4000, 40_000)] == [2**-8, 2**-6, 2**-6, 2**-4, 1.0]
+    assert of(np.uint8, 90) == 1.0

@@ -5,7 +5,7 @@ import pytest
 from casae.datasets.readers import open_dataset
 from casae.errors import DatasetError
 from casae.training.data import LabelledImage, load
-from casae.training.leaks import Sides, is_copy, keep_copies_together
+from casae.training.leaks import Grains, Sides, keep_copies_together
 
 
 @pytest.fixture
@@ -69,6 +69,10 @@ def test_two_shots_of_one_part_are_not_copies():
     fixture[40:60, 30:270] = 30
     cv2.circle(fixture, (200, 130), 40, 200, 3)
     one, other = ((fixture + rng.normal(0, 4, fixture.shape)).clip(0, 255).astype(np.uint8) for _ in range(2))
-    assert not is_copy(one, other)
-    assert is_copy(one, worn(one))
-    assert not is_copy(np.zeros((50, 50), np.uint8), np.zeros((60, 50), np.uint8))
+    plain, wider = np.zeros((50, 50), np.uint8), np.zeros((60, 50), np.uint8)
+    grays = {"one": one, "other": other, "worn": worn(one), "plain": plain, "wider": wider}
+    images = {name: LabelledImage(name, gray, np.zeros_like(gray)) for name, gray in grays.items()}
+    grains = Grains()
+    assert not grains.is_copy(images["one"], images["other"])
+    assert grains.is_copy(images["one"], images["worn"])
+    assert not grains.is_copy(images["plain"], images["wider"])

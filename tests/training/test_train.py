@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,19 +9,25 @@ import time
 from dataclasses import replace
 from importlib.resources import files
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import Dataset as TorchDataset
 
 from casae import Inspector
 from casae.datasets.readers import open_dataset
-from casae.errors import BundleError, MissingExtraError, UsageError
+from casae.errors import BundleError, DatasetError, MissingExtraError, UsageError
+from casae.image import read_image
 from casae.inspection.bundle import read_bundle
 from casae.training import export, loop
+from casae.training.budget import Budget, one_cycle
 from casae.training.networks import CASAE
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 from casae.training.train import train
+from casae.training.views import loader
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
 
@@ -88,6 +95,8 @@ def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, 
         train(dataset, out, small.model_copy(update={"seed": 9}), resume=True)
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
     assert steps[last_step] == last_step - again + 1
+    curves = [csv.DictReader(file.open()) for file in (out.parent / "part-training" / "network-1").glob("metrics*.csv")]
+    assert sorted({row["epoch"] for curve in curves for row in curve if row["loss"]}) == ["0", "1"]
     monkeypatch.setattr(loop, "_run", None)  # what is finished is not trained again
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
 
@@ -153,14 +162,99 @@ def test_a_refused_training_is_not_in_the_way_of_the_next(small, dataset, tmp_pa
 
 
 def test_one_class_trains_no_classifier(small, dataset, tmp_path):
-    import dataclasses
-
-    one = dataclasses.replace(
-        dataset, classes=("defect",), samples=tuple(dataclasses.replace(s, mask_class=1) for s in dataset.samples)
-    )
+    samples = []
+    for sample in dataset.samples:
+        mask = tmp_path / f"{sample.name}.png"
+        cv2.imwrite(str(mask), 255 * (cv2.imread(str(sample.mask), cv2.IMREAD_UNCHANGED) > 0).astype(np.uint8))
+        samples.append(replace(sample, mask=mask))
+    one = replace(dataset, classes=("defect",), samples=tuple(samples))
     trained = train(one, tmp_path / "part.casae", small)
     assert trained.scores["accuracy_true_crops"] is None
     assert read_bundle(trained.file).classifier is None
+
+
+def test_a_folder_of_the_same_name_is_not_deleted(small, components, tmp_path):
+    data = shutil.copytree(components, tmp_path / "part-training")
+    with pytest.raises(UsageError, match="part-training: is needed for the training, and holds something else"):
+        train(open_dataset(f"folder:{data}"), tmp_path / "part.casae", small)
+    assert len(list((data / "images").iterdir())) == 12
+
+
+def test_images_without_any_defect_are_refused(small, dataset, tmp_path):
+    good = replace(dataset, samples=tuple(replace(s, mask=None, defect_free=True) for s in dataset.samples))
+    with pytest.raises(DatasetError, match="no labelled defect among 8 images"):
+        train(good, tmp_path / "part.casae", small)
+    assert not (tmp_path / "part-training").exists()
+
+
+def test_starting_anew_from_ones_own_weights_can_be_resumed(small, dataset, tmp_path, monkeypatch):
+    """They were in the folder that the new training takes over; what they have learned is not held out."""
+    everything = replace(dataset, splits={})
+    out = tmp_path / "part.casae"
+    first = train(everything.only([s.name for s in dataset.samples[:8]], "all"), out, small, split="all")
+    learned = (first.folder / "weights.txt").read_text().split()
+    assert len(learned) == 6
+    again = small.model_copy(update={"start": str(first.folder / "weights.pt")})
+
+    def die(*arguments):
+        raise MemoryError("killed")
+
+    monkeypatch.setattr(loop._Keeper, "on_train_epoch_end", die)
+    with pytest.raises(MemoryError):
+        train(everything, out, again, split="all")
+    monkeypatch.undo()
+    trained = train(everything, out, again, split="all", resume=True)
+    assert not {sample.name for sample in trained.validation.samples} & set(learned)
+
+
+def test_a_camera_of_twelve_bits_is_brought_to_full_scale(small, dataset, tmp_path):
+    samples = []
+    for sample in dataset.samples:
+        image = tmp_path / f"{sample.name}.png"
+        cv2.imwrite(str(image), cv2.imread(str(sample.image), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 16)
+        samples.append(replace(sample, image=image))
+    trained = train(replace(dataset, samples=tuple(samples)), tmp_path / "part.casae", small)
+    inspector = Inspector(trained.file)
+    assert inspector.manifest.white == 1 / 16
+    inspection = inspector.inspect(samples[0].image)
+    assert inspection.image.max() > 40_000
+    assert np.array_equal(inspection.probability, inspector.probability(read_image(samples[0].image)))
+
+
+def test_scoring_leaves_the_clock_to_learning(tmp_path):
+    class Slow(loop.Task):
+        def __init__(self) -> None:
+            super().__init__(torch.nn.Linear(1, 1), Budget(seconds=1.0), 0.1, cycle=True)
+            self.scored, self.factors = 0, []
+
+        def loss(self, batch):
+            time.sleep(0.01)
+            self.factors.append(one_cycle(self.budget.progress))
+            return self.trained(batch[0]).mean()
+
+        def score(self):
+            time.sleep(0.8)
+            self.scored += 1
+            return 0.5
+
+        def scoring_takes(self):
+            return 0.8
+
+        def optimiser(self):
+            return torch.optim.SGD(self.trained.parameters(), 0.1)
+
+    class Views(TorchDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, position):
+            return torch.ones(1), torch.ones(1)
+
+    task = Slow()
+    loop.fit(task, loader(Views(), 2), tmp_path / "stage", Reporter())
+    assert task.scored == 1
+    assert task.factors[-1] < 0.1
+    assert loop.seconds_spent(tmp_path) == pytest.approx(1.0, abs=0.5)
 
 
 def test_a_wrong_suffix_is_explained(small, dataset, tmp_path):
@@ -204,6 +298,7 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     assert read_bundle(out).manifest.classes
     assert "held-out images" in out.with_suffix(".html").read_text()
     assert json.loads((tmp_path / "part-training" / "identity.json").read_text())["settings"]["minutes"] == 30
+    assert "Classes are learned for 30 s more" in printed
 
 
 def test_curves_go_to_mlflow_where_a_uri_is_given(small, dataset, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def evaluate(
     dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
     model: Annotated[str, typer.Option(help="A .casae file, or a shipped model.")],
-    split: Annotated[str, typer.Option(help="List to judge on, or 'all'.")] = "test",
+    split: Annotated[str, typer.Option(help="List to judge on, or 'all', what was learned from too.")] = "test",
     threshold: Annotated[float | None, typer.Option(help="Threshold Gs. Default: the model's.")] = None,
     core: Annotated[
         float | None, typer.Option(help="Smaller threshold that a pixel of every defect passes. Default: the model's.")
@@ -26,7 +26,9 @@ def evaluate(
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores here.")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture of the worst cases here.")] = None,
-    into_card: Annotated[bool, typer.Option("--into-card", help="Write the scores into the model's card.")] = False,
+    into_card: Annotated[
+        bool, typer.Option("--into-card", help="Write the scores into the model's card, which changes its file.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
     """Measure a model on labelled images: pixels, regions, classes, with 95 % intervals.
@@ -38,12 +40,19 @@ def evaluate(
 
     from casae.cli.arguments import inspection_settings
     from casae.datasets.readers import open_dataset
+    from casae.errors import DatasetError
     from casae.evaluation.scores import evaluate as run
     from casae.evaluation.sheet import write_sheet
     from casae.inspection.card import add_scores
     from casae.inspection.inspector import Inspector
 
-    part = open_dataset(dataset).split(split)
+    data = open_dataset(dataset)
+    if split == "test" and "test" not in data.splits:
+        raise DatasetError(
+            f"{dataset}: has no splits/test.txt with names of images for the end; write one before training, or say "
+            "--split all, which also judges on what was learned from"
+        )
+    part = data.split(split)
     inspector = Inspector(model, inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area))
     errors = Console(stderr=True)
     steps = iter(
@@ -54,6 +63,8 @@ def evaluate(
     scores = result.scores(seed)
     console = Console()
     _print(console, result, scores)
+    if split in ("all", "train", inspector.manifest.dataset.split):
+        console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
     if json:
         _write(json, result, scores, inspector, dataset, split)
     if sheet:
@@ -113,7 +124,7 @@ def _write(
         "model_sha256": inspector.model_sha256,
         "gs": inspector.gs,
         "core_gs": inspector.core_gs,
-        "min_area_px": inspector.settings.min_area_px,
+        "min_area_px": inspector.min_area_px,
     }
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

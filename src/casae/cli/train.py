@@ -23,7 +23,7 @@ def train(
     dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
     out: Annotated[Path, typer.Option(help="Model file to write, NAME.casae.")],
     split: Annotated[
-        str | None, typer.Option(help="List to learn from: 'train' where there is one, else 'all'.")
+        str | None, typer.Option(help="List to learn from: 'train' where there is a list, else 'all'.")
     ] = None,
     preset: Annotated[
         str,
@@ -75,15 +75,17 @@ def train(
     """
     import shlex
     import sys
-    import time
 
     from rich.console import Console
 
+    from casae.config import IMAGENET, SCRATCH
     from casae.datasets.readers import open_dataset
     from casae.errors import MissingExtraError, UsageError
     from casae.evaluation.curves import check_target
 
     try:
+        from casae.training.data import Fold
+        from casae.training.data import hold_out as divide
         from casae.training.progress import Reporter
         from casae.training.train import train as run
     except ModuleNotFoundError as error:
@@ -93,11 +95,15 @@ def train(
     check_target(target)
     if folds == 1:
         raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
+    if folds and start not in (None, SCRATCH, IMAGENET):
+        raise UsageError(f"--folds with --from {start}: these weights may have learned what a fold holds out; drop one")
     settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start, hold_out, patch)
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
+    if folds:  # what cannot be cut is said now, and not when the first model is done
+        divide(data, chosen, 0, settings.seed, Fold(0, folds))
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
-    console, began = Console(), time.monotonic()
+    console = Console()
 
     def learn(file: Path, fold: "Fold | None" = None) -> "Trained":
         with Reporter(console, mlflow) as reporter:
@@ -117,9 +123,10 @@ def train(
     console.print(f"\n[bold]{trained.file}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
     for name, value in trained.scores.items():
         console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
-    minutes = (time.monotonic() - began) / 60
-    costs = _judge_folds(console, learn, out, folds) if folds else []
-    _judge(console, trained, data, target, minutes, costs)
+    if folds and trained.early:
+        console.print("Ended early: the folds are left out")
+    costs = _judge_folds(console, learn, out, folds) if folds and not trained.early else []
+    _judge(console, trained, data, target, costs)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True)
 
 
@@ -128,7 +135,6 @@ def _judge(
     trained: "Trained",
     data: "Dataset",
     target: str | None,
-    minutes: float,
     costs: "Sequence[Cost]",
 ) -> None:
     """Choose the threshold on the held-out images, and write the page that shows how good the model is on them.
@@ -158,7 +164,7 @@ def _judge(
     inspector = Inspector(trained.file)
     result = evaluate(inspector, trained.validation)
     page = trained.file.with_suffix(".html")
-    training = Training(inspector, trained.validation, result, costs, chosen, why, trained.folder, minutes)
+    training = Training(inspector, trained.validation, result, costs, chosen, why, trained.folder, trained.seconds / 60)
     write_page(page, training, [sample for sample in data.samples if not sample.labelled])
     console.print(f"How good it is, with pictures: {page}", soft_wrap=True)
 

@@ -4,6 +4,8 @@ A reader is a function from a folder to a `Dataset`, entered in `READERS`. Image
 order; what has no partner is kept and reported by `casae data check`.
 """
 
+import codecs
+import itertools
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError
-from casae.image import find_images
+from casae.image import SUFFIXES, find_images
 
 MAX_CLASSES = 200
 
@@ -36,7 +38,10 @@ def open_dataset(spec: str) -> Dataset:
 
 
 def read_folder(root: Path) -> Dataset:
-    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt."""
+    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt.
+
+    With a list `test` and none called `train`, the latter is what no list names.
+    """
     settings = _read_toml(root / "dataset.toml")
     classes = _read_classes(settings, root)
     mm = settings.get("mm_per_pixel")
@@ -50,11 +55,15 @@ def read_folder(root: Path) -> Dataset:
         raise DatasetError(f"{good[twice[0]]}: same name as {images[twice[0]]}; rename one")
     samples = [Sample(name, image, masks.get(name)) for name, image in images.items()]
     samples += [Sample(name, image, None, defect_free=True) for name, image in good.items()]
+    splits = _read_splits(root)
+    if "test" in splits and "train" not in splits:
+        listed = set(itertools.chain(*splits.values()))
+        splits["train"] = tuple(sample.name for sample in samples if sample.name not in listed)
     return Dataset(
         name=f"folder:{root}",
         classes=classes,
         samples=tuple(sorted(samples, key=lambda sample: sample.name)),
-        splits=_read_splits(root),
+        splits=splits,
         mm_per_pixel=None if mm is None else float(mm),
         orphans=tuple(mask for name, mask in masks.items() if name not in images),
         licence=str(settings.get("licence", "not stated")),
@@ -163,8 +172,23 @@ def packaged_splits(dataset: str) -> dict[str, tuple[str, ...]]:
 
 
 def _read_splits(root: Path) -> dict[str, tuple[str, ...]]:
-    lists = sorted((root / "splits").glob("*.txt"))
-    return {file.stem: tuple(filter(None, map(str.strip, file.read_text("utf-8").splitlines()))) for file in lists}
+    return {file.stem: _names_in(file) for file in sorted((root / "splits").glob("*.txt"))}
+
+
+def _names_in(file: Path) -> tuple[str, ...]:
+    """Names of a list, a line each; the suffix of an image file does not belong to its name, and is forgiven."""
+    names = filter(None, map(str.strip, _text(file).splitlines()))
+    return tuple(name.rsplit(".", 1)[0] if Path(name).suffix.lower() in SUFFIXES else name for name in names)
+
+
+def _text(file: Path) -> str:
+    """The text of a file in UTF-8, or in what Windows writes: UTF-8 or UTF-16 with a mark at the beginning."""
+    data = file.read_bytes()
+    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file}: is no text in UTF-8 ({error.reason}); save it as UTF-8") from error
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -180,10 +204,10 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 def _read_toml(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(_text(path))
     except FileNotFoundError:
         raise DatasetError(f'{path}: missing; write one line into it, such as: classes = ["scratch", "dent"]') from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise DatasetError(f"{path}: not valid TOML ({error}); see docs/datasets.md") from error
 
 

@@ -35,7 +35,7 @@ class Cost:
         pixels: counts of the defect class.
         regions, escaped: labelled regions, and those that nothing found touches.
         false_regions: found regions without a labelled pixel.
-        defective, passed: images with a labelled region, and those where nothing is found.
+        defective, passed: images with a labelled pixel, and those where nothing is found.
         good, rejected: images without, and those where something is found.
     """
 
@@ -120,7 +120,8 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
         costs: of `cost_curve`.
         target: "f1" takes the Gs with the best F1 over pixels, "keep" the paper's, each with the usual core; None is
             "f1" where enough defective images are held out, else "keep". "recall=R" takes the surest core at that Gs
-            that touches the share R of the labelled regions; where none does, the smallest larger Gs.
+            that touches the share R of the labelled regions, and none surer than the usual one where they are so few
+            that missing one is missing R; where no core does, the smallest larger Gs.
         core_gs: the usual core, one of `CORE_GRID`; None cuts once, as the paper does.
 
     Raises:
@@ -143,18 +144,21 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
         why = "best F1 on the held-out images"
     if wanted is None:
         return outline, "the paper's Gs" if target == "keep" else why
-    curve = sensitivity(costs, outline.gs)
+    curve, among = sensitivity(costs, outline.gs), f"the {kept.regions} held-out defects"
+    if round(kept.regions * (1 - wanted), 6) < 1:
+        curve = [cost for cost in curve if cost.core_gs >= outline.core_gs]
+        among += ", which are too few to be surer than usual"
     reached = [cost for cost in curve if cost.region_recall >= wanted]
     if reached:
-        return reached[0], f"the surest that touch {wanted:g} of the held-out defects"
+        return reached[0], f"the surest that touch {wanted:g} of {among}"
     best = max(curve, key=lambda cost: (cost.region_recall, -cost.gs, -cost.core_gs))
-    return best, f"none touch {wanted:g} of the held-out defects; these touch {best.region_recall:.3f}"
+    return best, f"none touch {wanted:g} of the {kept.regions} held-out defects; these touch {best.region_recall:.3f}"
 
 
 def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> list[Cost]:
     """The costs after one more image."""
     image = read_image(sample.image)
-    classes, smallest = len(inspector.manifest.classes), inspector.settings.min_area_px
+    classes, smallest = len(inspector.manifest.classes), inspector.min_area_px
     label = read_label(sample, image.shape, classes)
     true = [region for _, region in true_regions(label, classes, smallest)]
     probability = inspector.probability(image)
@@ -208,7 +212,7 @@ class _Findings:
         kept = threshold(self.surest, cost.core_gs)
         hits, area = int(self.hits[kept].sum()), int(self.areas[kept].sum())
         touched = threshold(self.surest_on_true, cost.core_gs) & (self.surest_on_true > 0)
-        true, found = len(touched), bool(kept.any())
+        true, found, good = len(touched), bool(kept.any()), not self.labelled
         false, missed = area - hits, self.labelled - hits
         return replace(
             cost,
@@ -216,8 +220,8 @@ class _Findings:
             regions=cost.regions + true,
             escaped=cost.escaped + true - int(touched.sum()),
             false_regions=cost.false_regions + int((self.hits[kept] == 0).sum()),
-            defective=cost.defective + bool(true),
-            passed=cost.passed + bool(true and not found),
-            good=cost.good + (not true),
-            rejected=cost.rejected + bool(not true and found),
+            defective=cost.defective + (not good),
+            passed=cost.passed + (not good and not found),
+            good=cost.good + good,
+            rejected=cost.rejected + (good and found),
         )

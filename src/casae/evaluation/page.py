@@ -34,7 +34,7 @@ class Training:
         costs: of all thresholds on them, or on the images of all folds.
         chosen: the cost at the bundle's thresholds, and why those.
         folder: of the training's logs.
-        minutes: how long all of it took.
+        minutes: that the networks learned.
     """
 
     inspector: Inspector
@@ -78,18 +78,17 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
 
 
 def learning_curve(folder: Path) -> str | None:
-    """The chart of a stage's `metrics.csv`: loss, and score on the held-out images; None where there is none."""
-    try:
-        with (folder / "metrics.csv").open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        return None
+    """The chart of a stage's `metrics.csv`, and of what it was before interruptions; None where there is none."""
+    rows: list[dict[str, str]] = []
+    for piece in folder.glob("metrics*.csv"):
+        with piece.open(encoding="utf-8") as file:
+            rows += csv.DictReader(file)
     lines: dict[str, Points] = {}
     for column, title in (("loss", "loss"), ("val_iou", "held-out IoU"), ("val_accuracy", "held-out accuracy")):
         points = [(int(row["epoch"]) + 1.0, float(row[column])) for row in rows if row.get(column)]
         if points:
-            lines[title] = points
-    return line_chart(lines, "epoch")
+            lines[title] = sorted(points)
+    return line_chart(lines, "epoch") if lines else None
 
 
 def threshold_chart(costs: Sequence[Cost], core_gs: float) -> str:

@@ -165,8 +165,8 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
     label = read_label(sample, image.shape, classes)
     probability = inspector.probability(image)
     mask, found = inspector.find(probability)
-    smallest = min(inspector.settings.min_area_px, probability.size)
-    true = true_regions(label, classes, inspector.settings.min_area_px)
+    smallest = min(inspector.min_area_px, probability.size)
+    true = true_regions(label, classes, inspector.min_area_px)
     named = [(value - 1, region) for value, region in true if value != UNCLASSED]
     matched = [(value - 1, r) for r in found if (value := _true_class(label, r)) not in (0, UNCLASSED)]
     return ImageScore(
@@ -197,5 +197,5 @@ def _true_class(label: NDArray[np.uint8], region: Region) -> int:
 def _named(inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]]) -> tuple[tuple[int, int], ...]:
     if inspector.classifier is None:
         return tuple((true, 0) for true, _ in regions)
-    rows = classify(inspector.classifier, to_gray(image), [region.rectangle for _, region in regions])
+    rows = classify(inspector.classifier, to_gray(inspector.lit(image)), [region.rectangle for _, region in regions])
     return tuple((true, int(row.argmax())) for (true, _), row in zip(regions, rows, strict=True))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from casae.config import Fit
+from casae.config import MIN_AREA_PX, Fit
 from casae.errors import BundleError, OutputError
 
 SCHEMA_VERSION = 1
@@ -76,6 +76,9 @@ class Manifest(_Record):
     classes: tuple[str, ...] = Field(min_length=1)
     gs: float = Field(ge=0, le=255)
     core_gs: float | None = Field(default=None, ge=0, le=255)
+    min_area_px: int = Field(default=MIN_AREA_PX, ge=1)
+    mm_per_pixel: float | None = Field(default=None, gt=0)
+    white: float = Field(default=1.0, gt=0, le=1)
     width: int
     dataset: Origin
     seed: int

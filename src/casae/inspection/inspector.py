@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from casae.config import DEFAULT_MODEL, InspectionSettings, Precision
 from casae.errors import BundleError, ImageError
-from casae.image import Image, check_image, decode_image, to_gray
+from casae.image import Image, brightened, check_image, decode_image, to_gray
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, Manifest, read_bundle
 from casae.inspection.classification import INPUT_SHAPES, classify
@@ -75,7 +75,7 @@ class Inspection:
     Attributes:
         source: path of the file; "array" for an array.
         sha256: of the file's bytes; of the array's bytes for an array.
-        image: the picture itself, (H, W) or (H, W, 3) RGB.
+        image: the picture itself, (H, W) or (H, W, 3) RGB, in full scale.
         probability: P(defect), float32 (H, W).
         mask: defective pixels of the reported regions, bool (H, W).
         defects: largest first.
@@ -109,6 +109,8 @@ class Inspector:
 
     Attributes:
         gs: threshold in force, where regions end; `core_gs` is the smaller one that a pixel of each passes too.
+        min_area_px: smaller regions are not reported.
+        mm_per_pixel: scale in force, None where there is none.
         precision: that the segmenter computes in.
 
     Raises:
@@ -130,9 +132,11 @@ class Inspector:
         self.manifest: Manifest = bundle.manifest
         self.model_sha256 = bundle.sha256
         self.settings = settings or InspectionSettings()
+        self.gs, self.core_gs = _thresholds(self.manifest, self.settings)
+        self.min_area_px = self.settings.min_area_px or self.manifest.min_area_px
+        self.mm_per_pixel = self.settings.mm_per_pixel or self.manifest.mm_per_pixel
         self.rules = rules or AcceptanceRules()
         self.roi = None if roi is None else _mask(roi)
-        self.gs, self.core_gs = _thresholds(self.manifest, self.settings)
         threads = self.settings.threads
         kept = CompiledNetworks.of_user()
         network, self.precision = _segmenter(bundle, str(model), self.settings, kept)
@@ -150,7 +154,7 @@ class Inspector:
 
     @rules.setter
     def rules(self, rules: AcceptanceRules) -> None:
-        check_scale(rules, self.settings.mm_per_pixel)
+        check_scale(rules, self.mm_per_pixel)
         self._rules = rules
 
     def inspect(
@@ -166,11 +170,11 @@ class Inspector:
             ImageError: the file or array is no usable image.
         """
         picture = image if isinstance(image, Picture) else Picture.of(image)
-        image = picture.image
+        image = self.lit(picture.image)
         lap("read")
-        gray, scale = to_gray(image), self.settings.mm_per_pixel
+        gray, scale = to_gray(image), self.mm_per_pixel
         self._check_roi(gray, picture.source)
-        probability = self.probability(gray)
+        probability = self._probability(gray)
         lap("segment")
         mask, regions = self.find(probability)
         lap("regions")
@@ -191,6 +195,13 @@ class Inspector:
             ImageError: the region of interest has another size.
         """
         self._check_roi(image, "image")
+        return self._probability(self.lit(image))
+
+    def lit(self, image: Image) -> Image:
+        """What the networks see of a camera whose 9 to 15 bits lie in 16: the same image in full scale."""
+        return brightened(image, self.manifest.white)
+
+    def _probability(self, image: Image) -> NDArray[np.float32]:
         return segmentation.defect_probability(self.segmenter, image, self.manifest.input, self.roi)
 
     def _check_roi(self, image: Image, name: str) -> None:
@@ -216,7 +227,7 @@ class Inspector:
         defective = segmentation.threshold(probability, self.gs)
         if self.roi is not None:  # where nothing was looked for, P is 0, which Gs 255 takes too
             defective &= self.roi
-        regions = find_regions(defective, self.settings.min_area_px)
+        regions = find_regions(defective, self.min_area_px)
         if self.core_gs < self.gs:
             regions = [region for region in regions if self._has_core(probability, region)]
         mask = np.zeros(probability.shape, np.bool_)

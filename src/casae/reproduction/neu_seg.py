@@ -4,7 +4,6 @@ Two-stage is the paper's system: segment any defect, then name each region, and 
 minutes, images and views; the one network is the same network 1 with a wider last layer.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from casae.config import SegmenterSettings, TrainingSettings
-from casae.datasets.sample import Dataset
+from casae.datasets.sample import UNCLASSED, Dataset
+from casae.errors import DatasetError
 from casae.image import Frame, Image, to_unit
 from casae.inspection.bundle import InputSize
 from casae.inspection.inspector import Inspector
@@ -26,7 +26,7 @@ from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, hold_out, load
-from casae.training.loop import Task, fit
+from casae.training.loop import Task, fit, seconds_spent
 from casae.training.networks import AutoEncoder
 from casae.training.train import train
 from casae.training.views import MaskViews, Pair, loader
@@ -92,7 +92,7 @@ def neu_seg(
 ) -> list[Row]:
     """Both ways for every seed; writes neu-seg.md and neu-seg.json; returns the rows."""
     experiment.claim()
-    judged = load(dataset.split(test))
+    judged = _classed(load(dataset.split(test)))
     ways: dict[str, Callable[[TrainingSettings, Path], Callable[[Image], NDArray[np.uint8]]]] = {
         "two-stage": lambda wanted, folder: _two_stage(experiment, dataset, split, wanted, folder),
         "one-network": lambda wanted, folder: _one_network(experiment, dataset, split, wanted, folder),
@@ -103,9 +103,8 @@ def neu_seg(
         experiment.reporter.overall(index, seeds * len(ways), f"{TITLES[key]}, seed {seed}")
 
         def work(folder: Path, key: str = key, seed: int = seed) -> Row:
-            began = time.monotonic()
             predict = ways[key](settings.model_copy(update={"seed": seed}), folder)
-            seconds = round(time.monotonic() - began, 1)
+            seconds = round(seconds_spent(folder), 1)
             without, with_background, each = mean_iou(confusion(judged, predict, len(dataset.classes)))
             return {"miou": without, "miou_with_background": with_background, "per_class": each, "seconds": seconds}
 
@@ -150,6 +149,13 @@ def mean_iou(matrix: NDArray[np.int64]) -> tuple[float, float, list[float]]:
     return float(np.mean(each[1:])), float(np.mean(each)), each
 
 
+def _classed(images: list[LabelledImage]) -> list[LabelledImage]:
+    for image in images:
+        if (image.label == UNCLASSED).any():
+            raise DatasetError(f"{image.name}: has a defect without class; neu-seg compares classes, name them all")
+    return images
+
+
 def _two_stage(
     experiment: Experiment, dataset: Dataset, split: str, settings: TrainingSettings, folder: Path
 ) -> Callable[[Image], NDArray[np.uint8]]:
@@ -173,7 +179,7 @@ def _one_network(
     segmenter, classes = settings.segmenter, len(dataset.classes)
     L.seed_everything(settings.seed, verbose=False)
     learned, held = hold_out(dataset, split, settings.validation_share, settings.seed)
-    images = load(learned)
+    images = _classed(load(learned))
     size = segmentation.input_of(images, segmenter)[0]
     network = AutoEncoder(
         segmenter.width,

@@ -1,5 +1,7 @@
 """`reproduce`: the name of a table or figure -> its files."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -63,6 +65,8 @@ def reproduce(
     split = request.split or ("train10" if what == "figure8" else "train")
     preset = request.preset or ("fast" if what in ("figure8", "figure9") else "scratch")
     decides = asdict(request) | {"split": split, "preset": preset, "dataset": dataset.sha256}
+    lists = {name: sorted(dataset.splits.get(name, ())) for name in (split, request.test)}
+    decides |= {"lists": hashlib.sha256(json.dumps([lists, dataset.classes]).encode()).hexdigest()}
     unused = {"table3": {"iterations", "minutes"}, "table4": set(decides) - {"iterations", "dataset"}}
     leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
     identity = {key: value for key, value in decides.items() if key not in leave_out}

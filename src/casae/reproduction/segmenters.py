@@ -1,6 +1,5 @@
 """Rows of Table 3: one segmentation network each, trained, and judged at every threshold at once."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, hold_out, load
-from casae.training.loop import fit
+from casae.training.loop import fit, seconds_spent
 from casae.training.networks import defect_probability
 from casae.training.views import loader
 
@@ -142,9 +141,12 @@ def learned_row(
     experiment: Experiment, kind: Kind, parts: Parts, settings: SegmenterSettings, views: int, seed: int, folder: Path
 ) -> Row:
     """Train and judge one network: IoU on the test part at Gs 100 and at the Gs that is best on validation."""
-    began = time.monotonic()
     predict = train_kind(experiment, kind, parts, settings, views, seed, folder)
-    seconds = time.monotonic() - began
     gs = Levels.of(parts.validation, predict).best_gs()
     test = Levels.of(parts.judged, predict)
-    return {"iou": test.iou(int(DEFAULT_GS)), "gs": gs, "iou_best_gs": test.iou(gs), "seconds": round(seconds, 1)}
+    return {
+        "iou": test.iou(int(DEFAULT_GS)),
+        "gs": gs,
+        "iou_best_gs": test.iou(gs),
+        "seconds": round(seconds_spent(folder), 1),
+    }

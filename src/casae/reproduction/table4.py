@@ -9,7 +9,7 @@ import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import PRESETS, ClassifierSettings
+from casae.config import MIN_AREA_PX, PRESETS, ClassifierSettings
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
 from casae.evaluation.baselines import FEATURES, features_of, mlp_predictions
@@ -19,11 +19,10 @@ from casae.reproduction.experiment import Experiment, Row, mean_and_spread
 from casae.training import classification
 from casae.training.budget import Budget
 from casae.training.data import LabelledCrop, labelled_crops, load
-from casae.training.loop import fit
+from casae.training.loop import fit, seconds_spent
 from casae.training.views import CropViews, loader
 
 TRAINING_SHARE = 0.7  # paper, section 5.3
-MIN_AREA_PX = 12
 TITLES = {
     "glcm": "GLCM + MLP",
     "hog": "HOG + MLP",
@@ -114,7 +113,7 @@ def _row(
     np.add.at(matrix, (true, named), 1)
     each = [float(matrix[i, i] / max(1, matrix[i].sum())) for i in range(len(classes))]
     accuracy = float(np.trace(matrix) / matrix.sum())
-    seconds = round(time.monotonic() - began, 1)
+    seconds = round(seconds_spent(folder) or time.monotonic() - began, 1)
     return {"accuracy": accuracy, "per_class": each, "confusion": matrix.tolist(), "seconds": seconds}
 
 

@@ -154,8 +154,7 @@ def _identity(record: InspectionRecord) -> tuple[object, ...]:
 
 
 def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
-    settings = inspector.settings
-    known = settings.min_area_px, settings.mm_per_pixel, rules_sha256(inspector), inspector.roi_sha256
+    known = inspector.min_area_px, inspector.mm_per_pixel, rules_sha256(inspector), inspector.roi_sha256
     return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, inspector.precision
 
 

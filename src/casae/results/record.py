@@ -32,7 +32,7 @@ class DefectRecord(_Record):
     centre_x_px: float = Field(description="centre of the rectangle")
     centre_y_px: float = Field(description="centre of the rectangle, downwards")
     contrast: float | None = Field(description="mean inside minus mean around, in full scales; negative is darker")
-    length_mm: float | None = Field(description="null without --mm-per-pixel, as the next three")
+    length_mm: float | None = Field(description="null without a scale, as the next three")
     width_mm: float | None = Field(description="shorter side of the rectangle")
     area_mm2: float | None = Field(description="defective area")
     perimeter_mm: float | None = Field(description="length of the outer outline")
@@ -73,7 +73,6 @@ class InspectionRecord(_Record):
 
 def to_record(inspection: Inspection, name: str, inspector: Inspector) -> InspectionRecord:
     """What is written about an inspection by `inspector`; `name` is that of its pictures."""
-    settings = inspector.settings
     return InspectionRecord(
         path=inspection.source,
         name=name,
@@ -84,8 +83,8 @@ def to_record(inspection: Inspection, name: str, inspector: Inspector) -> Inspec
         model_sha256=inspection.model_sha256,
         gs=inspection.gs,
         core_gs=inspection.core_gs,
-        min_area_px=settings.min_area_px,
-        mm_per_pixel=settings.mm_per_pixel,
+        min_area_px=inspector.min_area_px,
+        mm_per_pixel=inspector.mm_per_pixel,
         rules_sha256=rules_sha256(inspector),
         roi_sha256=inspector.roi_sha256,
         precision=inspector.precision,

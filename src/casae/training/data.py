@@ -1,7 +1,7 @@
 """Labelled images in memory: decoded once, cut into a part to learn from and a part to choose by."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from casae.config import STRIDE, Fit, SegmenterSettings
+from casae.config import MIN_AREA_PX, STRIDE, Fit, SegmenterSettings
 from casae.datasets.sample import UNCLASSED, Dataset, Sample, read_label
 from casae.errors import DatasetError
 from casae.image import Frame, Image, read_image, scaled_shape, to_gray
@@ -64,13 +64,19 @@ class Fold:
 
 
 def hold_out(
-    dataset: Dataset, split: str, share: float, seed: int, fold: Fold | None = None
+    dataset: Dataset,
+    split: str,
+    share: float,
+    seed: int,
+    fold: Fold | None = None,
+    known: Container[str] = frozenset(),
 ) -> tuple[Dataset, Dataset]:
     """Cut a split into a part to train on and a part to choose by; the two never overlap.
 
     A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`: of
     the images with and without defects, each a share and at least one, where there are two; evenly of each class where
-    the reader knows an image's class. A share of 0 holds nothing out, a fold its own part.
+    the reader knows an image's class; images in `known`, which start weights have learned, only where no others are.
+    A share of 0 holds nothing out, a fold its own part.
 
     Raises:
         DatasetError: no such split, or too few labelled images in it.
@@ -83,7 +89,7 @@ def hold_out(
     if fold is None and "val" in dataset.splits and split != "val":
         validation = dataset.split("val").labelled
     else:
-        held = _draw_held_out(part, share, np.random.default_rng(seed), fold)
+        held = _draw_held_out(part, share, np.random.default_rng(seed), fold, known)
         validation = part.only(held, f"validation part of {split}")
     outside = {sample.name for sample in part.samples} - {sample.name for sample in validation.samples}
     if not outside or (not validation.samples and share > 0):
@@ -91,11 +97,16 @@ def hold_out(
     return part.only(outside, split), validation
 
 
-def _draw_held_out(part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None) -> set[str]:
+def _draw_held_out(
+    part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None, known: Container[str]
+) -> set[str]:
     groups: dict[tuple[int | None, bool], list[str]] = {}
     for sample in part.samples:
         groups.setdefault((sample.mask_class, _is_good(sample)), []).append(sample.name)
-    shuffled = {key: [str(name) for name in rng.permutation(group)] for key, group in groups.items()}
+    shuffled = {
+        key: sorted((str(name) for name in rng.permutation(group)), key=known.__contains__)
+        for key, group in groups.items()
+    }
     if fold:  # dealt out like cards, so that each fold has its share of every class
         return set(list(itertools.chain(*shuffled.values()))[fold.index :: fold.count])
     if share == 0:
@@ -105,7 +116,9 @@ def _draw_held_out(part: Dataset, share: float, rng: np.random.Generator, fold: 
         turns = itertools.zip_longest(*(group for (_, is_good), group in shuffled.items() if is_good is good))
         kind = [name for turn in turns for name in turn if name is not None]
         held |= set(kind[: min(len(kind) - 1, max(1, round(share * len(kind))))])
-    return held or {next(iter(shuffled.values()))[0]}
+    if held:
+        return held
+    return {next((group[0] for (_, is_good), group in shuffled.items() if is_good), next(iter(shuffled.values()))[0])}
 
 
 def _is_good(sample: Sample) -> bool:
@@ -178,6 +191,20 @@ def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
         crest = ((covered >= up) & (covered > down)) | ((covered >= left) & (covered > right))
         target |= crest & (covered > FAINTEST / step)
     return target.astype(np.uint8)
+
+
+def white_of(images: Sequence[LabelledImage]) -> float:
+    """The camera's largest gray value in units of full scale: below 1 where its 9 to 15 bits lie in 16."""
+    if not images or any(image.gray.dtype != np.uint16 for image in images):
+        return 1.0
+    bits = max(int(image.gray.max()) for image in images).bit_length()
+    return float(2.0 ** (max(8, bits) - 16))
+
+
+def smallest_region(images: Sequence[LabelledImage]) -> int:
+    """Area, px, from which a found region is reported: `MIN_AREA_PX`, or a quarter of the typical labelled defect."""
+    areas = [region.area for image in images for region in find_regions(image.label > 0, 1)]
+    return max(1, min(MIN_AREA_PX, int(np.median(areas)) // 4)) if areas else MIN_AREA_PX
 
 
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:

@@ -52,7 +52,8 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
     if leaks:
         raise DatasetError(f"{_some(leaks)}: the same picture is learned from and held out; keep one")
     moved: set[str] = set()
-    while copies := _copies(sides):
+    grains = Grains()
+    while copies := _copies(sides, grains):
         if fixed or len(copies) == len(sides.validation):
             return (
                 sides,
@@ -63,16 +64,29 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
     return sides, f". {len(moved)} drawn pictures are not held out, being copies of learned ones" if moved else ""
 
 
-def is_copy(one: Image, other: Image) -> bool:
-    """Whether two gray images (H, W) are one picture, perhaps saved, brightened or scaled in between."""
-    scale = min(1.0, GRAIN_SIDE / max(*one.shape, *other.shape))
-    size = max(BLOCK, round(one.shape[1] * scale)), max(BLOCK, round(one.shape[0] * scale))
-    first, second = (_blocks(cv2.resize(to_unit(image), size, interpolation=cv2.INTER_AREA)) for image in (one, other))
-    strength = np.sqrt((first**2).sum(1) * (second**2).sum(1))
-    grained = strength > 0
-    if not grained.any():
-        return False
-    return float(np.median((first * second).sum(1)[grained] / strength[grained])) > SAME_GRAIN
+class Grains:
+    """Grain of images, looked at once however often they are compared."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, tuple[int, int]], NDArray[np.float32]] = {}
+
+    def is_copy(self, one: LabelledImage, other: LabelledImage) -> bool:
+        """Whether two images are one picture, perhaps saved, brightened or scaled in between; known by their names."""
+        shape = one.gray.shape
+        scale = min(1.0, GRAIN_SIDE / max(*shape, *other.gray.shape))
+        size = max(BLOCK, round(shape[1] * scale)), max(BLOCK, round(shape[0] * scale))
+        first, second = self._blocks(one, size), self._blocks(other, size)
+        strength = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+        grained = strength > 0
+        if not grained.any():
+            return False
+        return float(np.median((first * second).sum(1)[grained] / strength[grained])) > SAME_GRAIN
+
+    def _blocks(self, image: LabelledImage, size: tuple[int, int]) -> NDArray[np.float32]:
+        key = image.name, size
+        if key not in self._known:
+            self._known[key] = _blocks(cv2.resize(to_unit(image.gray), size, interpolation=cv2.INTER_AREA))
+        return self._known[key]
 
 
 def _learn_too(dataset: Dataset, sides: Sides, names: set[str]) -> Sides:
@@ -87,8 +101,8 @@ def _learn_too(dataset: Dataset, sides: Sides, names: set[str]) -> Sides:
     )
 
 
-def _copies(sides: Sides) -> set[str]:
-    return {held.name for ours, held in _alike(sides.images, sides.validation) if is_copy(ours.gray, held.gray)}
+def _copies(sides: Sides, grains: Grains) -> set[str]:
+    return {held.name for ours, held in _alike(sides.images, sides.validation) if grains.is_copy(ours, held)}
 
 
 def _alike(

@@ -59,6 +59,10 @@ class Task(L.LightningModule):
         """Score of the present weights on the validation part; None where there is none."""
         raise NotImplementedError
 
+    def scoring_takes(self) -> float:
+        """About how many seconds `score` will take."""
+        return 0.0
+
     def optimiser(self) -> torch.optim.Optimizer:
         """Over the parameters of `trained`; a group's "share" is its part of the learning rate."""
         raise NotImplementedError
@@ -87,11 +91,12 @@ class _Keeper(Callback):
     def __init__(self, folder: Path, reporter: Reporter) -> None:
         self.best_file, self.last_file, self.reporter = folder / "best.pt", folder / LAST, reporter
         self.best: float | None = None
-        self._scored_at, self._scoring_took, self._saved_at = 0.0, 0.0, 0.0
+        self._scored_at, self._saved_at = 0.0, 0.0
+        self._scoring_took: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
+        self._scored_at = self._saved_at = time.monotonic()
         task.budget.start()
-        self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
         task.budget.advance()
@@ -103,7 +108,7 @@ class _Keeper(Callback):
             self._saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
-        if self._too_soon(task.budget):
+        if self._too_soon(task):
             return
         began = time.monotonic()
         task.eval()
@@ -119,10 +124,16 @@ class _Keeper(Callback):
         self._scored_at = time.monotonic()
         self._scoring_took = self._scored_at - began
 
-    def _too_soon(self, budget: Budget) -> bool:
+    def _too_soon(self, task: Any) -> bool:
         """Where the clock counts, scoring takes a tenth of the time at most; a run by epochs scores each of them."""
-        since = time.monotonic() - self._scored_at
-        return budget.seconds is not None and budget.progress < 1 and since < SCORING_PAUSE * self._scoring_took
+        if task.budget.seconds is None or task.budget.progress >= 1 or self.reporter.interrupted:
+            return False
+        if self._scoring_took is None:
+            task.eval()
+            with torch.inference_mode():
+                self._scoring_took = task.scoring_takes()
+            task.train()
+        return time.monotonic() - self._scored_at < SCORING_PAUSE * self._scoring_took
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -153,14 +164,20 @@ def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter)
         keep_memory()
         with _quiet(), _stop_on_interrupt(reporter):
             _run(task, batches, folder, keeper)
-        finished.write_text(json.dumps(keeper.best))
+        finished.write_text(json.dumps({"score": keeper.best, "seconds": task.budget.spent}))
     task.trained.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     task.trained.eval()
-    score: float | None = json.loads(finished.read_text())
+    score: float | None = json.loads(finished.read_text())["score"]
     return score
 
 
+def seconds_spent(folder: Path) -> float:
+    """How long the finished stages in a folder took, interruptions left out."""
+    return sum(float(json.loads(file.read_text())["seconds"]) for file in folder.glob("**/done"))
+
+
 def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -> None:
+    set_curve_aside(folder)
     last = ModelCheckpoint(folder, filename=Path(LAST).stem, every_n_epochs=1, enable_version_counter=False)
     trainer = L.Trainer(
         max_epochs=-1,
@@ -178,6 +195,13 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
         steps = torch.load(checkpoint, weights_only=False)["budget"]["step"]
         _skip(batches, steps)
     trainer.fit(task, batches, ckpt_path=checkpoint, weights_only=False)
+
+
+def set_curve_aside(folder: Path) -> None:
+    """Keep the curve before an interruption, which Lightning's logger would delete, as `metrics-1.csv` and so on."""
+    curve = folder / "metrics.csv"
+    if curve.exists():
+        curve.rename(folder / f"metrics-{len(list(folder.glob('metrics-*.csv'))) + 1}.csv")
 
 
 def _skip(batches: DataLoader[Pair], steps: int) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from casae.errors import UsageError
 from casae.training.lite import LiteAutoEncoder
 from casae.training.networks import CASAE
 
+NAMES = ".txt"  # suffix of the list, beside weights, of images that they have learned
 KEPT_BLOCKS = 3  # of the encoder; edges and grain look the same everywhere, and a quarter of a step's time is saved
 
 
@@ -22,6 +24,17 @@ def write_weights(network: nn.Module, file: Path) -> None:
     stream = io.BytesIO()
     torch.save(half, stream)
     file.write_bytes(stream.getvalue())
+
+
+def learned_by(start: str) -> frozenset[str]:
+    """Names of the images that start weights have learned, as far as a list beside them tells."""
+    names = Path(start).with_suffix(NAMES)
+    return frozenset(names.read_text("utf-8").splitlines()) if names.is_file() else frozenset()
+
+
+def write_learned(weights: Path, names: Iterable[str]) -> None:
+    """Write the list that `learned_by` reads."""
+    weights.with_suffix(NAMES).write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")
 
 
 def begin(casae: CASAE, start: str) -> None:

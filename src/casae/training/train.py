@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import CORE_GS, DEFAULT_GS, TrainingSettings
+from casae.config import CORE_GS, DEFAULT_GS, IMAGENET, SCRATCH, TrainingSettings
 from casae.datasets.sample import Dataset
-from casae.errors import UsageError
-from casae.image import Frame, gray_levels, standardise, to_unit
+from casae.errors import DatasetError, UsageError
+from casae.image import Frame, brightened, gray_levels, standardise, to_unit
 from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
 from casae.inspection.card import write_card
 from casae.inspection.classification import CROP_SIDE, classifier_input
+from casae.inspection.regions import find_regions
 from casae.training import classification, export, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
@@ -29,28 +30,44 @@ from casae.training.data import (
     hold_out,
     labelled_crops,
     load,
+    smallest_region,
+    white_of,
 )
 from casae.training.leaks import Sides, keep_copies_together
-from casae.training.loop import fit, has_bf16
+from casae.training.loop import fit, has_bf16, seconds_spent
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
-from casae.training.start import begin, write_weights
+from casae.training.start import begin, learned_by, write_learned, write_weights
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import CropViews, SegmenterViews, loader
 
+IDENTITY, START = "identity.json", "start.pt"  # of a training's folder
 EMPTY_CROP = (CROP_SIDE, CROP_SIDE)
 LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
+SHORTEST = 1.0  # s of a stage
+HURRIED = 30.0  # s for the compact CNN after Ctrl-C, which ended the segmenter
 COMPARED = 8  # validation images and crops that the export is compared on
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` made: the bundle's file, its validation scores, the images they are of, the folder with the logs."""
+    """What `train` made.
+
+    Attributes:
+        file: the bundle.
+        scores: on the held-out images.
+        validation: these images.
+        folder: with logs and weights.
+        seconds: that the three networks took, without interruptions.
+        early: whether Ctrl-C ended it.
+    """
 
     file: Path
     scores: dict[str, float | None]
     validation: Dataset
     folder: Path
+    seconds: float
+    early: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,8 @@ class _Run:
     images: Sequence[LabelledImage]
     validation: Sequence[LabelledImage]
     size: InputSize
+    min_area_px: int
+    white: float
     folder: Path
     reporter: Reporter
     unlabelled: Sequence[Path]
@@ -124,14 +143,24 @@ def train(
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     L.seed_everything(settings.seed, verbose=False)
     folder = out.with_name(f"{out.stem}-training")
-    run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter)
+    kept_start = folder / START  # the weights it started from may have been in this very folder
+    start = str(kept_start) if resume and kept_start.exists() else settings.start
+    known = learned_by(start)
+    run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, known)
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
-    begin(casae, settings.start)
-    _claim(run, resume)  # last: what cannot be trained leaves no folder behind
+    going_on = _goes_on(run, resume)
+    begin(casae, start if going_on else settings.start)
+    if not going_on:  # what cannot be trained leaves no folder behind
+        _claim(run)
+        if settings.start not in (SCRATCH, IMAGENET):
+            write_weights(casae, kept_start)
+            write_learned(kept_start, known)
     reporter.say(said)
 
     iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
+    write_learned(folder / "weights.pt", known.union(image.name for image in run.images))
+    early = reporter.interrupted
     network, accuracy = _train_classifier(run)
     exported = export.export_segmenter(casae, _segmenter_examples(run))
     classifier, crop_difference = _export_classifier(run, network)
@@ -145,7 +174,7 @@ def train(
     manifest = _manifest(run, out.stem, command, scores)
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     (folder / "finished").touch()
-    return Trained(out, scores, run.held, folder)
+    return Trained(out, scores, run.held, folder, seconds_spent(folder), early or reporter.interrupted)
 
 
 def _prepare(
@@ -156,15 +185,23 @@ def _prepare(
     fold: Fold | None,
     unlabelled: Path | None,
     reporter: Reporter,
+    known: frozenset[str],
 ) -> tuple[_Run, str]:
     """What is learned from and held out, decoded and checked, and what there is to say about it."""
-    part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold)
+    part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold, known)
     fixed = fold is None and "val" in dataset.splits
     sides, copied = keep_copies_together(dataset, Sides(part, held, load(part), load(held)), fixed=fixed)
     part, held, images, validation = sides
+    if not any(image.label.any() for image in images):
+        raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
+    if known & {image.name for image in validation}:
+        copied += ". Scores will be too good: the start weights have learned held-out images"
+    white = white_of([*images, *validation])
+    images, validation = ([replace(i, gray=brightened(i.gray, white)) for i in side] for side in (images, validation))
     size, why = segmentation.input_of(images, settings.segmenter)
     more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
-    run = _Run(settings, part, held, images, validation, size, folder, reporter, more)
+    smallest = settings.min_area_px or smallest_region([*images, *validation])
+    run = _Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
     return run, _describe(run) + why + copied
 
 
@@ -190,6 +227,9 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
         classes=run.classes,
         gs=DEFAULT_GS,
         core_gs=None if settings.preset == "paper" else CORE_GS,
+        min_area_px=run.min_area_px,
+        mm_per_pixel=run.part.mm_per_pixel,
+        white=run.white,
         width=settings.segmenter.width,
         dataset=_origin(run),
         seed=settings.seed,
@@ -219,7 +259,7 @@ def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Bud
     began, settings = time.monotonic(), run.settings.segmenter
     run.reporter.stage("unlabelled")
     seconds = budget.seconds and LABELLING_SHARE * budget.seconds
-    found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, seconds)
+    found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, seconds, run.white)
     if not found:
         return views, budget
     run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")
@@ -227,12 +267,12 @@ def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Bud
     views = AlternatingViews(views, more.augmented(AUGMENTATIONS[settings.augmentation]))
     if budget.seconds is None:
         return views, run.budget(2, len(views))
-    return views, Budget(seconds=budget.seconds - (time.monotonic() - began))
+    return views, Budget(seconds=max(SHORTEST, budget.seconds - (time.monotonic() - began)))
 
 
 def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
     settings, classes = run.settings.classifier, len(run.classes)
-    crops = labelled_crops(run.images, classes, run.settings.min_area_px)
+    crops = labelled_crops(run.images, classes, run.min_area_px)
     present = {crop.defect_class for crop in crops}
     if classes == 1:
         return None, None
@@ -244,9 +284,13 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
     if not crops:
         return network, None
     run.reporter.stage("classifier")
-    validation = labelled_crops(run.validation, classes, run.settings.min_area_px)
+    validation = labelled_crops(run.validation, classes, run.min_area_px)
     views = CropViews(crops, max(len(crops), 10 * settings.batch), run.settings.seed)
     budget = run.budget(3, len(views))
+    if run.reporter.interrupted:
+        run.reporter.say(f"Classes are learned for {HURRIED:.0f} s more; Ctrl-C ends that as well")
+        run.reporter.interrupted = False
+        budget = Budget(seconds=min(HURRIED, budget.seconds or HURRIED))
     task = classification.ClassificationTask(network, settings, budget, crops, validation, classes)
     return network, fit(task, loader(views, settings.batch), run.folder / "classifier", run.reporter)
 
@@ -272,33 +316,50 @@ def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | N
     return exported.onnx, exported.difference
 
 
-def _claim(run: _Run, resume: bool) -> None:
-    """Make the folder ours: begin anew, or go on with the very same training."""
-    folder, settings = run.folder, run.settings
-    identity = {
-        "settings": settings.model_dump(mode="json"),
+def _identity(run: _Run) -> dict[str, object]:
+    """What decides a training."""
+    identity: dict[str, object] = {
+        "settings": run.settings.model_dump(mode="json"),
+        "classes": run.classes,
         "training": run.part.sha256,
         "validation": run.held.sha256,
     }
     if run.unlabelled:
         identity["unlabelled"] = identity_of(run.unlabelled)
-    file = folder / "identity.json"
+    return identity
+
+
+def _goes_on(run: _Run, resume: bool) -> bool:
+    """Whether the folder holds this very training, which goes on; False where the folder may be made anew.
+
+    Raises:
+        UsageError: it may not.
+    """
+    folder, file = run.folder, run.folder / IDENTITY
     finished = (folder / "finished").exists()
     if resume and file.exists():
-        if json.loads(file.read_text()) == identity:
-            return
+        if json.loads(file.read_text("utf-8")) == json.loads(json.dumps(_identity(run))):
+            return True
         if not finished:
             raise UsageError(f"{folder}: holds a training with other settings or data; repeat its command to resume it")
     if file.exists() and not finished:
         raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    file.write_text(json.dumps(identity, indent=2))
+    if folder.exists() and not file.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: is needed for the training, and holds something else; choose another --out")
+    return False
+
+
+def _claim(run: _Run) -> None:
+    """Make the folder anew."""
+    if run.folder.exists():
+        shutil.rmtree(run.folder)
+    run.folder.mkdir(parents=True)
+    (run.folder / IDENTITY).write_text(json.dumps(_identity(run), indent=2), "utf-8")
 
 
 def _describe(run: _Run) -> str:
-    crops = len(labelled_crops(run.images, len(run.classes), run.settings.min_area_px))
+    regions = [region.area for image in run.images for region in find_regions(image.label > 0, 1)]
+    defects = sum(area >= run.min_area_px for area in regions)
     free = sum(not image.label.any() for image in run.images)
     precision = "bf16" if has_bf16() else "f32"
     size = run.size
@@ -307,8 +368,11 @@ def _describe(run: _Run) -> str:
     advice = "" if free else ". No image is free of defects: nothing will tell how many good parts are rejected"
     if not run.held.samples:
         advice = ". Nothing is held out: only other labelled images can tell how good the model is"
+    small = len(regions) - defects
+    if small:
+        advice += f". {small} labelled defects are smaller than {run.min_area_px} px, what is reported (--min-area)"
     return (
-        f"{len(run.images)} images to learn from ({free} without defect, {crops} defects), {len(run.validation)} held "
-        f"out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
+        f"{len(run.images)} images to learn from ({free} without defect, {defects} defects), {len(run.validation)} "
+        f"held out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
         f"start weights: {run.settings.start}{advice}"
     )

@@ -19,7 +19,7 @@ from torch import nn
 from casae.config import DEFAULT_GS
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, ImageError
-from casae.image import find_images, read_image, to_gray
+from casae.image import brightened, find_images, read_image, to_gray
 from casae.inspection import segmentation as inspection
 from casae.inspection.bundle import InputSize
 from casae.training.budget import Budget
@@ -57,7 +57,12 @@ def identity_of(files: Sequence[Path]) -> str:
 
 
 def pseudo_labelled(
-    network: nn.Module, files: Sequence[Path], size: InputSize, reporter: Reporter, seconds: float | None = None
+    network: nn.Module,
+    files: Sequence[Path],
+    size: InputSize,
+    reporter: Reporter,
+    seconds: float | None = None,
+    white: float = 1.0,
 ) -> list[LabelledImage]:
     """Images with the defects that a network sees in them, the surest of all it looked at.
 
@@ -67,6 +72,7 @@ def pseudo_labelled(
         size: of the network's input.
         reporter: shows how far it is.
         seconds: time after which no further image is looked at.
+        white: of 16-bit images, see `casae.image.brightened`.
     """
     budget, began = Budget(steps=len(files)), time.monotonic()
     found: list[tuple[float, LabelledImage]] = []
@@ -77,7 +83,7 @@ def pseudo_labelled(
         if reporter.interrupted or pixels > MOST_PIXELS or (seconds and time.monotonic() - began > seconds):
             break
         try:
-            gray = to_gray(read_image(file))
+            gray = brightened(to_gray(read_image(file)), white)
         except ImageError as error:
             reporter.say(f"left out: {error}")
             continue
