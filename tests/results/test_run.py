@@ -13,7 +13,7 @@ from casae import InspectionSettings, Inspector
 from casae.errors import OutputError, UsageError
 from casae.inspection.inspector import Picture
 from casae.inspection.verdict import AcceptanceRules
-from casae.results.folder import ResultsFolder, is_result
+from casae.results.folder import ResultsFolder
 from casae.results.record import InspectionRecord
 from casae.results.run import gather, inspect_files
 
@@ -182,7 +182,6 @@ def test_files_folders_and_globs_each_once(pictures):
 def test_masks_and_overlays_of_results_are_no_images(inspector, pictures):
     inspect_files(inspector, gather([str(pictures)]), pictures / "out")
     assert len(list((pictures / "out" / "masks").iterdir())) == 3
-    is_result.cache_clear()
     assert len(gather([str(pictures)])) == 6
 
 

@@ -10,6 +10,7 @@ from casae.cli import DATASET_HELP
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from casae.datasets.sample import Dataset
     from casae.evaluation.scores import Evaluation
     from casae.inspection.inspector import Inspector
     from casae.metrics import Interval
@@ -39,20 +40,12 @@ def evaluate(
     from rich.progress import track
 
     from casae.cli.arguments import inspection_settings
-    from casae.datasets.readers import open_dataset
-    from casae.errors import DatasetError
     from casae.evaluation.scores import evaluate as run
     from casae.evaluation.sheet import write_sheet
     from casae.inspection.card import add_scores
     from casae.inspection.inspector import Inspector
 
-    data = open_dataset(dataset)
-    if split == "test" and "test" not in data.splits:
-        raise DatasetError(
-            f"{dataset}: has no splits/test.txt with names of images for the end; write one before training, or say "
-            "--split all, which also judges on what was learned from"
-        )
-    part = data.split(split)
+    part = _part(dataset, split)
     inspector = Inspector(model, inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area))
     errors = Console(stderr=True)
     steps = iter(
@@ -76,6 +69,19 @@ def evaluate(
         errors.print(f"casae: {reason}", markup=False, soft_wrap=True)
     if result.failures:
         raise typer.Exit(1)
+
+
+def _part(name: str, split: str) -> "Dataset":
+    from casae.datasets.readers import open_dataset
+    from casae.errors import DatasetError
+
+    data = open_dataset(name)
+    if split == "test" and "test" not in data.splits:
+        raise DatasetError(
+            f"{name}: has no splits/test.txt with names of images for the end; write one before training, or say "
+            "--split all, which also judges on what was learned from"
+        )
+    return data.split(split)
 
 
 def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval]") -> None:

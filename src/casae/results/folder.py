@@ -4,7 +4,6 @@
 """
 
 import csv
-import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -158,7 +157,6 @@ def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
     return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, inspector.precision
 
 
-@functools.cache
 def is_result(folder: Path) -> bool:
     """Whether a folder holds the masks or overlays of a results folder."""
     return folder.name in PICTURES and (folder.parent / LINES).exists()

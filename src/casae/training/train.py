@@ -1,7 +1,5 @@
 """`casae train`: labelled images -> one bundle. Network 1, network 2, compact CNN, export, proof."""
 
-import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,10 +36,11 @@ from casae.training.loop import fit, has_bf16, seconds_spent
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
 from casae.training.start import begin, learned_by, write_learned, write_weights
+from casae.training.state import FINISHED, claim, goes_on
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import CropViews, SegmenterViews, loader
 
-IDENTITY, START = "identity.json", "start.pt"  # of a training's folder
+START = "start.pt"  # what a training started from, which may have been in the folder that it takes over
 EMPTY_CROP = (CROP_SIDE, CROP_SIDE)
 LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
 SHORTEST = 1.0  # s of a stage
@@ -143,15 +142,15 @@ def train(
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     L.seed_everything(settings.seed, verbose=False)
     folder = out.with_name(f"{out.stem}-training")
-    kept_start = folder / START  # the weights it started from may have been in this very folder
+    kept_start = folder / START
     start = str(kept_start) if resume and kept_start.exists() else settings.start
     known = learned_by(start)
     run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, known)
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
-    going_on = _goes_on(run, resume)
+    going_on = goes_on(folder, _identity(run), resume)
     begin(casae, start if going_on else settings.start)
     if not going_on:  # what cannot be trained leaves no folder behind
-        _claim(run)
+        claim(folder, _identity(run))
         if settings.start not in (SCRATCH, IMAGENET):
             write_weights(casae, kept_start)
             write_learned(kept_start, known)
@@ -173,7 +172,7 @@ def train(
     }
     manifest = _manifest(run, out.stem, command, scores)
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
-    (folder / "finished").touch()
+    (folder / FINISHED).touch()
     return Trained(out, scores, run.held, folder, seconds_spent(folder), early or reporter.interrupted)
 
 
@@ -327,34 +326,6 @@ def _identity(run: _Run) -> dict[str, object]:
     if run.unlabelled:
         identity["unlabelled"] = identity_of(run.unlabelled)
     return identity
-
-
-def _goes_on(run: _Run, resume: bool) -> bool:
-    """Whether the folder holds this very training, which goes on; False where the folder may be made anew.
-
-    Raises:
-        UsageError: it may not.
-    """
-    folder, file = run.folder, run.folder / IDENTITY
-    finished = (folder / "finished").exists()
-    if resume and file.exists():
-        if json.loads(file.read_text("utf-8")) == json.loads(json.dumps(_identity(run))):
-            return True
-        if not finished:
-            raise UsageError(f"{folder}: holds a training with other settings or data; repeat its command to resume it")
-    if file.exists() and not finished:
-        raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
-    if folder.exists() and not file.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: is needed for the training, and holds something else; choose another --out")
-    return False
-
-
-def _claim(run: _Run) -> None:
-    """Make the folder anew."""
-    if run.folder.exists():
-        shutil.rmtree(run.folder)
-    run.folder.mkdir(parents=True)
-    (run.folder / IDENTITY).write_text(json.dumps(_identity(run), indent=2), "utf-8")
 
 
 def _describe(run: _Run) -> str:
