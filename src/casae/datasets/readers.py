@@ -5,7 +5,6 @@ order; what has no partner is kept and reported by `casae data check`.
 """
 
 import codecs
-import itertools
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -40,7 +39,7 @@ def open_dataset(spec: str) -> Dataset:
 def read_folder(root: Path) -> Dataset:
     """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt.
 
-    With a list `test` and none called `train`, the latter is what no list names.
+    With a list `test` and none called `train`, the latter is what neither `test` nor `val` names.
     """
     settings = _read_toml(root / "dataset.toml")
     classes = _read_classes(settings, root)
@@ -57,8 +56,8 @@ def read_folder(root: Path) -> Dataset:
     samples += [Sample(name, image, None, defect_free=True) for name, image in good.items()]
     splits = _read_splits(root)
     if "test" in splits and "train" not in splits:
-        listed = set(itertools.chain(*splits.values()))
-        splits["train"] = tuple(sample.name for sample in samples if sample.name not in listed)
+        kept = {*splits["test"], *splits.get("val", ())}
+        splits["train"] = tuple(sample.name for sample in samples if sample.name not in kept)
     return Dataset(
         name=f"folder:{root}",
         classes=classes,
