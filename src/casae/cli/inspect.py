@@ -109,23 +109,14 @@ def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], 
         yield partial(bar.advance, task), say
 
 
-def _common(folders: set[Path]) -> str:
-    """The folder that all are in; empty where there is none, as with two drives."""
-    import os
-
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:
-        return ""
-
-
 def _print(records: "Records", failures: int, out: Path) -> None:
-    import os
     from collections import Counter
 
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from casae.results.folder import common_folder, within
 
     console, colours = Console(), {"OK": "green", "REVIEW": "yellow", "NG": "red"}
     counts, folders = Counter[str](), set[Path]()
@@ -135,7 +126,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
         folders.add(Path(record.path).parent)
         if len(shown) < TABLE_ROWS:
             shown.append(record)
-    common = _common(folders)
+    common = common_folder(folders)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("verdict", "image", "defects", "largest", "length"):
         table.add_column(heading, justify="right" if heading in ("defects", "length") else "left", overflow="fold")
@@ -146,7 +137,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
         if largest and largest.length_mm is not None:
             length = f"{largest.length_mm:.3g} mm"
         name = "" if not largest else largest.defect_class
-        image = escape(os.path.relpath(record.path, common) if common else record.path)
+        image = escape(within(record.path, common))
         table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)
     console.print(table)
     if len(records) > TABLE_ROWS:

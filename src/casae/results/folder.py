@@ -5,7 +5,8 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,19 @@ def _identity(record: InspectionRecord) -> tuple[object, ...]:
 def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
     known = inspector.min_area_px, inspector.mm_per_pixel, rules_sha256(inspector), inspector.roi_sha256
     return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, inspector.precision
+
+
+def common_folder(folders: Collection[Path]) -> str:
+    """The folder that all are in; empty where there is none, as with two drives."""
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:
+        return ""
+
+
+def within(path: str, folder: str) -> str:
+    """A path as seen from a folder that it is in; as it is without one."""
+    return os.path.relpath(path, folder) if folder else path
 
 
 def is_result(folder: Path) -> bool:

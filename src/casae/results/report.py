@@ -20,7 +20,7 @@ from casae.errors import ImageError
 from casae.image import Image, read_image
 from casae.inspection.bundle import Manifest
 from casae.inspection.regions import Rectangle, upright_crop
-from casae.results.folder import write_whole
+from casae.results.folder import common_folder, within, write_whole
 from casae.results.lines import Records
 from casae.results.overlay import encode, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
@@ -75,6 +75,7 @@ class _Summary:
         self.decisions = Counter[str]()
         self.first: InspectionRecord | None = None
         self.rows: list[_Row] = []
+        self.folders = set[Path]()
         self.defective = 0
         self._classes = {name: _ClassRow(name) for name in classes}
         self.shown = heapq.nlargest(CARDS, self._defective(records), key=lambda record: record.largest_px)
@@ -91,6 +92,7 @@ class _Summary:
         self.first = self.first or record
         self.decisions[record.decision] += 1
         self.defective += bool(record.defects)
+        self.folders.add(Path(record.path).parent)
         if len(self.rows) < ROWS:
             defects = len(record.defects)
             self.rows.append(_Row(record.decision, record.path, record.reason, defects, record.largest_px))
@@ -122,6 +124,7 @@ def write_report(
     found = _Summary(records, manifest.classes)
     first = found.first
     scale = first.mm_per_pixel if first else None
+    common = common_folder(found.folders)
     with ThreadPoolExecutor(DECODERS) as pool:
         cards = list(pool.map(_card, found.shown, repeat(folder)))
     html = environment.get_template("report.html.j2").render(
@@ -134,6 +137,8 @@ def write_report(
         unit="mm" if scale else "px",
         images=len(records),
         found=found,
+        common=common,
+        within=within,
         failures=failures,
         cards=cards,
     )
