@@ -92,9 +92,7 @@ class ResultsFolder:
             mask.result()
             self.lines.append(record)
         except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot be written ({error.strerror}); free space, start again"
-            ) from error
+            raise self._full(error) from error
         return record
 
     def finish(self, paths: Iterable[Path]) -> Records:
@@ -106,9 +104,7 @@ class ResultsFolder:
         try:
             self.lines.tidy()
         except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot be written ({error.strerror}); free space, start again"
-            ) from error
+            raise self._full(error) from error
         rows = (_row(record, defect) for record in self.lines.read(self.lines) for defect in record.defects)
         _write_csv(self.folder / TABLE, ["path", "decision", *_COLUMNS], rows)
         if self.failures:
@@ -116,6 +112,9 @@ class ResultsFolder:
         else:
             (self.folder / FAILURES).unlink(missing_ok=True)
         return Records(self.lines, map(str, paths))
+
+    def _full(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.folder}: cannot be written ({error.strerror}); free space, start again")
 
     def _has_pictures(self, name: str) -> bool:
         """A power cut may leave them empty; somebody may have deleted them."""

@@ -177,7 +177,7 @@ def seconds_spent(folder: Path) -> float:
 
 
 def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -> None:
-    set_curve_aside(folder)
+    _set_curve_aside(folder)
     last = ModelCheckpoint(folder, filename=Path(LAST).stem, every_n_epochs=1, enable_version_counter=False)
     trainer = L.Trainer(
         max_epochs=-1,
@@ -192,12 +192,11 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
     )
     checkpoint = keeper.last_file if keeper.last_file.exists() else None
     if checkpoint:
-        steps = torch.load(checkpoint, weights_only=False)["budget"]["step"]
-        _skip(batches, steps)
+        _skip(batches, torch.load(checkpoint, weights_only=False)["budget"]["step"])
     trainer.fit(task, batches, ckpt_path=checkpoint, weights_only=False)
 
 
-def set_curve_aside(folder: Path) -> None:
+def _set_curve_aside(folder: Path) -> None:
     """Keep the curve before an interruption, which Lightning's logger would delete, as `metrics-1.csv` and so on."""
     curve = folder / "metrics.csv"
     if curve.exists():

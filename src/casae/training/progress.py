@@ -36,7 +36,7 @@ class Reporter:
         self._task: TaskID | None = None
         self._all: TaskID | None = None
         self._loss: float | None = None
-        self._score = ""
+        self._score = self._eta = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -60,24 +60,27 @@ class Reporter:
     def stage(self, name: str) -> None:
         """Begin a new line for a stage."""
         self._task = self._bar.add_task(name, total=1.0, state="")
-        self._loss, self._score = None, ""
+        self._loss, self._score, self._eta = None, "", ""
 
     def step(self, budget: Budget, loss: float | None = None) -> None:
         """One optimiser step is done, or one of another kind, which has no loss."""
         if loss is not None:
             self._loss = loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
         left = budget.remaining_seconds
-        eta = "" if left is None else f"  ETA {int(left) // 60}:{int(left) % 60:02d}"
-        if self._task is not None:
-            loss_now = "" if self._loss is None else f"loss {self._loss:.3f}"
-            state = f"{loss_now}{self._score}{eta}".strip()
-            self._bar.update(self._task, completed=budget.progress, state=state)
+        self._eta = "" if left is None else f"  ETA {int(left) // 60}:{int(left) % 60:02d}"
+        self._show(completed=budget.progress)
 
     def scored(self, name: str, score: float) -> None:
         """A validation score has been measured."""
         self._score = f"  {name} {score:.3f}"
+        self._show()
         if not self.console.is_terminal:
             self.console.print(f"{name} {score:.4f}")
+
+    def _show(self, completed: float | None = None) -> None:
+        if self._task is not None:
+            loss = "" if self._loss is None else f"loss {self._loss:.3f}"
+            self._bar.update(self._task, completed=completed, state=f"{loss}{self._score}{self._eta}".strip())
 
     def say(self, text: str) -> None:
         """One line above the bar."""

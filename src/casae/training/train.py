@@ -142,18 +142,11 @@ def train(
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     L.seed_everything(settings.seed, verbose=False)
     folder = out.with_name(f"{out.stem}-training")
-    kept_start = folder / START
-    start = str(kept_start) if resume and kept_start.exists() else settings.start
+    start = str(folder / START) if resume and (folder / START).exists() else settings.start
     known = learned_by(start)
     run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, known)
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
-    going_on = goes_on(folder, _identity(run), resume)
-    begin(casae, start if going_on else settings.start)
-    if not going_on:  # what cannot be trained leaves no folder behind
-        claim(folder, _identity(run))
-        if settings.start not in (SCRATCH, IMAGENET):
-            write_weights(casae, kept_start)
-            write_learned(kept_start, known)
+    _begin(run, casae, start, known, resume)
     reporter.say(said)
 
     iou_1, iou_2 = _train_segmenter(run, casae)
@@ -202,6 +195,19 @@ def _prepare(
     smallest = settings.min_area_px or smallest_region([*images, *validation])
     run = _Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
     return run, _describe(run) + why + copied
+
+
+def _begin(run: _Run, casae: CASAE, start: str, known: frozenset[str], resume: bool) -> None:
+    """Put start weights in and make the folder ours; what cannot be trained leaves no folder behind."""
+    identity, wanted = _identity(run), run.settings.start
+    if goes_on(run.folder, identity, resume):
+        begin(casae, start)
+        return
+    begin(casae, wanted)
+    claim(run.folder, identity)
+    if wanted not in (SCRATCH, IMAGENET):
+        write_weights(casae, run.folder / START)
+        write_learned(run.folder / START, known)
 
 
 def _origin(run: _Run) -> Origin:
