@@ -3,7 +3,8 @@
     python benchmarks/unet.py sd-saliency-900:PATH --split few30-0 --minutes 8.4 --seed 0
 
 Views, loss, schedule, threshold and scoring are those of `casae train`, the learning rate is the one usual for this
-network. 8.4 of ten minutes are what `casae train` gives both networks. The test part is read once, at the end.
+network. 8.4 of ten minutes are what `casae train` gives both networks. The lists of `--test` are read once, at the end,
+without the images of `--split`: `--test train` judges by the rest of `train`.
 """
 
 import argparse
@@ -96,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--test", default="test")
+    parser.add_argument("--test", nargs="+", default=["test"], help="lists to score on")
     parser.add_argument("--minutes", type=float, default=8.4)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -104,6 +105,7 @@ def main() -> None:
     dataset = open_dataset(wanted.dataset)
     settings = PRESETS["scratch"].segmenter.model_copy(update={"learning_rate": wanted.learning_rate})
     L.seed_everything(wanted.seed, verbose=False)
+    learned = {sample.name for sample in dataset.split(wanted.split).samples}
     part, held = hold_out(dataset, wanted.split, PRESETS["scratch"].validation_share, wanted.seed)
     images = load(part)
     size, _ = segmentation.input_of(images, settings)
@@ -115,9 +117,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
         reporter.stage("U-Net")
         fit(task, loader(views, settings.batch), Path(folder, "unet"), reporter)
-    task.validation = load(dataset.split(wanted.test))
-    with torch.inference_mode():
-        print(f"IoU {task.eval().score():.4f} on {wanted.test} after {budget.step * settings.batch} views")
+    for name in wanted.test:
+        judge = dataset.split(name)
+        task.validation = load(judge.only({sample.name for sample in judge.samples} - learned, name))
+        with torch.inference_mode():
+            print(f"IoU {task.eval().score():.4f} on {name} after {budget.step * settings.batch} views")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from casae.errors import MissingExtraError
 from casae.training.budget import Budget, one_cycle
 from casae.training.progress import Reporter
+from casae.training.threads import StepThreads
 from casae.training.views import Pair
 
 LAST = "last.ckpt"  # of a training's folder
@@ -93,13 +94,17 @@ class _Keeper(Callback):
         self.best: float | None = None
         self._scored_at, self._saved_at = 0.0, 0.0
         self._scoring_took: float | None = None
+        self.threads = StepThreads()
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
         self._scored_at = self._saved_at = time.monotonic()
         task.budget.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
+        before = task.budget.spent
         task.budget.advance()
+        if task.budget.seconds is not None:
+            self.threads.step(task.budget.spent - before)
         self.reporter.step(task.budget, float(outputs["loss"]))
         if task.budget.progress >= 1 or self.reporter.interrupted:
             trainer.should_stop = True
@@ -193,7 +198,10 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
     checkpoint = keeper.last_file if keeper.last_file.exists() else None
     if checkpoint:
         _skip(batches, torch.load(checkpoint, weights_only=False)["budget"]["step"])
-    trainer.fit(task, batches, ckpt_path=checkpoint, weights_only=False)
+    try:
+        trainer.fit(task, batches, ckpt_path=checkpoint, weights_only=False)
+    finally:
+        keeper.threads.restore()
 
 
 def _set_curve_aside(folder: Path) -> None:
