@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from casae.training.threads import PAUSE, StepThreads
+from casae.training.threads import BETWEEN, PAUSE, TRIED, StepThreads
 
 
 @pytest.fixture
@@ -46,6 +46,16 @@ def test_gives_way_to_a_busy_neighbour_and_comes_back() -> None:
     run(threads, {4: 0.3, 3: 0.15, 2: 0.2})
     threads.restore()
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four")
+def test_long_steps_are_not_spent_on_trials() -> None:
+    threads = StepThreads()
+    for _ in range(BETWEEN + TRIED - 1):
+        threads.step(PAUSE)
+        assert torch.get_num_threads() == 4
+    threads.step(PAUSE)
+    assert torch.get_num_threads() == 3
 
 
 def test_one_thread_stays_one() -> None:

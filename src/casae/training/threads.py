@@ -10,8 +10,9 @@ import statistics
 
 import torch
 
-PAUSE = 30.0  # s between two looks at the pace
+PAUSE = 30.0  # s between two looks at the pace, at least
 TRIED = 6  # steps with each number of threads; the first of them does not count
+BETWEEN = 5 * TRIED  # steps between two looks, at least: of a large network they take minutes
 SLOWER = 1.3  # times the best pace: worth a trial
 FASTER = 0.9  # of the time with all threads: worth fewer
 
@@ -33,7 +34,7 @@ class StepThreads:
         if self._left:
             if len(self._took) == TRIED:
                 self._tried()
-        elif sum(self._took) > PAUSE and len(self._choices) > 1:
+        elif sum(self._took) > PAUSE and len(self._took) >= BETWEEN and len(self._choices) > 1:
             if torch.get_num_threads() < self.most or statistics.median(self._took) > SLOWER * self._best:
                 self._paces, self._left = {}, list(self._choices)
                 torch.set_num_threads(self.most)
