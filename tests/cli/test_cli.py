@@ -47,6 +47,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
     ("arguments", "rule"),
     [
         (["inspect", "nowhere"], "nowhere: no such file or folder"),
+        (["inspect", "x" * 300], "File name too long; check the path"),
         (["inspect", "."], "no PNG, JPEG, BMP or TIFF images"),
         (["inspect", "part.png", "--model", "none"], "none: no such model file"),
         (["inspect", "part.png", "--mm-per-pixel", "-1"], "--mm-per-pixel -1"),

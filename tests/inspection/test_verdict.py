@@ -32,6 +32,14 @@ def test_a_limit_may_be_reached_but_not_exceeded():
     assert (verdict.decision, verdict.reason) == ("NG", "scratch: length_px 11 exceeds 10")
 
 
+@pytest.mark.parametrize("mm", [0.1, 0.05, 0.005, 0.01])
+def test_a_limit_in_millimetres_may_be_reached_as_well(mm):
+    for length in range(1, 50):
+        defect = sizes(length, mm)
+        limit = rules(rule=[{"max_length_mm": round(length * mm, 3), "max_area_mm2": round(length * mm**2, 6)}])
+        assert judge([("scratch", 0.9, defect)], limit).decision == "OK"
+
+
 def test_the_rule_of_the_class_goes_before_the_general_one():
     both = rules(rule=[{"max_length_px": 5}, {"class": "dust", "max_count": 1}])
     assert judge([("dust", 0.9, sizes(30))], both).decision == "OK"

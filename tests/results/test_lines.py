@@ -49,15 +49,20 @@ def test_lines_go_on_after_tidying(file):
     assert [each.path for each in RecordLines(file).read("abc")] == ["a", "b", "c"]
 
 
-def test_a_forgotten_path_is_gone_from_the_file_as_well(file):
+def test_half_a_line_on_a_full_disk_spoils_nothing(file, monkeypatch):
     lines = RecordLines(file)
-    for path in "ab":
-        lines.append(record(path))
-    lines.forget("a")
-    lines.forget("unknown")
-    assert "a" not in lines
-    lines.tidy()
-    assert list(RecordLines(file)) == ["b"]
+    lines.append(record("a"))
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            lines.append(record("b"))
+    lines.append(record("c"))
+    assert [each.path for each in RecordLines(file).read("ac")] == ["a", "c"]
+    assert list(RecordLines(file)) == ["a", "c"]
 
 
 def test_a_line_without_an_end_is_left_out(file):

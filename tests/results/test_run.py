@@ -1,3 +1,4 @@
+import base64
 import csv
 import json
 import os
@@ -14,7 +15,9 @@ from casae.errors import OutputError, UsageError
 from casae.inspection.inspector import Picture
 from casae.inspection.verdict import AcceptanceRules
 from casae.results.folder import ResultsFolder
+from casae.results.lines import RecordLines
 from casae.results.record import InspectionRecord
+from casae.results.report import _card
 from casae.results.run import gather, inspect_files
 
 
@@ -254,3 +257,61 @@ def test_paths_that_lead_nowhere_are_named(tmp_path):
         gather(["nothing"])
     with pytest.raises(UsageError, match="no PNG, JPEG, BMP or TIFF images in this folder"):
         gather([str(tmp_path)])
+
+
+def test_a_file_that_cannot_be_read_any_more_keeps_its_earlier_record(inspector, pictures, tmp_path):
+    out, file = tmp_path / "out", pictures / "a" / "part.png"
+    inspect_files(inspector, [file], out)
+    file.write_bytes(b"")
+    records, failures = inspect_files(inspector, [file], out)
+    assert (len(records), len(failures)) == (0, 1)
+    (line,) = lines(out)
+    assert len(line["defects"]) == 2
+    assert len((out / "defects.csv").read_text().splitlines()) == 3
+
+
+def test_an_interrupted_inspection_leaves_no_mask_of_other_settings(dark_model, pictures, tmp_path, monkeypatch):
+    out, files = tmp_path / "out", [pictures / "a" / "part.png"]
+    first, second = Inspector(dark_model), Inspector(dark_model, InspectionSettings(min_area_px=50))
+
+    def killed(self, record):
+        raise KeyboardInterrupt
+
+    inspect_files(first, files, out)
+    mask = cv2.imread(str(out / "masks" / "part.png"), cv2.IMREAD_UNCHANGED)
+    with monkeypatch.context() as dying:
+        dying.setattr(RecordLines, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            inspect_files(second, files, out)
+    inspect_files(first, files, out)
+    assert np.array_equal(cv2.imread(str(out / "masks" / "part.png"), cv2.IMREAD_UNCHANGED), mask)
+    assert sorted(file.name for part in ("masks", "overlays") for file in (out / part).iterdir()) == [
+        "part.jpg",
+        "part.png",
+    ]
+
+
+def test_globs_leave_masks_and_overlays_of_results_out(inspector, pictures):
+    everything = str(pictures / "**" / "*.png")
+    inspect_files(inspector, gather([everything]), pictures / "out")
+    assert len(gather([everything])) == 6
+
+
+def test_the_report_does_without_a_damaged_overlay(inspector, pictures, tmp_path):
+    out, file = tmp_path / "out", pictures / "a" / "part.png"
+    inspect_files(inspector, [file], out)
+    overlay = out / "overlays" / "part.jpg"
+    overlay.write_bytes(overlay.read_bytes()[:-100])
+    inspect_files(inspector, [file], out)
+    html = (out / "report.html").read_text()
+    assert "<article>" in html
+    assert 'class="overlay"' not in html.split("</style>")[1]
+
+
+def test_crops_of_cameras_with_12_bits_are_no_black_pictures(inspector, pictures, spotted, tmp_path):
+    file = pictures / "deep.png"
+    cv2.imwrite(str(file), spotted.astype(np.uint16) * 16)
+    (record,), _ = inspect_files(inspector, [pictures / "a" / "part.png"], tmp_path)
+    card = _card(record.model_copy(update={"path": str(file)}), tmp_path, white=1 / 16)
+    crop = cv2.imdecode(np.frombuffer(base64.b64decode(card.defects[0][0].split(",")[1]), np.uint8), 0)
+    assert crop.max() > 150

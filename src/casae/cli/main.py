@@ -57,3 +57,7 @@ def main() -> None:
     except CasaeError as error:
         typer.echo(f"casae: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"casae: {where}{error.strerror}; check the path and its permissions", err=True)
+        sys.exit(2)

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from casae.config import Precision
 from casae.datasets.sample import Dataset, read_label
 from casae.errors import BundleError, DatasetError, MissingExtraError
-from casae.image import Image, read_image
+from casae.image import Image, brightened, read_image
 from casae.inspection import segmentation
-from casae.inspection.bundle import Bundle, InputSize, Int8, read_bundle, write_bundle
+from casae.inspection.bundle import Bundle, Int8, Manifest, read_bundle, write_bundle
 from casae.inspection.card import write_card
 from casae.inspection.runtime import Network, load_openvino, without
 from casae.metrics import Counts
@@ -84,7 +84,6 @@ def quantise(
     """
     _nncf()  # what is missing is said before the work begins
     bundle = read_bundle(model)
-    size, gs = bundle.manifest.input, bundle.manifest.gs
     if not part.labelled.samples:
         raise DatasetError(f"{part.name}: no labelled image in '{part.split_name}'; label some or choose another list")
     if bundle.segmenter is None:
@@ -97,10 +96,10 @@ def quantise(
             inputs.append(values)
         return exact(values)
 
-    iou = _iou(recorded, part, size, gs, step)
+    iou = _iou(recorded, part, bundle.manifest, step)
     form = _int8(bundle.segmenter, inputs)
     quick = Network(form.xml, f"{model}: int8 segmenter", threads, "f32", form.weights)
-    iou_8 = _iou(quick, part, size, gs, step)
+    iou_8 = _iou(quick, part, bundle.manifest, step)
     ms, ms_8 = _times((exact, quick), inputs[0])
     result = Quantised(Form(exact.precision, iou, ms), Form("int8", iou_8, ms_8), _refusal(iou - iou_8, ms / ms_8))
     if result.refused is None:
@@ -108,12 +107,11 @@ def quantise(
     return result
 
 
-def _iou(
-    segmenter: segmentation.Segmenter, part: Dataset, size: InputSize, gs: float, step: Callable[[], object]
-) -> float:
+def _iou(segmenter: segmentation.Segmenter, part: Dataset, manifest: Manifest, step: Callable[[], object]) -> float:
     total = Counts(0, 0, 0, 0)
     for image, truth in _images(part):
-        found = segmentation.threshold(segmentation.defect_probability(segmenter, image, size), gs)
+        lit = brightened(image, manifest.white)
+        found = segmentation.threshold(segmentation.defect_probability(segmenter, lit, manifest.input), manifest.gs)
         total += Counts.of(found, truth)
         step()
     return total.iou

@@ -59,7 +59,7 @@ def _cell(score: ImageScore, sample: Sample, inspector: Inspector, classes: int)
     image = read_image(sample.image)
     truth = read_label(sample, image.shape, classes) > 0
     found, _ = inspector.find(inspector.probability(image))
-    picture = to_rgb(image)
+    picture = to_rgb(inspector.lit(image))
     marked = picture.copy()
     for pixels, colour in ((found & truth, RIGHT), (found & ~truth, WRONG), (truth & ~found, MISSED)):
         marked[pixels] = (0.4 * marked[pixels] + 0.6 * np.array(colour)).astype(np.uint8)

@@ -9,17 +9,18 @@ from casae.image import Image, to_unit
 from casae.inspection.regions import Region
 
 RING_PX = 6  # width of the surrounding that contrast is measured against
+DIGITS = 7  # of every measure: verdict and record see one number, in which 3 times 0.1 mm is 0.3 mm
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of one defect; millimetres are None where nobody gave the scale.
+    """Measures of one defect, to seven digits; millimetres are None where nobody gave the scale.
 
     Attributes:
         area_px: number of defective pixels.
         length_px: longer side of the minimum enclosing rectangle.
         width_px: its shorter side.
-        perimeter_px: length of the outer outline.
+        perimeter_px: length of the outer outline through the centres of its pixels.
         angle_deg: direction of the longer side, counter-clockwise as seen, 0 <= angle < 180; 0 is horizontal.
         centre_x_px: centre of the rectangle, pixel centres, origin top left.
         centre_y_px: the same, downwards.
@@ -50,23 +51,27 @@ def measure(region: Region, gray: Image, defective: Image, mm_per_pixel: float |
         defective: mask (H, W) bool of all defects; they are no surrounding.
         mm_per_pixel: side of a pixel in millimetres.
     """
-    rectangle = region.rectangle
+    rectangle, contrast = region.rectangle, _contrast(region, gray, defective)
     lengths = (rectangle.length, rectangle.width, region.perimeter)
-    length_mm, width_mm, perimeter_mm = (v * mm_per_pixel if mm_per_pixel else None for v in lengths)
+    length_mm, width_mm, perimeter_mm = (_rounded(v * mm_per_pixel) if mm_per_pixel else None for v in lengths)
     return Measures(
         area_px=region.area,
-        length_px=rectangle.length,
-        width_px=rectangle.width,
-        perimeter_px=region.perimeter,
-        angle_deg=rectangle.angle,
-        centre_x_px=rectangle.centre[0],
-        centre_y_px=rectangle.centre[1],
-        contrast=_contrast(region, gray, defective),
-        area_mm2=region.area * mm_per_pixel**2 if mm_per_pixel else None,
+        length_px=_rounded(rectangle.length),
+        width_px=_rounded(rectangle.width),
+        perimeter_px=_rounded(region.perimeter),
+        angle_deg=_rounded(rectangle.angle) % 180,
+        centre_x_px=_rounded(rectangle.centre[0]),
+        centre_y_px=_rounded(rectangle.centre[1]),
+        contrast=None if contrast is None else _rounded(contrast),
+        area_mm2=_rounded(region.area * mm_per_pixel**2) if mm_per_pixel else None,
         length_mm=length_mm,
         width_mm=width_mm,
         perimeter_mm=perimeter_mm,
     )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _contrast(region: Region, gray: Image, defective: Image) -> float | None:

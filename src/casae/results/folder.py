@@ -79,18 +79,25 @@ class ResultsFolder:
         return hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256
 
     def add(self, inspection: Inspection, inspector: Inspector) -> InspectionRecord:
-        """Record an inspection: its pictures first, its line last.
+        """Record an inspection: killed at any moment, its line stands there with its own pictures or without any.
 
         Raises:
             OutputError: the disk does not take it.
         """
         name = self._name(inspection.source)
         record = to_record(inspection, name, inspector)
+        pictures = self._pictures(name)
+        mask_part, overlay_part = parts = [picture.with_name(f"{picture.name}.part") for picture in pictures]
         try:
-            mask = self._beside.submit(self._write_mask, name, inspection.mask)
-            (self.folder / "overlays" / f"{name}.jpg").write_bytes(encode(draw_overlay(inspection), ".jpg"))
+            mask = self._beside.submit(_write_mask, mask_part, inspection.mask)
+            overlay_part.write_bytes(encode(draw_overlay(inspection), ".jpg"))
             mask.result()
+            if inspection.source in self.lines:
+                for picture in pictures:
+                    picture.unlink(missing_ok=True)
             self.lines.append(record)
+            for part, picture in zip(parts, pictures, strict=True):
+                part.replace(picture)
         except OSError as error:
             raise self._full(error) from error
         return record
@@ -118,12 +125,11 @@ class ResultsFolder:
 
     def _has_pictures(self, name: str) -> bool:
         """A power cut may leave them empty; somebody may have deleted them."""
-        files = self.folder / "masks" / f"{name}.png", self.folder / "overlays" / f"{name}.jpg"
-        return all(file.exists() and file.stat().st_size for file in files)
+        return all(file.exists() and file.stat().st_size for file in self._pictures(name))
 
-    def _write_mask(self, name: str, mask: NDArray[np.bool_]) -> None:
-        """Takes as long as the overlay, and is therefore written beside it."""
-        (self.folder / "masks" / f"{name}.png").write_bytes(encode(mask.view(np.uint8) * np.uint8(255), ".png"))
+    def _pictures(self, name: str) -> tuple[Path, Path]:
+        """Mask and overlay."""
+        return self.folder / "masks" / f"{name}.png", self.folder / "overlays" / f"{name}.jpg"
 
     def _name(self, source: str) -> str:
         """A name for the pictures of an image: its stem, with a hash where another image has taken that."""
@@ -187,6 +193,11 @@ def write_whole(file: Path, text: str, advice: str) -> None:
         temporary.replace(file)
     except OSError as error:
         raise OutputError(f"{file}: cannot be written ({error.strerror}); {advice}") from error
+
+
+def _write_mask(file: Path, mask: NDArray[np.bool_]) -> None:
+    """Takes as long as the overlay, and is therefore written beside it."""
+    file.write_bytes(encode(mask.view(np.uint8) * np.uint8(255), ".png"))
 
 
 def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:

@@ -41,16 +41,15 @@ class RecordLines:
             OSError: the disk does not take it.
         """
         line = json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False).encode() + b"\n"
-        with self.file.open("ab") as lines:
-            lines.write(line)
-            lines.flush()
-            os.fsync(lines.fileno())
+        try:
+            with self.file.open("ab") as lines:
+                lines.write(line)
+                lines.flush()
+                os.fsync(lines.fileno())
+        except OSError:  # half a line would spoil the next one
+            os.truncate(self.file, self._end)
+            raise
         self._add(record, len(line))
-
-    def forget(self, path: str) -> None:
-        """Leave the record of a path out, if there is one."""
-        if self._offsets.pop(path, None) is not None:
-            self._tidy = False
 
     def tidy(self) -> None:
         """Leave one whole line an image in the file.

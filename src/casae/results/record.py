@@ -28,7 +28,7 @@ class DefectRecord(_Record):
     length_px: float = Field(description="longer side of the rectangle")
     width_px: float = Field(description="shorter side of the rectangle")
     area_px: int = Field(description="number of defective pixels")
-    perimeter_px: float = Field(description="length of the outer outline")
+    perimeter_px: float = Field(description="length of the outer outline, through the centres of its pixels")
     centre_x_px: float = Field(description="centre of the rectangle")
     centre_y_px: float = Field(description="centre of the rectangle, downwards")
     contrast: float | None = Field(description="mean inside minus mean around, in full scales; negative is darker")
@@ -107,7 +107,6 @@ def version(package: str) -> str:
 
 
 def _defect(defect: Defect) -> DefectRecord:
-    sizes = {name: float(f"{v:.7g}") if isinstance(v, float) else v for name, v in asdict(defect.measures).items()}
     return DefectRecord.model_validate(
         {
             "number": defect.number,
@@ -115,6 +114,6 @@ def _defect(defect: Defect) -> DefectRecord:
             "probability": round(defect.probability, 4),
             "rectangle": defect.region.rectangle.corners.round(2).tolist(),
             "polygons": [contour.tolist() for contour in defect.region.contours],
-            **sizes,
+            **asdict(defect.measures),
         }
     )

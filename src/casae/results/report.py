@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.errors import ImageError
-from casae.image import Image, read_image
+from casae.image import Image, brightened, read_image
 from casae.inspection.bundle import Manifest
 from casae.inspection.regions import Rectangle, upright_crop
 from casae.results.folder import common_folder, within, write_whole
@@ -34,7 +34,7 @@ CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a pe
 @dataclass(frozen=True)
 class _Card:
     record: InspectionRecord
-    picture: str
+    picture: str | None
     defects: list[tuple[str | None, DefectRecord]]
     more: int
 
@@ -126,7 +126,7 @@ def write_report(
     scale = first.mm_per_pixel if first else None
     common = common_folder(found.folders)
     with ThreadPoolExecutor(DECODERS) as pool:
-        cards = list(pool.map(_card, found.shown, repeat(folder)))
+        cards = list(pool.map(_card, found.shown, repeat(folder), repeat(manifest.white)))
     html = environment.get_template("report.html.j2").render(
         title=folder.name,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -145,15 +145,21 @@ def write_report(
     write_whole(file, html, "free space, start again")
 
 
-def _card(record: InspectionRecord, folder: Path) -> _Card:
-    overlay = read_image(folder / "overlays" / f"{record.name}.jpg")
-    try:
-        image: Image | None = read_image(record.path)
-    except ImageError:  # moved since: the report does without crops
-        image = None
+def _card(record: InspectionRecord, folder: Path, white: float) -> _Card:
+    overlay = _readable(folder / "overlays" / f"{record.name}.jpg")
+    image = _readable(Path(record.path))
     shown = record.defects[:DEFECTS_A_CARD]
-    pairs = [(None if image is None else _uri(_crop(image, defect)), defect) for defect in shown]
-    return _Card(record, _uri(_limited(overlay, PICTURE_PX)), pairs, len(record.defects) - len(shown))
+    pairs = [(None if image is None else _uri(_crop(brightened(image, white), defect)), defect) for defect in shown]
+    picture = None if overlay is None else _uri(_limited(overlay, PICTURE_PX))
+    return _Card(record, picture, pairs, len(record.defects) - len(shown))
+
+
+def _readable(file: Path) -> Image | None:
+    """None for an image that was moved or damaged since: the report does without."""
+    try:
+        return read_image(file)
+    except ImageError:
+        return None
 
 
 def _crop(image: Image, defect: DefectRecord) -> NDArray[np.uint8]:

@@ -25,9 +25,7 @@ def gather(paths: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        matches = (
-            [Path(path)] if Path(path).exists() else [Path(match) for match in sorted(glob.glob(path, recursive=True))]
-        )
+        matches = [Path(path)] if Path(path).exists() else _matching(path)
         if not matches:
             raise UsageError(f"{path}: no such file or folder, and no file matches it; check the path")
         for match in matches:
@@ -40,6 +38,11 @@ def gather(paths: Sequence[str]) -> list[Path]:
     if not found:
         raise UsageError(f"{', '.join(paths)}: no PNG, JPEG, BMP or TIFF images; name a folder that has some")
     return list(found)
+
+
+def _matching(pattern: str) -> list[Path]:
+    found = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    return [match for match in found if not is_result(match.parent)]
 
 
 def inspect_files(
@@ -72,7 +75,6 @@ def inspect_files(
             except (ImageError, OSError) as error:
                 failure = str(error)
                 results.failures[printable(file)] = failure
-                results.lines.forget(str(file))
             done(file, record, failure)
 
         def read(file: Path) -> Picture | None:
@@ -86,7 +88,7 @@ def inspect_files(
                 settle()
         while pending:
             settle()
-        records = results.finish(files)
+        records = results.finish(file for file in files if printable(file) not in results.failures)
         from casae.results.report import write_report  # only now: the first record does not wait for Jinja
 
         write_report(out / REPORT, records, results.failures, out, inspector.manifest)
