@@ -117,3 +117,13 @@ def test_without_enough_to_judge_by_the_papers_gs_is_kept():
 def test_another_target_is_refused(target):
     with pytest.raises(UsageError, match="--target"):
         choose([cost(100, 900)], target)
+
+
+def test_a_core_that_the_model_never_reaches_gives_way():
+    curve = [cost(100, 0, 10, 25), cost(100, 700, 4, 50), cost(100, 900, 1, 75), cost(100, 900, 0, 100)]
+    for target in ("f1", "keep", None):
+        chosen, why = choose(curve, target)
+        assert (chosen.gs, chosen.core_gs) == (100, 75)
+        assert why.endswith(", with a core that costs at most 10% of the held-out defects")
+    holds = [cost(100, 900, 1, 25), cost(100, 900, 1, 50), cost(100, 900, 0, 100)]
+    assert choose(holds, "f1") == (holds[0], "best F1 on the held-out images")

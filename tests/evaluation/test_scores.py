@@ -68,6 +68,15 @@ def test_images_without_defect_count_for_the_image_score(dark_model, folder):
     assert (scores["escaped_images"].value, scores["rejected_good_images"].value) == (0, 0.5)
 
 
+def test_where_nothing_is_found_no_score_is_perfect(dark_model, folder):
+    cv2.imwrite(str(folder / "images" / "a.png"), np.full((48, 64), 200, np.uint8))
+    cv2.imwrite(str(folder / "images" / "clean.png"), np.full((48, 64), 200, np.uint8))
+    cv2.imwrite(str(folder / "masks" / "clean.png"), np.zeros((48, 64), np.uint8))
+    scores = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}")).scores()
+    assert scores["precision"].value is None
+    assert [scores[name].value for name in ("iou", "mean_image_iou", "recall", "f1", "region_recall")] == [0] * 5
+
+
 def test_a_bad_file_is_reported_and_the_rest_judged(dark_model, folder):
     (folder / "images" / "b.png").write_text("no image")
     (folder / "masks" / "b.png").write_text("no mask")

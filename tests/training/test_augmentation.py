@@ -50,6 +50,13 @@ def test_without_strength_the_picture_stays_or_is_mirrored():
     assert any(mirrored)
 
 
+def test_a_long_picture_is_never_turned_across():
+    image = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (32, 1))
+    for seed in range(20):
+        moved, _ = Augmentation().geometry(image, np.zeros(image.shape, np.uint8), np.random.default_rng(seed))
+        assert np.ptp(moved[16]) > 0.5
+
+
 def test_light_stays_in_range_and_varies():
     image, _ = picture()
     means = [Augmentation().light(image, np.random.default_rng(seed)).mean() for seed in range(30)]
@@ -73,3 +80,23 @@ def test_the_same_seed_gives_the_same_view():
     image, label = picture()
     first, again = (Augmentation()(image, label, np.random.default_rng(5))[0] for _ in range(2))
     assert np.array_equal(first, again)
+
+
+def test_light_does_not_drown_what_has_little_contrast():
+    rng = np.random.default_rng(0)
+    sheet = rng.normal(0.5, 0.01, (64, 64)).astype(np.float32)
+    dark = rng.normal(0.03, 0.01, (64, 64)).clip(0, 1).astype(np.float32)
+    for image in (sheet, dark):
+        mean, deviation = float(image.mean()), float(image.std())
+        for seed in range(30):
+            lit = Augmentation().light(image, np.random.default_rng(seed), (mean, deviation))
+            assert abs(lit.mean() - mean) < 2 * deviation
+            assert lit.std() < 1.6 * deviation
+
+
+def test_light_of_an_image_of_full_contrast_varies_fully():
+    image, _ = picture()
+    for seed in range(5):
+        levels = float(image.mean()), float(image.std())
+        plain, known = (Augmentation().light(image, np.random.default_rng(seed), each) for each in (None, levels))
+        assert np.allclose(plain, known, atol=1e-6)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from casae.config import PRESETS
 from casae.inspection.regions import find_regions
@@ -29,3 +31,28 @@ def test_few_held_out_images_do_not_choose_weights(preset, images, decides):
     task = ClassificationTask(build(settings, 2), settings, Budget(steps=1), crops_of(1), crops_of(images), 2)
     assert len(task.validation) == 2 * images
     assert task.score_decides is decides
+
+
+class Certain(nn.Module):
+    """Says of every crop the same."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.tensor([logits])
+
+    def forward(self, crops):
+        return self.logits.expand(len(crops), -1)
+
+
+def test_a_class_that_never_occurs_is_not_what_the_commonest_one_is_called():
+    settings = PRESETS["fast"].classifier
+    crops = crops_of(1000)  # of class 0, none of 1
+
+    def loss(*logits):
+        task = ClassificationTask(Certain(logits), settings, Budget(steps=1), crops, [], 2)
+        return float(task.loss((torch.zeros(8, 1, 227, 227), torch.zeros(8, dtype=torch.long))))
+
+    assert loss(3.0, 0.0) < loss(0.5, 0.0) < loss(0.0, 1.0)
+    even = torch.tensor([[0.5, -1.0]]).expand(8, -1)
+    smoothed = nn.functional.cross_entropy(even, torch.zeros(8, dtype=torch.long), label_smoothing=settings.smoothing)
+    assert loss(0.5, -1.0) == pytest.approx(float(smoothed))

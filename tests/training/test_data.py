@@ -20,6 +20,7 @@ from casae.training.data import (
     scaled,
     smallest_region,
     tile_size,
+    view_size,
     white_of,
 )
 from casae.training.views import CropViews, EpochSampler, MaskViews, TileViews, draw
@@ -201,14 +202,35 @@ def test_tiles_are_cut_at_the_smallest_scale_that_leaves_enough_of_a_defect():
     [
         ((400, 400), 1, (416, 416)),
         ((640, 853), 0.5, (320, 448)),
-        ((2040, 2720), 1, (768, 768)),
-        ((90, 900), 1, (256, 768)),
+        ((2040, 2720), 1, (736, 736)),
+        ((1024, 1024), 1, (544, 544)),
+        ((90, 900), 1, (96, 512)),
+        ((900, 90), 0.5, (480, 64)),
     ],
 )
 def test_a_tile_of_an_inspection_is_the_typical_image_within_limits(shape, scale, tile):
     images = [LabelledImage("a", np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))]
-    assert tile_size(images, 256, scale) == tile
-    assert all(side % 64 == 0 for side in tile_size(images, 256, scale, 64))
+    assert tile_size(images, scale) == tile
+    assert all(side % 64 == 0 for side in tile_size(images, scale, 64))
+
+
+def test_views_of_narrow_tiles_have_as_many_pixels_as_a_square():
+    assert view_size((736, 736), 256) == (256, 256)
+    assert view_size((320, 448), 256) == (256, 256)
+    assert view_size((96, 512), 256) == (96, 512)
+    assert view_size((96, 768), 256) == (96, 672)
+    assert view_size((768, 64), 256) == (768, 64)
+
+
+def test_views_of_narrow_tiles_lie_as_the_tile_does():
+    lying, standing = hairline(400, 3)[0], hairline(400, 3)[0]
+    lying = LabelledImage("a", lying.gray[155:245], lying.label[155:245])
+    standing = LabelledImage("b", lying.gray.T.copy(), lying.label.T.copy())
+    views = TileViews([lying, standing], 96, 384, 20, seed=0)
+    assert {tuple(views[position][0].shape) for position in range(20)} == {(1, 96, 384)}
+    rows = [int(views[position][1].any(1).sum()) for position in range(20)]
+    columns = [int(views[position][1].any(0).sum()) for position in range(20)]
+    assert sum(rows) < sum(columns)  # the hairline lies in both
 
 
 def test_scaling_keeps_a_thin_defect():
@@ -220,7 +242,7 @@ def test_scaling_keeps_a_thin_defect():
 
 def test_tiles_are_standardised_by_their_whole_image():
     images = hairline(400, 3)
-    plain, standardised = (TileViews(images, 64, 8, seed=1, standardised=way) for way in (False, True))
+    plain, standardised = (TileViews(images, 64, 64, 8, seed=1, standardised=way) for way in (False, True))
     mean, deviation = images[0].gray.mean() / 255, images[0].gray.std() / 255
     for position in range(8):
         expected = (plain[position][0] - mean) / deviation
@@ -228,7 +250,7 @@ def test_tiles_are_standardised_by_their_whole_image():
 
 
 def test_tiles_show_defects_at_their_own_scale():
-    views = TileViews(hairline(1000, 3), 64, 40, seed=1)
+    views = TileViews(hairline(1000, 3), 64, 64, 40, seed=1)
     targets = [views[position][1] for position in range(40)]
     assert views[3][0].shape == (1, 64, 64)
     assert torch.equal(views[3][0], views[3][0])
@@ -258,3 +280,48 @@ def test_white_is_where_the_camera_ends():
 
     assert [of(np.uint16, largest) for largest in (90, 1000, 1023, 4000, 40_000)] == [2**-8, 2**-6, 2**-6, 2**-4, 1.0]
     assert of(np.uint8, 90) == 1.0
+
+
+def test_a_hot_pixel_is_not_the_cameras_white():
+    gray = np.full((200, 200), 4000, np.uint16)
+    gray[7, 7] = 65535
+    images = [LabelledImage("a", gray, gray > 65534), LabelledImage("b", gray.astype(np.uint8), gray > 65534)]
+    assert white_of(images) == 2**-4
+
+
+def test_crumbs_beside_defects_decide_nothing():
+    label = np.zeros((1000, 1000), np.uint8)
+    label[100:160, 100:180] = 1
+    crumbs = label.copy()
+    crumbs[400:800:20, 500:502] = 1
+    clean, crumbled = ([LabelledImage("a", each, each)] * 3 for each in (label, crumbs))
+    assert smallest_region(crumbled) == smallest_region(clean) == 12
+    assert choose_fit(crumbled, CHOOSE)[:2] == choose_fit(clean, CHOOSE)[:2] == ("letterbox", 1)
+
+
+def test_thin_defects_in_the_larger_images_are_not_scaled_away():
+    small = np.zeros((200, 200), np.uint8)
+    small[50:80, 50:80] = 1
+    images = [LabelledImage("s", small, small)] * 6 + hairline(1600, 3) * 4
+    assert choose_fit(images, CHOOSE)[:2] == ("tile", 1)
+
+
+def test_a_narrow_input_costs_no_scale():
+    def input_of(height: int, width: int) -> tuple[int, int]:
+        return input_size([LabelledImage("a", blank := np.zeros((height, width), np.uint8), blank)], 256, "letterbox")
+
+    assert input_of(256, 1600) == (64, 256)  # 41 px of 256, not 32
+    assert input_of(1600, 256) == (256, 64)
+    assert input_of(120, 900) == (32, 256)  # 34 px: a scale of 0.94 is near enough
+
+
+def test_the_last_image_of_a_class_is_learned_from(tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "dataset.toml").write_text('classes = ["dent", "crack"]')
+    for index in range(6):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), np.full((4, 4), index, np.uint8))
+        cv2.imwrite(str(tmp_path / "masks" / f"{index}.png"), np.full((4, 4), 2 if index == 3 else 1, np.uint8))
+    dataset = open_dataset(f"folder:{tmp_path}")
+    held = [{sample.name for sample in hold_out(dataset, "all", 0.5, seed)[1].samples} for seed in range(8)]
+    assert all(len(names) == 3 and "3" not in names for names in held)

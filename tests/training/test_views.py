@@ -35,7 +35,7 @@ def test_views_paste_defects_onto_clean_images_and_stay_functions_of_the_positio
     images = [LabelledImage("bad", gray, label), LabelledImage("good", np.full_like(gray, 120), np.zeros_like(label))]
     plain = MaskViews(images, 64, 64, "letterbox", 40, seed=0)
     pasting = MaskViews(images, 64, 64, "letterbox", 40, seed=0, paste=1.0)
-    tiles = TileViews(images, 32, 40, seed=0, paste=1.0)
+    tiles = TileViews(images, 32, 32, 40, seed=0, paste=1.0)
     assert sum(not defect.any() for _, defect in (plain[i] for i in range(40))) >= 20
     assert all(defect.any() for _, defect in (pasting[i] for i in range(40)))
     assert tiles[7][0].shape == (1, 32, 32)
@@ -92,6 +92,6 @@ def test_light_is_uneven_over_whole_images_and_even_over_tiles():
     plain = [LabelledImage("plain", np.full((64, 64), 128, np.uint8), np.zeros((64, 64), np.uint8))]
     uneven = Augmentation(gain=0, bias=0, gamma=0, shading=0.3, blur=0, noise=0)
     whole = MaskViews(plain, 64, 64, "squeeze", 8, seed=0).augmented(uneven)
-    tiles = TileViews(plain, 32, 8, seed=0).augmented(uneven)
+    tiles = TileViews(plain, 32, 32, 8, seed=0).augmented(uneven)
     assert max(float(whole[position][0].std()) for position in range(8)) > 0.05
     assert max(float(tiles[position][0].std()) for position in range(8)) < 1e-4

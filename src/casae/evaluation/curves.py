@@ -23,6 +23,7 @@ CORE_GRID = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, CORE_GS, 35.0, 50.0, 75.0)  # P(de
 THRESHOLDS = tuple((gs, core) for gs in GS_GRID for core in (*(core for core in CORE_GRID if core < gs), gs))
 NO_PIXELS = Counts(0, 0, 0, 0)
 EQUAL_F1 = 0.002  # less is no difference: the paper's Gs is kept, or left by as little as possible
+LOST_TO_CORE = 0.1  # of the held-out defects that are touched without one, at most
 FEW = 8  # defective images; with fewer, the best F1 is luck
 
 
@@ -121,7 +122,8 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
         target: "f1" takes the Gs with the best F1 over pixels, "keep" the paper's, each with the usual core; None is
             "f1" where enough defective images are held out, else "keep". "recall=R" takes the surest core at that Gs
             that touches the share R of the labelled regions, and none surer than the usual one where they are so few
-            that missing one is missing R; where no core does, the smallest larger Gs.
+            that missing one is missing R; where no core does, the smallest larger Gs. A core that costs more than
+            `LOST_TO_CORE` of the defects gives way to one that does not.
         core_gs: the usual core, one of `CORE_GRID`; None cuts once, as the paper does.
 
     Raises:
@@ -142,8 +144,9 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
         equal = [cost for cost in usual if cost.pixels.f1 >= best_f1 - EQUAL_F1]
         outline = min(equal, key=lambda cost: abs(cost.gs - DEFAULT_GS))
         why = "best F1 on the held-out images"
+    outline, relaxed = _with_a_core_that_holds(outline, costs)
     if wanted is None:
-        return outline, "the paper's Gs" if target == "keep" else why
+        return outline, ("the paper's Gs" if target == "keep" else why) + relaxed
     curve, among = sensitivity(costs, outline.gs), f"the {kept.regions} held-out defects"
     if round(kept.regions * (1 - wanted), 6) < 1:
         curve = [cost for cost in curve if cost.core_gs >= outline.core_gs]
@@ -153,6 +156,18 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
         return reached[0], f"the surest that touch {wanted:g} of {among}"
     best = max(curve, key=lambda cost: (cost.region_recall, -cost.gs, -cost.core_gs))
     return best, f"none touch {wanted:g} of the {kept.regions} held-out defects; these touch {best.region_recall:.3f}"
+
+
+def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost]) -> tuple[Cost, str]:
+    """Where the core costs too many defects, that of the surest one that does not; and what to say about it."""
+    curve = [cost for cost in costs if cost.gs == chosen.gs]
+    least = max(cost.regions - cost.escaped for cost in curve) * (1 - LOST_TO_CORE)
+    holding = [cost for cost in curve if cost.core_gs >= chosen.core_gs and cost.regions - cost.escaped >= least]
+    best = min(holding, key=lambda cost: cost.core_gs)
+    return (
+        best,
+        "" if best is chosen else f", with a core that costs at most {LOST_TO_CORE:.0%} of the held-out defects",
+    )
 
 
 def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> list[Cost]:

@@ -87,8 +87,10 @@ class Evaluation:
 
         return {
             "iou": bootstrap(pixels, of_counts("iou"), seed=seed),
-            "mean_image_iou": bootstrap([[s.pixels.iou] for s in self.images], lambda r: float(r.mean()), seed=seed),
-            "precision": bootstrap(pixels, of_counts("precision"), seed=seed),
+            "mean_image_iou": bootstrap(
+                [(s.pixels.iou * s.defective, s.defective) for s in self.images], share, seed=seed
+            ),
+            "precision": bootstrap([(tp, tp + fp) for tp, fp, _, _ in pixels], share, seed=seed),
             "recall": bootstrap(pixels, of_counts("recall"), seed=seed),
             "f1": bootstrap(pixels, of_counts("f1"), seed=seed),
             "region_recall": bootstrap(regions, share, seed=seed),

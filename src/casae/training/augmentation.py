@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 from casae.image import Image, to_unit
 
 ELASTIC_GRID = 5  # control points a side of the elastic displacement field
+LONG = 1.5  # times as long as wide
 SHADING_GRID = 4  # control points a side of uneven light
+CONTRAST = 0.1  # deviation of an image's gray values from which on its light varies fully
 SHADING = 0.2  # see docs/results/training.md
+
+Levels = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Window:
 class Augmentation:
     """How far a random view may leave the original; lengths are fractions of the image's longer side."""
 
-    quarter_turns: bool = True  # 0, 90, 180 or 270 degrees, before the rotation
+    quarter_turns: bool = True  # 0, 90, 180 or 270 degrees before the rotation; long windows: 0 or 180
     rotation: float = 15.0  # degrees, either way
     translation: float = 0.08
     zoom: float = 1.2  # factor, up or down
@@ -65,7 +69,8 @@ class Augmentation:
         window = window or Window.whole(label.shape)
         height, width = window.height, window.width
         side = max(height, width)
-        angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation) + 90 * self.quarter_turns * rng.integers(4))
+        turn = 90 if side < LONG * min(height, width) else 180  # of a long window, 90 would show the middle alone
+        angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation) + turn * self.quarter_turns * rng.integers(4))
         scale = self.zoom ** rng.uniform(-1, 1)
         flip = rng.choice([-1.0, 1.0])
         rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -82,25 +87,45 @@ class Augmentation:
         moved = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=border)
         return moved, cv2.remap(label, map_x, map_y, cv2.INTER_NEAREST, borderMode=border)
 
-    def light(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """Vary gain, gamma, bias, evenness, focus and noise of a gray image (H, W) float32; clipped to 0..1."""
+    def light(
+        self, image: NDArray[np.float32], rng: np.random.Generator, levels: Levels | None = None
+    ) -> NDArray[np.float32]:
+        """Vary gain, gamma, bias, evenness, focus and noise of a gray image (H, W) float32; clipped to 0..1.
+
+        Args:
+            image: in units of full scale.
+            rng: randomness of this view.
+            levels: mean and deviation of the whole image. Where it has little contrast, brightness and noise vary as
+                much less, or they would drown what there is to see.
+        """
         gain = 1 + rng.uniform(-self.gain, self.gain)
         bias = rng.uniform(-self.bias, self.bias)
-        lit = gain * np.power(image, np.exp(rng.uniform(-self.gamma, self.gamma)), dtype=np.float32) + bias
+        power = np.exp(rng.uniform(-self.gamma, self.gamma))
+        lit = gain * np.power(image, power, dtype=np.float32) + bias
+        calm = 1.0
+        if levels:
+            mean, deviation = levels
+            calm = min(1.0, deviation / CONTRAST)
+            lit -= np.float32((1 - calm) * (gain * mean**power + bias - mean))
         if self.shading:
             grid = rng.normal(0, rng.uniform(0, self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
             lit *= 1 + cv2.resize(grid, lit.shape[::-1], interpolation=cv2.INTER_CUBIC)
         if rng.random() < self.blur:
             lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.2))
-        lit = lit + rng.standard_normal(lit.shape, dtype=np.float32) * rng.uniform(0, self.noise)
+        lit = lit + rng.standard_normal(lit.shape, dtype=np.float32) * rng.uniform(0, calm * self.noise)
         return np.clip(lit, 0, 1).astype(np.float32, copy=False)
 
     def __call__(
-        self, image: Image, label: NDArray[np.uint8], rng: np.random.Generator, window: Window | None = None
+        self,
+        image: Image,
+        label: NDArray[np.uint8],
+        rng: np.random.Generator,
+        window: Window | None = None,
+        levels: Levels | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Geometry, then light: the image comes back as float32 in 0..1; see the two methods."""
         moved, moved_label = self.geometry(image, label, rng, window)
-        return self.light(to_unit(moved), rng), moved_label
+        return self.light(to_unit(moved), rng, levels), moved_label
 
 
 AUGMENTATIONS = {

@@ -59,11 +59,15 @@ class ClassificationTask(Task):
         self.register_buffer("weight", torch.tensor(balance, dtype=torch.float32))
 
     def loss(self, batch: Pair) -> Tensor:
-        """Cross-entropy of (crops, classes)."""
+        """Cross-entropy of (crops, classes); rare classes weigh more, each class is smoothed towards alike.
+
+        PyTorch's own smoothing is weighted as well, so that it would name the commonest class as the rarest one.
+        """
         crops, classes = batch
-        logits = self.trained(crops.contiguous(memory_format=torch.channels_last))
-        smoothing = self.settings.smoothing
-        return functional.cross_entropy(logits.float(), classes, self.weight, label_smoothing=smoothing)  # type: ignore[arg-type]
+        logits = self.trained(crops.contiguous(memory_format=torch.channels_last)).float()
+        share = self.settings.smoothing
+        named = functional.cross_entropy(logits, classes, self.weight)  # type: ignore[arg-type]  # a buffer
+        return (1 - share) * named - share * functional.log_softmax(logits, 1).mean()
 
     def score(self) -> float | None:
         """Share of validation defects whose class is right."""

@@ -1,24 +1,25 @@
 """Labelled images in memory: decoded once, cut into a part to learn from and a part to choose by."""
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from casae.config import MIN_AREA_PX, STRIDE, Fit, SegmenterSettings
-from casae.datasets.sample import UNCLASSED, Dataset, Sample, read_label
+from casae.datasets.sample import UNCLASSED, Dataset, Sample, label_values, read_label
 from casae.errors import DatasetError
 from casae.image import Frame, Image, read_image, scaled_shape, to_gray
 from casae.inspection.regions import Rectangle, Region, find_regions
-
-Pair = tuple[torch.Tensor, torch.Tensor]
-
+from casae.inspection.segmentation import MOST_OVERLAP
 
 LARGEST_TILE = 768  # px
+LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
+HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
 FAINTEST = 0.25  # of what a line of one pixel covers at most; where it lies on a border it covers half of that
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 
@@ -75,7 +76,8 @@ def hold_out(
 
     A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`: of
     the images with and without defects, each a share and at least one, where there are two; evenly of each class where
-    the reader knows an image's class; images in `known`, which start weights have learned, only where no others are.
+    the reader knows an image's class, and never the last image of a class; images in `known`, which start weights have
+    learned, only where no others are.
     A share of 0 holds nothing out, a fold its own part.
 
     Raises:
@@ -100,9 +102,10 @@ def hold_out(
 def _draw_held_out(
     part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None, known: Container[str]
 ) -> set[str]:
+    classes = {sample.name: _classes_of(sample) for sample in part.samples}
     groups: dict[tuple[int | None, bool], list[str]] = {}
     for sample in part.samples:
-        groups.setdefault((sample.mask_class, _is_good(sample)), []).append(sample.name)
+        groups.setdefault((sample.mask_class, not classes[sample.name]), []).append(sample.name)
     shuffled = {
         key: sorted((str(name) for name in rng.permutation(group)), key=known.__contains__)
         for key, group in groups.items()
@@ -111,37 +114,66 @@ def _draw_held_out(
         return set(list(itertools.chain(*shuffled.values()))[fold.index :: fold.count])
     if share == 0:
         return set()
+    left = Counter(itertools.chain(*classes.values()))
     held: set[str] = set()
     for good in (False, True):
         turns = itertools.zip_longest(*(group for (_, is_good), group in shuffled.items() if is_good is good))
         kind = [name for turn in turns for name in turn if name is not None]
-        held |= set(kind[: min(len(kind) - 1, max(1, round(share * len(kind))))])
+        wanted = min(len(kind) - 1, max(1, round(share * len(kind))))
+        for name in kind:
+            if wanted > 0 and all(left[value] > 1 for value in classes[name]):
+                left.subtract(classes[name])
+                held.add(name)
+                wanted -= 1
     if held:
         return held
     return {next((group[0] for (_, is_good), group in shuffled.items() if is_good), next(iter(shuffled.values()))[0])}
 
 
-def _is_good(sample: Sample) -> bool:
-    return sample.defect_free or (sample.mask is not None and not read_image(sample.mask).any())
+def _classes_of(sample: Sample) -> set[int]:
+    """Label values of the defects in an image; none in one without."""
+    if sample.defect_free or sample.mask is None:
+        return set()
+    return {int(value) for value in np.unique(label_values(read_image(sample.mask), sample))} - {0}
 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit, stride: int = STRIDE) -> tuple[int, int]:
     """(height, width) of the network's input: `size` is the longer side, the shorter one follows the typical image."""
     if fit == "squeeze":
         return size, size
-    ratio = float(np.median([image.gray.shape[0] / image.gray.shape[1] for image in images]))
-    shorter = max(stride, round(size * min(ratio, 1 / ratio) / stride) * stride)
-    return (shorter, size) if ratio <= 1 else (size, shorter)
+    exact = size * float(np.median([min(image.gray.shape) / max(image.gray.shape) for image in images]))
+    shorter = max(stride, round(exact / stride) * stride)
+    if shorter < LEAST_FIT * exact:
+        shorter += stride
+    return _lying_as(images, shorter, size)
 
 
-def tile_size(images: Sequence[LabelledImage], size: int, scale: float, stride: int = STRIDE) -> tuple[int, int]:
-    """(height, width) of the tiles of an inspection: the typical image at `scale`, between `size` and `LARGEST_TILE`.
+def tile_size(images: Sequence[LabelledImage], scale: float, stride: int = STRIDE) -> tuple[int, int]:
+    """(height, width) of the tiles of an inspection: the typical image at `scale`, in as few parts as are small enough.
 
-    Training shows parts of `size` px; a larger tile costs no more a pixel, and the network sees more around a defect.
+    A large tile costs no more a pixel than a small one, and the network sees more around a defect.
     """
-    typical = [float(np.median([image.gray.shape[axis] for image in images])) * scale for axis in (0, 1)]
-    height, width = (max(size, min(LARGEST_TILE, -(-round(side) // stride) * stride)) for side in typical)
-    return height, width
+    shorter, longer = (float(np.median([side(image.gray.shape) for image in images])) * scale for side in (min, max))
+    return _lying_as(images, _part_of(shorter, stride), _part_of(longer, stride))
+
+
+def _part_of(length: float, stride: int) -> int:
+    """Side of the tiles that cover a length, none larger than `LARGEST_TILE`."""
+    parts = max(1, math.ceil((length - MOST_OVERLAP) / (LARGEST_TILE - MOST_OVERLAP)))
+    return math.ceil((length + (parts - 1) * MOST_OVERLAP) / parts / stride) * stride
+
+
+def view_size(tile: tuple[int, int], size: int, stride: int = STRIDE) -> tuple[int, int]:
+    """(height, width) of the views to learn from: a square of `size`, or as many pixels of a narrower tile."""
+    shorter = min(size, *tile)
+    longer = min(max(tile), size * size // shorter // stride * stride)
+    return (shorter, longer) if tile[0] <= tile[1] else (longer, shorter)
+
+
+def _lying_as(images: Sequence[LabelledImage], shorter: int, longer: int) -> tuple[int, int]:
+    """(height, width), lying or standing as most images do."""
+    standing = sum(image.gray.shape[0] > image.gray.shape[1] for image in images)
+    return (longer, shorter) if 2 * standing > len(images) else (shorter, longer)
 
 
 def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
@@ -152,13 +184,17 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
     """
     if settings.fit in ("letterbox", "squeeze"):
         return settings.fit, 1.0, ""
-    whole = min(1.0, float(np.median([settings.size / max(image.gray.shape) for image in images])))
-    thickness = [_thickness(region) for image in images for region in find_regions(image.label > 0, 2)]
-    thin = float(np.percentile(thickness, 10)) if thickness else THINNEST
-    left = f"a thin labelled defect, {thin:.1f} px, has {thin * whole:.1f} px in an input of {settings.size} px"
-    if settings.fit == "choose" and (whole == 1 or not thickness or thin * whole >= THINNEST):
-        return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if whole < 1 else ""
-    scale = settings.scale or round(max(whole, min(1.0, THINNEST / thin)), 2)
+    wholes = [min(1.0, settings.size / max(image.gray.shape)) for image in images]
+    smallest = smallest_region(images)
+    thickness = [[_thickness(region) for region in find_regions(image.label > 0, smallest)] for image in images]
+    each = list(itertools.chain(*thickness))
+    thin = float(np.percentile(each, 10)) if each else THINNEST
+    remaining = [whole * value for whole, values in zip(wholes, thickness, strict=True) for value in values]
+    remains = float(np.percentile(remaining, 10)) if each else THINNEST
+    left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
+    if settings.fit == "choose" and (min(wholes) == 1 or remains >= THINNEST):
+        return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
+    scale = settings.scale or round(max(float(np.median(wholes)), min(1.0, THINNEST / thin)), 2)
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
 
 
@@ -194,17 +230,28 @@ def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
 
 
 def white_of(images: Sequence[LabelledImage]) -> float:
-    """The camera's largest gray value in units of full scale: below 1 where its 9 to 15 bits lie in 16."""
-    if not images or any(image.gray.dtype != np.uint16 for image in images):
+    """The camera's largest gray value in units of full scale: below 1 where its 9 to 15 bits lie in 16.
+
+    Of each image, `HOT` of the pixels are left out: hot ones show any value.
+    """
+    deep = [image.gray for image in images if image.gray.dtype == np.uint16]
+    if not deep:
         return 1.0
-    bits = max(int(image.gray.max()) for image in images).bit_length()
-    return float(2.0 ** (max(8, bits) - 16))
+    brightest = max(int(np.quantile(gray, 1 - HOT, method="lower")) for gray in deep)
+    return float(2.0 ** (max(8, brightest.bit_length()) - 16))
 
 
 def smallest_region(images: Sequence[LabelledImage]) -> int:
-    """Area, px, from which a found region is reported: `MIN_AREA_PX`, or a quarter of the typical labelled defect."""
-    areas = [region.area for image in images for region in find_regions(image.label > 0, 1)]
-    return max(1, min(MIN_AREA_PX, int(np.median(areas)) // 4)) if areas else MIN_AREA_PX
+    """Area, px, from which a found region is reported: `MIN_AREA_PX`, or a quarter of the typical labelled defect.
+
+    An image's is that in which its median labelled pixel lies, so that crumbs beside a defect do not count.
+    """
+    typical = []
+    for image in images:
+        areas = sorted(region.area for region in find_regions(image.label > 0, 1))
+        if areas:
+            typical.append(areas[int(np.searchsorted(np.cumsum(areas), sum(areas) / 2))])
+    return max(1, min(MIN_AREA_PX, int(np.median(typical)) // 4)) if typical else MIN_AREA_PX
 
 
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:

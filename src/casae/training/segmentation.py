@@ -13,7 +13,7 @@ from casae.inspection import segmentation
 from casae.inspection.bundle import InputSize
 from casae.metrics import Counts
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, choose_fit, input_size, scaled, tile_size
+from casae.training.data import LabelledImage, choose_fit, input_size, scaled, tile_size, view_size
 from casae.training.fcn import FCN8
 from casae.training.lite import LiteAutoEncoder
 from casae.training.loop import ENOUGH, Task
@@ -62,7 +62,7 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
     """The input for these images, and what was chosen for them and why, in words."""
     fit, scale, why = choose_fit(images, settings)
     size, stride = settings.size, settings.stride
-    height, width = tile_size(images, size, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
+    height, width = tile_size(images, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
     standardised = fit == "tile" and settings.standardise
     return InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised), why
 
@@ -73,7 +73,8 @@ def views_of(
     """Random views of labelled images, as the network's input asks for them."""
     if size.fit == "tile":
         images = [scaled(image, size.scale) for image in images]
-        return TileViews(images, settings.size, settings.views, seed, settings.paste, size.standardised)
+        height, width = view_size((size.height, size.width), settings.size, settings.stride)
+        return TileViews(images, height, width, settings.views, seed, settings.paste, size.standardised)
     return MaskViews(images, size.height, size.width, size.fit, settings.views, seed, settings.paste)
 
 

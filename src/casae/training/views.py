@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from casae.config import Fit
-from casae.image import Frame, Image, gray_levels, standardise, to_unit
+from casae.image import Frame, Image, gray_levels, standardise, to_unit, turned
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
 from casae.training.augmentation import Augmentation, Window
@@ -36,20 +36,26 @@ POINTS = 2000  # pixels remembered of a region, at most
 class SegmenterViews(TorchDataset[Pair]):
     """What views for the segmenter have in common: gray (1, h, w) float32, defect (h, w) float32 of 0 and 1.
 
-    Gray is in 0..1, or standardised where `levels`, the mean and deviation of each image, are known. However many
-    images are free of defects, half of the views are of the others.
+    However many images are free of defects, half of the views are of the others.
 
     Args:
         pairs: gray and defect of each image.
         views: an epoch, at least.
         paste: probability that a view gets the defects of another one as well.
+        standardised: bring gray to mean 0 and deviation 1 by those of the whole image; else it is in 0..1.
     """
 
     def __init__(
-        self, pairs: Sequence[tuple[Image, NDArray[np.uint8]]], views: int, seed: int, paste: float = 0.0
+        self,
+        pairs: Sequence[tuple[Image, NDArray[np.uint8]]],
+        views: int,
+        seed: int,
+        paste: float = 0.0,
+        standardised: bool = False,
     ) -> None:
+        self.standardised = standardised
         self.pairs, self.paste, self.augmentation = pairs, paste, Augmentation()
-        self.levels: list[tuple[float, float]] = []
+        self.levels = [gray_levels(image) for image, _ in pairs]
         self.views, self.seed = max(views, len(pairs)), seed
         self._donors = [index for index, (_, defect) in enumerate(pairs) if defect.any()]
         self._shown = balanced(self._donors, len(pairs))
@@ -61,7 +67,7 @@ class SegmenterViews(TorchDataset[Pair]):
         if self._donors and rng.random() < self.paste:
             donor = self._donors[int(rng.integers(len(self._donors)))]
             image, defect = pasted(image, defect, *self.view(donor, rng))
-        if self.levels:
+        if self.standardised:
             image = standardise(image, self.levels[index])
         return torch.from_numpy(image[None]), torch.from_numpy(defect.astype(np.float32))
 
@@ -97,13 +103,12 @@ class MaskViews(SegmenterViews):
         for image in images:
             frame = Frame.of(image.gray.shape, height, width, fit)
             pair = to_unit(frame.put(image.gray)), target(image.label, frame)
-            turned = frame.height != height
-            pairs.append((pair[0].T.copy(), pair[1].T.copy()) if turned else pair)
+            pairs.append(pair if frame.height == height else (pair[0].T.copy(), pair[1].T.copy()))
         super().__init__(pairs, views, seed, paste)
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
-        return self.augmentation(*self.pairs[index], rng)
+        return self.augmentation(*self.pairs[index], rng, levels=self.levels[index])
 
 
 class TileViews(SegmenterViews):
@@ -115,17 +120,21 @@ class TileViews(SegmenterViews):
     def __init__(
         self,
         images: Sequence[LabelledImage],
-        side: int,
+        height: int,
+        width: int,
         views: int,
         seed: int,
         paste: float = 0.0,
         standardised: bool = False,
     ) -> None:
-        pairs = [(image.gray, (image.label > 0).view(np.uint8)) for image in images]
-        super().__init__(pairs, views, seed, paste)
-        self.side = side
-        self.levels = [gray_levels(image.gray) for image in images] if standardised else []
-        self.points = [_points_in_regions(image.label > 0) for image in images]
+        pairs = []
+        for image in images:
+            pair = image.gray, (image.label > 0).view(np.uint8)
+            lies = turned(image.gray.shape, height, width) == (height, width)
+            pairs.append(pair if lies else (pair[0].T.copy(), pair[1].T.copy()))
+        super().__init__(pairs, views, seed, paste, standardised)
+        self.height, self.width = height, width
+        self.points = [_points_in_regions(defect > 0) for _, defect in pairs]
 
     def augmented(self, augmentation: Augmentation) -> Self:
         """See `SegmenterViews.augmented`; the light stays even: what is smooth in a tile may be a part of a defect."""
@@ -134,20 +143,24 @@ class TileViews(SegmenterViews):
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
         gray, defect = self.pairs[index]
-        window = Window(self.side, self.side, self._centre(self.points[index], gray.shape, rng))
-        return self.augmentation(gray, defect, rng, window)
+        window = Window(self.height, self.width, self._centre(self.points[index], gray.shape, rng))
+        return self.augmentation(gray, defect, rng, window, self.levels[index])
 
     def _centre(
         self, points: Sequence[NDArray[np.int32]], shape: tuple[int, ...], rng: np.random.Generator
     ) -> tuple[float, float]:
         if points and rng.random() < AROUND_DEFECTS:
             region = points[int(rng.integers(len(points)))]
-            x, y = region[rng.integers(len(region))] + rng.uniform(-0.4, 0.4, 2) * self.side
+            x, y = region[rng.integers(len(region))] + rng.uniform(-0.4, 0.4, 2) * (self.width, self.height)
         else:
             x, y = rng.uniform(0, 1, 2) * (shape[1], shape[0])
-        half = self.side / 2  # an image larger than a tile has no need of its mirror image
-        inside = [np.clip(v, min(half, s / 2), max(s - half, s / 2)) for v, s in ((x, shape[1]), (y, shape[0]))]
-        return float(inside[0]), float(inside[1])
+        return _inside(x, shape[1], self.width), _inside(y, shape[0], self.height)
+
+
+def _inside(centre: float, length: int, window: int) -> float:
+    """An image larger than a window has no need of its mirror image."""
+    half = window / 2
+    return float(np.clip(centre, min(half, length / 2), max(length - half, length / 2)))
 
 
 class CropViews(TorchDataset[Pair]):
