@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from casae.config import PRESETS, Precision
 from casae.inspection.runtime import Network, processor
 from casae.training import segmentation
-from casae.training.export import export_segmenter
+from casae.training.export import export_plain, export_segmenter
+from casae.training.networks import CASAE
 from unet import UNet
 
 SIDE = 512
@@ -56,8 +57,9 @@ def _add(
     runs: dict[str, Callable[[], object]], name: str, network: nn.Module, precision: Precision, eager: bool = True
 ) -> None:
     image = np.random.default_rng(0).random((1, 1, SIDE, SIDE), np.float32)
-    exported = Network(export_segmenter(network, image).onnx, name, precision=precision)  # type: ignore[arg-type]
-    runs[name] = lambda: exported(image)
+    exported = export_segmenter(network, image) if isinstance(network, CASAE) else export_plain(network, image)
+    compiled = Network(exported.onnx, name, precision=precision)
+    runs[name] = lambda: compiled(image)
     if eager:
         tensor = torch.from_numpy(image)
 

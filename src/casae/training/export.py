@@ -3,7 +3,6 @@
 import io
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,15 +14,17 @@ from torch import Tensor, nn
 from casae.errors import BundleError
 from casae.inspection.runtime import Network
 from casae.training.networks import CASAE, CompactCNN, defect_probability
+from casae.training.simplify import simplified
 
 OPSET = 17
 LARGEST_DIFFERENCE = 0.02  # of a probability; more means that the export is wrong
 LARGE = 64  # values; smaller constants stay as they are
 INT16_LARGEST = 32767
+IMAGE_AXES = {0: "batch", 2: "height", 3: "width"}  # that may change
 
 
 class _Segmenter(nn.Module):
-    def __init__(self, casae: CASAE) -> None:
+    def __init__(self, casae: nn.Module) -> None:
         super().__init__()
         self.casae = casae
 
@@ -49,18 +50,27 @@ def export_segmenter(casae: CASAE, images: NDArray[np.float32]) -> Exported:
     Raises:
         BundleError: the export differs from the trained network.
     """
-    axes = {0: "batch", 2: "height", 3: "width"}
-    return _export(_Segmenter(casae), images, "segmenter", {"input": axes, "output": axes})
+    return _export(_Segmenter(simplified(casae)), _Segmenter(casae), images, "segmenter", IMAGE_AXES)
+
+
+def export_plain(network: nn.Module, images: NDArray[np.float32]) -> Exported:
+    """As `export_segmenter`, for any network of two logits; benchmarks hold others beside the cascade."""
+    segmenter = _Segmenter(network)
+    return _export(segmenter, segmenter, images, "segmenter", IMAGE_AXES)
 
 
 def export_classifier(network: CompactCNN, crops: NDArray[np.float32]) -> Exported:
     """ONNX: crops (N, 1, 227, 227) float32 in 0..1 -> class probabilities (N, classes). See `export_segmenter`."""
-    axes = {0: "batch"}
-    return _export(nn.Sequential(network, nn.Softmax(dim=1)), crops, "classifier", {"input": axes, "output": axes})
+    trained = nn.Sequential(network, nn.Softmax(dim=1))
+    return _export(trained, trained, crops, "classifier", {0: "batch"})
 
 
-def _export(network: nn.Module, examples: NDArray[np.float32], name: str, axes: dict[str, Any]) -> Exported:
+def _export(
+    network: nn.Module, trained: nn.Module, examples: NDArray[np.float32], name: str, axes: dict[int, str]
+) -> Exported:
+    """Export a network that computes what a trained one does, which is proved."""
     network.eval()
+    trained.eval()
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -70,22 +80,22 @@ def _export(network: nn.Module, examples: NDArray[np.float32], name: str, axes: 
             stream,  # type: ignore[arg-type]  # documented as a path, accepts a stream with dynamo=False
             input_names=["input"],
             output_names=["output"],
-            dynamic_axes=axes,
+            dynamic_axes={"input": axes, "output": axes},
             opset_version=OPSET,
             dynamo=False,
         )
     exact = stream.getvalue()
     for data in (_stored_in_16_bits(exact), exact):  # twice the file rather than another network
-        difference = _difference(network, Network(data, name), examples)
+        difference = _difference(trained, Network(data, name), examples)
         if difference <= LARGEST_DIFFERENCE:
             return Exported(data, difference)
     raise BundleError(f"{name}: the exported network differs by {difference:.3g} from the trained one; report this")
 
 
-def _difference(network: nn.Module, exported: Network, examples: NDArray[np.float32]) -> float:
+def _difference(trained: nn.Module, exported: Network, examples: NDArray[np.float32]) -> float:
     with torch.inference_mode():
-        pairs = [(network(torch.from_numpy(example[None])).numpy(), exported(example[None])) for example in examples]
-    return max(float(np.abs(trained - run).max()) for trained, run in pairs)
+        pairs = [(trained(torch.from_numpy(example[None])).numpy(), exported(example[None])) for example in examples]
+    return max(float(np.abs(right - run).max()) for right, run in pairs)
 
 
 def _stored_in_16_bits(exact: bytes) -> bytes:

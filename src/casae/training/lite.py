@@ -86,7 +86,7 @@ class LiteAutoEncoder(nn.Module):
         self.decoder = nn.ModuleList()
         *skips, channels = SKIP_FEATURES[1:]
         for skip, features in zip(reversed(skips), DECODER_FEATURES, strict=True):
-            self.decoder.append(nn.Sequential(_plain(channels + skip, features), _plain(features, features)))
+            self.decoder.append(Level(channels, skip, features))
             channels = features
         self.spread = nn.Sequential(nn.Conv2d(channels, 4 * SPREAD_FEATURES, 1), nn.PixelShuffle(2))
         self.to_patches = nn.PixelUnshuffle(patch)
@@ -100,11 +100,29 @@ class LiteAutoEncoder(nn.Module):
         image = standardised(image) if self.standardise else image
         first, *skips, x = self.encoder(self.halve(image))
         for decode, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = decode(torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1))  # 88, 56, 48 features
+            x = decode(x, skip)  # 88, 56, 48 features
         patches = self.to_patches(image).contiguous(memory_format=torch.channels_last)
         x = self.fine(torch.cat([self.spread(x), patches, first], dim=1))
         logits: Tensor = self.from_patches(self.head(x))
         return logits
+
+
+class Level(nn.ModuleList):
+    """One level of the decoder: the map from below, twice as large, and the encoder's, through two convolutions.
+
+    Attributes:
+        below: features of the map from below.
+    """
+
+    def __init__(self, below: int, skip: int, features: int) -> None:
+        super().__init__([_plain(below + skip, features), _plain(features, features)])
+        self.below = below
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Maps (N, below, H, W) and (N, skip, 2 H, 2 W) -> (N, features, 2 H, 2 W)."""
+        both = torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1)
+        y: Tensor = self[1](self[0](both))
+        return y
 
 
 class _Block(nn.Module):

@@ -171,8 +171,8 @@ class CompactCNN(nn.Module):
 
 
 def defect_probability(logits: Tensor) -> Tensor:
-    """Logits (N, 2, H, W), background then defect -> P(defect) (N, 1, H, W)."""
-    return torch.sigmoid(logits[:, 1:] - logits[:, :1])
+    """Logits (N, 2, H, W), background then defect, or their difference (N, 1, H, W) -> P(defect) (N, 1, H, W)."""
+    return torch.sigmoid(logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1])
 
 
 def _convolutions(channels: Sequence[int], first_factor: int, norm: bool) -> nn.Sequential:
