@@ -325,3 +325,10 @@ def test_the_last_image_of_a_class_is_learned_from(tmp_path):
     dataset = open_dataset(f"folder:{tmp_path}")
     held = [{sample.name for sample in hold_out(dataset, "all", 0.5, seed)[1].samples} for seed in range(8)]
     assert all(len(names) == 3 and "3" not in names for names in held)
+
+
+def test_more_images_than_memory_holds_are_refused(components, monkeypatch):
+    dataset = open_dataset(f"folder:{components}").split("all")
+    monkeypatch.setattr("casae.training.data._memory", lambda: 2 * 3.5 * 2 * 192 * 256)
+    with pytest.raises(DatasetError, match="4 of 12 images of 'all' fill 50% of the memory; name fewer in a list"):
+        load(dataset)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from casae.image import Frame, Image, read_image, scaled_shape, to_gray
 from casae.inspection.regions import Rectangle, Region, find_regions
 from casae.inspection.segmentation import MOST_OVERLAP
 
+MEMORY_SHARE = 0.5  # of the machine, for decoded images; training needs some as well
 LARGEST_TILE = 768  # px
 LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
@@ -48,12 +50,31 @@ class LabelledCrop:
 
 
 def load(dataset: Dataset) -> list[LabelledImage]:
-    """Decode all labelled samples once."""
-    images = []
+    """Decode all labelled samples once.
+
+    Raises:
+        DatasetError: a mask does not fit, or this machine's memory does not hold all images.
+        ImageError: an image or mask cannot be read.
+    """
+    images, size, most = [], 0, MEMORY_SHARE * _memory()
     for sample in dataset.labelled.samples:
         gray = to_gray(read_image(sample.image))
         images.append(LabelledImage(sample.name, gray, read_label(sample, gray.shape, len(dataset.classes))))
+        size += gray.nbytes + images[-1].label.nbytes
+        if size > most:
+            held = f"{len(images)} of {len(dataset.labelled.samples)} images of '{dataset.split_name}' fill"
+            raise DatasetError(
+                f"{dataset.name}: {held} {MEMORY_SHARE:.0%} of the memory; name fewer in a list, --split"
+            )
     return images
+
+
+def _memory() -> float:
+    """Bytes of this machine's memory; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # other systems
+        return math.inf
 
 
 @dataclass(frozen=True)
