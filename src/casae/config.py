@@ -54,7 +54,7 @@ class SegmenterSettings(_Settings):
         width: features of level 1 of an autoencoder with the paper's encoder.
         patch: side of the square of pixels that the networks see as one; an EfficientNet halves its input for 4.
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
-        size: longer side of the input, px; the side of a tile.
+        size: longer side of the input, px; of tiles, the side of what is learned from.
         fit: "choose" decides between letterbox and tile by the labelled defects, see `casae.training.data.choose_fit`.
         scale: of images before they are cut into tiles; None chooses it by the labelled defects.
         learning_rate: of network 1; `learning_rate_2` of what follows it.

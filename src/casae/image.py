@@ -152,9 +152,9 @@ def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def turned(shape: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
-    """(height, width) of an input, the other way round where an image of `shape` stands and the input lies."""
-    return (width, height) if (shape[0] - shape[1]) * (height - width) < 0 else (height, width)
+def lies_across(shape: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether an image of `shape` stands where an input lies, or the other way round. Networks see it transposed."""
+    return (shape[0] - shape[1]) * (height - width) < 0
 
 
 def pad_to(image: Image, height: int, width: int) -> Image:
@@ -178,13 +178,9 @@ class Frame:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], height: int, width: int, fit: Fit) -> "Frame":
-        """The frame for an image of `shape` (H, W, ...) in an input of height x width px.
-
-        A letterboxed image in portrait turns a landscape input, and the other way round: nothing is lost to padding.
-        """
+        """The frame for an image of `shape` (H, W, ...) in an input of height x width px."""
         if fit == "squeeze":
             return cls(height, width, height, width)
-        height, width = turned(shape, height, width)
         return cls(height, width, *scaled_shape(shape, min(height / shape[0], width / shape[1])))
 
     def put(self, image: Image) -> Image:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -124,6 +126,14 @@ def test_a_core_that_the_model_never_reaches_gives_way():
     for target in ("f1", "keep", None):
         chosen, why = choose(curve, target)
         assert (chosen.gs, chosen.core_gs) == (100, 75)
-        assert why.endswith(", with a core that costs at most 10% of the held-out defects")
+        assert why.endswith("; the core is larger than usual, which would cost over 10% of the held-out defects")
     holds = [cost(100, 900, 1, 25), cost(100, 900, 1, 50), cost(100, 900, 0, 100)]
     assert choose(holds, "f1") == (holds[0], "best F1 on the held-out images")
+
+
+def test_one_lost_defect_of_few_may_be_luck_but_not_the_only_one():
+    def of(regions: int) -> list[Cost]:
+        curve = [cost(100, 900, 1, 25), cost(100, 900, 0, 100)]
+        return [dataclasses.replace(each, regions=regions) for each in curve]
+
+    assert [choose(of(regions), "f1")[0].core_gs for regions in (5, 2, 1)] == [25, 25, 100]

@@ -95,17 +95,26 @@ def test_tiles_are_standardised_by_the_whole_image():
     assert seen[-1].max() == pytest.approx((250 - image.mean()) / image.std(), rel=0.01)
 
 
-def test_tiles_turn_with_the_image():
-    calls = []
+@pytest.mark.parametrize("fit", ["tile", "letterbox"])
+def test_what_lies_across_the_input_is_seen_transposed(fit):
+    seen = []
 
     def segmenter(values):
-        calls.append(values.shape[2:])
+        seen.append(values[0, 0])
         return dark(values)
 
-    lying = InputSize(height=64, width=96, fit="tile")
-    defect_probability(segmenter, np.zeros((90, 60), np.uint8), lying)
-    defect_probability(segmenter, np.zeros((60, 90), np.uint8), lying)
-    assert calls == [(96, 64), (64, 96)]
+    size = InputSize(height=64, width=96, fit=fit)
+    image = np.full((60, 90), 200, np.uint8)
+    image[10:14, 20:70] = 10
+    roi = np.zeros(image.shape, bool)
+    roi[:, :50] = True
+    lying, standing = (
+        defect_probability(segmenter, picture, size, part) for picture, part in ((image, roi), (image.T.copy(), roi.T))
+    )
+    assert np.array_equal(seen[0], seen[1])
+    assert np.array_equal(standing, lying.T)
+    assert standing.flags.c_contiguous
+    assert lying.max() > 0.5
 
 
 def test_a_defect_across_tiles_is_one_region():

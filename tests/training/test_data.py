@@ -210,8 +210,9 @@ def test_tiles_are_cut_at_the_smallest_scale_that_leaves_enough_of_a_defect():
 )
 def test_a_tile_of_an_inspection_is_the_typical_image_within_limits(shape, scale, tile):
     images = [LabelledImage("a", np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))]
-    assert tile_size(images, scale) == tile
-    assert all(side % 64 == 0 for side in tile_size(images, scale, 64))
+    assert tile_size(images, 256, scale) == tile
+    assert all(side % 64 == 0 for side in tile_size(images, 256, scale, 64))
+    assert max(tile_size(images, 1024, scale)) <= 1024
 
 
 def test_views_of_narrow_tiles_have_as_many_pixels_as_a_square():
@@ -285,8 +286,15 @@ def test_white_is_where_the_camera_ends():
 def test_a_hot_pixel_is_not_the_cameras_white():
     gray = np.full((200, 200), 4000, np.uint16)
     gray[7, 7] = 65535
-    images = [LabelledImage("a", gray, gray > 65534), LabelledImage("b", gray.astype(np.uint8), gray > 65534)]
+    good = np.zeros(gray.shape, np.uint8)
+    images = [LabelledImage("a", gray, good), LabelledImage("b", gray.astype(np.uint8), good)]
     assert white_of(images) == 2**-4
+
+
+def test_a_small_bright_defect_is_below_the_cameras_white():
+    gray = np.full((1000, 1000), 150, np.uint16)
+    gray[500, 10:100] = 40_000
+    assert white_of([LabelledImage("a", gray, (gray > 150).astype(np.uint8))]) == 1.0
 
 
 def test_crumbs_beside_defects_decide_nothing():
@@ -302,8 +310,9 @@ def test_crumbs_beside_defects_decide_nothing():
 def test_thin_defects_in_the_larger_images_are_not_scaled_away():
     small = np.zeros((200, 200), np.uint8)
     small[50:80, 50:80] = 1
-    images = [LabelledImage("s", small, small)] * 6 + hairline(1600, 3) * 4
-    assert choose_fit(images, CHOOSE)[:2] == ("tile", 1)
+    images = [LabelledImage("s", small, small)] * 6
+    assert choose_fit(images + hairline(1600, 3) * 4, CHOOSE)[:2] == ("tile", 1)
+    assert choose_fit(images + hairline(1600, 9) * 5, CHOOSE)[:2] == ("tile", 0.33)
 
 
 def test_a_narrow_input_costs_no_scale():
@@ -332,3 +341,12 @@ def test_more_images_than_memory_holds_are_refused(components, monkeypatch):
     monkeypatch.setattr("casae.training.data._memory", lambda: 2 * 3.5 * 2 * 192 * 256)
     with pytest.raises(DatasetError, match="4 of 12 images of 'all' fill 50% of the memory; name fewer in a list"):
         load(dataset)
+
+
+def test_the_class_with_the_smallest_defects_decides_what_is_reported():
+    label = np.zeros((200, 200), np.uint8)
+    label[10:14, 20:120] = 1
+    label[50:180:20, 50:56] = 2
+    images = [LabelledImage("a", label, label)]
+    assert smallest_region(images) == 1
+    assert sum(crop.defect_class == 1 for crop in labelled_crops(images, 2, 1)) == 7

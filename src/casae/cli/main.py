@@ -59,5 +59,5 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"casae: {where}{error.strerror}; check the path and its permissions", err=True)
+        typer.echo(f"casae: {where}{error.strerror or error}; check the path and its permissions", err=True)
         sys.exit(2)

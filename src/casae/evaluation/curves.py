@@ -161,12 +161,15 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
 def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost]) -> tuple[Cost, str]:
     """Where the core costs too many defects, that of the surest one that does not; and what to say about it."""
     curve = [cost for cost in costs if cost.gs == chosen.gs]
-    least = max(cost.regions - cost.escaped for cost in curve) * (1 - LOST_TO_CORE)
+    most = max(cost.regions - cost.escaped for cost in curve)
+    least = min(most, max(1.0, most - max(1.0, LOST_TO_CORE * most)))  # one alone may be luck
     holding = [cost for cost in curve if cost.core_gs >= chosen.core_gs and cost.regions - cost.escaped >= least]
     best = min(holding, key=lambda cost: cost.core_gs)
     return (
         best,
-        "" if best is chosen else f", with a core that costs at most {LOST_TO_CORE:.0%} of the held-out defects",
+        ""
+        if best is chosen
+        else f"; the core is larger than usual, which would cost over {LOST_TO_CORE:.0%} of the held-out defects",
     )
 
 

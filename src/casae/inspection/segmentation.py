@@ -6,7 +6,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.image import Frame, Image, gray_levels, pad_to, resize, scaled_shape, standardise, to_gray, to_unit, turned
+from casae.image import (
+    Frame,
+    Image,
+    gray_levels,
+    lies_across,
+    pad_to,
+    resize,
+    scaled_shape,
+    standardise,
+    to_gray,
+    to_unit,
+)
 from casae.inspection.bundle import InputSize
 
 GS_MAX = 255
@@ -24,6 +35,10 @@ def defect_probability(
     `roi` (H, W) it is 0; tiles that lie there entirely are not looked at, which changes nothing inside.
     """
     gray = to_gray(image)
+    if size.fit != "squeeze" and lies_across(gray.shape, size.height, size.width):
+        across = np.ascontiguousarray(gray.T)
+        probability = defect_probability(segmenter, across, size, None if roi is None else roi.T)
+        return np.ascontiguousarray(probability.T)
     if size.fit == "tile":
         probability = _by_tiles(segmenter, gray, size, roi)
     else:
@@ -46,7 +61,7 @@ def _by_tiles(segmenter: Segmenter, gray: Image, size: InputSize, roi: NDArray[n
     An image no larger than a tile is one tile, filled up with its mirror image.
     """
     shape = scaled_shape(gray.shape, size.scale)
-    height, width = turned(shape, size.height, size.width)
+    height, width = size.height, size.width
     if roi is not None and shape != gray.shape:
         # One pixel more all around: on the way back neighbours count as well.
         roi = cv2.dilate(resize(roi.astype(np.float32), *shape), np.ones((3, 3))) > 0

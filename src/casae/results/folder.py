@@ -92,9 +92,8 @@ class ResultsFolder:
             mask = self._beside.submit(_write_mask, mask_part, inspection.mask)
             overlay_part.write_bytes(encode(draw_overlay(inspection), ".jpg"))
             mask.result()
-            if inspection.source in self.lines:
-                for picture in pictures:
-                    picture.unlink(missing_ok=True)
+            for picture in pictures:  # of an earlier inspection
+                picture.unlink(missing_ok=True)
             self.lines.append(record)
             for part, picture in zip(parts, pictures, strict=True):
                 part.replace(picture)

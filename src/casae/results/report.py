@@ -148,8 +148,9 @@ def write_report(
 def _card(record: InspectionRecord, folder: Path, white: float) -> _Card:
     overlay = _readable(folder / "overlays" / f"{record.name}.jpg")
     image = _readable(Path(record.path))
+    image = None if image is None else brightened(image, white)
     shown = record.defects[:DEFECTS_A_CARD]
-    pairs = [(None if image is None else _uri(_crop(brightened(image, white), defect)), defect) for defect in shown]
+    pairs = [(None if image is None else _uri(_crop(image, defect)), defect) for defect in shown]
     picture = None if overlay is None else _uri(_limited(overlay, PICTURE_PX))
     return _Card(record, picture, pairs, len(record.defects) - len(shown))
 

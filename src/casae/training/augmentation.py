@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from casae.image import Image, to_unit
 
 ELASTIC_GRID = 5  # control points a side of the elastic displacement field
-LONG = 1.5  # times as long as wide
+LONG = 2.0  # times as long as wide
 SHADING_GRID = 4  # control points a side of uneven light
 CONTRAST = 0.1  # deviation of an image's gray values from which on its light varies fully
 SHADING = 0.2  # see docs/results/training.md
@@ -38,7 +38,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a random view may leave the original; lengths are fractions of the image's longer side."""
+    """How far a random view may leave the original; lengths are fractions of the image's longer side.
+
+    Windows `LONG` times as long as wide vary across as much less as they are narrower.
+    """
 
     quarter_turns: bool = True  # 0, 90, 180 or 270 degrees before the rotation; long windows: 0 or 180
     rotation: float = 15.0  # degrees, either way
@@ -69,16 +72,19 @@ class Augmentation:
         window = window or Window.whole(label.shape)
         height, width = window.height, window.width
         side = max(height, width)
-        turn = 90 if side < LONG * min(height, width) else 180  # of a long window, 90 would show the middle alone
-        angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation) + turn * self.quarter_turns * rng.integers(4))
+        turn, narrow, reach = 90, 1.0, np.array([side, side])
+        if side >= LONG * min(height, width):  # turned across, it would show its middle and mirror images of that
+            turn, narrow, reach = 180, min(height, width) / side, np.array([width, height])
+        rotation = narrow * self.rotation
+        angle = np.deg2rad(rng.uniform(-rotation, rotation) + turn * self.quarter_turns * rng.integers(4))
         scale = self.zoom ** rng.uniform(-1, 1)
         flip = rng.choice([-1.0, 1.0])
         rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         shear = np.array([[flip, rng.uniform(-self.shear, self.shear)], [0, 1]])
         matrix = rotate @ shear / scale
         middle = np.array([(width - 1) / 2, (height - 1) / 2])
-        shift = np.array(window.centre) + rng.uniform(-self.translation, self.translation, 2) * side - matrix @ middle
-        field = rng.normal(0, self.elastic * side / 2, (ELASTIC_GRID, ELASTIC_GRID, 2)).astype(np.float32)
+        shift = np.array(window.centre) + rng.uniform(-self.translation, self.translation, 2) * reach - matrix @ middle
+        field = rng.normal(0, narrow * self.elastic * side / 2, (ELASTIC_GRID, ELASTIC_GRID, 2)).astype(np.float32)
         bend = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         map_x = (matrix[0, 0] * x + matrix[0, 1] * y + shift[0]).astype(np.float32) + bend[..., 0]
@@ -108,7 +114,7 @@ class Augmentation:
             calm = min(1.0, deviation / CONTRAST)
             lit -= np.float32((1 - calm) * (gain * mean**power + bias - mean))
         if self.shading:
-            grid = rng.normal(0, rng.uniform(0, self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
+            grid = rng.normal(0, rng.uniform(0, calm * self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
             lit *= 1 + cv2.resize(grid, lit.shape[::-1], interpolation=cv2.INTER_CUBIC)
         if rng.random() < self.blur:
             lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.2))

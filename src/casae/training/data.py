@@ -169,18 +169,19 @@ def input_size(images: Sequence[LabelledImage], size: int, fit: Fit, stride: int
     return _lying_as(images, shorter, size)
 
 
-def tile_size(images: Sequence[LabelledImage], scale: float, stride: int = STRIDE) -> tuple[int, int]:
+def tile_size(images: Sequence[LabelledImage], size: int, scale: float, stride: int = STRIDE) -> tuple[int, int]:
     """(height, width) of the tiles of an inspection: the typical image at `scale`, in as few parts as are small enough.
 
-    A large tile costs no more a pixel than a small one, and the network sees more around a defect.
+    Training shows parts of `size` px; a larger tile costs no more a pixel, and the network sees more around a defect.
     """
+    most = max(size, LARGEST_TILE)
     shorter, longer = (float(np.median([side(image.gray.shape) for image in images])) * scale for side in (min, max))
-    return _lying_as(images, _part_of(shorter, stride), _part_of(longer, stride))
+    return _lying_as(images, _part_of(shorter, most, stride), _part_of(longer, most, stride))
 
 
-def _part_of(length: float, stride: int) -> int:
-    """Side of the tiles that cover a length, none larger than `LARGEST_TILE`."""
-    parts = max(1, math.ceil((length - MOST_OVERLAP) / (LARGEST_TILE - MOST_OVERLAP)))
+def _part_of(length: float, most: int, stride: int) -> int:
+    """Side of the tiles that cover a length, none larger than `most`."""
+    parts = max(1, math.ceil((length - MOST_OVERLAP) / (most - MOST_OVERLAP)))
     return math.ceil((length + (parts - 1) * MOST_OVERLAP) / parts / stride) * stride
 
 
@@ -215,7 +216,7 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
     left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
     if settings.fit == "choose" and (min(wholes) == 1 or remains >= THINNEST):
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
-    scale = settings.scale or round(max(float(np.median(wholes)), min(1.0, THINNEST / thin)), 2)
+    scale = settings.scale or round(max(min(wholes), min(1.0, THINNEST / thin)), 2)
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
 
 
@@ -253,26 +254,33 @@ def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
 def white_of(images: Sequence[LabelledImage]) -> float:
     """The camera's largest gray value in units of full scale: below 1 where its 9 to 15 bits lie in 16.
 
-    Of each image, `HOT` of the pixels are left out: hot ones show any value.
+    Of each image, `HOT` of the pixels are left out, and of its defects, which may be small and bright, a tenth: hot
+    ones show any value.
     """
-    deep = [image.gray for image in images if image.gray.dtype == np.uint16]
-    if not deep:
-        return 1.0
-    brightest = max(int(np.quantile(gray, 1 - HOT, method="lower")) for gray in deep)
-    return float(2.0 ** (max(8, brightest.bit_length()) - 16))
+    brightest = [
+        int(np.quantile(values, share, method="lower"))
+        for image in images
+        if image.gray.dtype == np.uint16
+        for values, share in ((image.gray, 1 - HOT), (image.gray[image.label > 0], 0.9))
+        if values.size
+    ]
+    return float(2.0 ** (max(8, max(brightest).bit_length()) - 16)) if brightest else 1.0
 
 
 def smallest_region(images: Sequence[LabelledImage]) -> int:
     """Area, px, from which a found region is reported: `MIN_AREA_PX`, or a quarter of the typical labelled defect.
 
-    An image's is that in which its median labelled pixel lies, so that crumbs beside a defect do not count.
+    The class with the smallest defects decides. An image's typical one of a class is that in which its median pixel of
+    the class lies, so that crumbs beside a defect do not count.
     """
-    typical = []
+    typical: dict[int, list[int]] = {}
     for image in images:
-        areas = sorted(region.area for region in find_regions(image.label > 0, 1))
-        if areas:
-            typical.append(areas[int(np.searchsorted(np.cumsum(areas), sum(areas) / 2))])
-    return max(1, min(MIN_AREA_PX, int(np.median(typical)) // 4)) if typical else MIN_AREA_PX
+        for value in np.unique(image.label[image.label > 0]):
+            areas = sorted(region.area for region in find_regions(image.label == value, 1))
+            middle = int(np.searchsorted(np.cumsum(areas), sum(areas) / 2))
+            typical.setdefault(int(value), []).append(areas[middle])
+    smallest = min((float(np.median(areas)) for areas in typical.values()), default=4.0 * MIN_AREA_PX)
+    return max(1, min(MIN_AREA_PX, int(smallest) // 4))
 
 
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:

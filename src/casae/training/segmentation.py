@@ -62,7 +62,7 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
     """The input for these images, and what was chosen for them and why, in words."""
     fit, scale, why = choose_fit(images, settings)
     size, stride = settings.size, settings.stride
-    height, width = tile_size(images, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
+    height, width = tile_size(images, size, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
     standardised = fit == "tile" and settings.standardise
     return InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised), why
 

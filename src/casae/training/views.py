@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from casae.config import Fit
-from casae.image import Frame, Image, gray_levels, standardise, to_unit, turned
+from casae.image import Frame, Image, gray_levels, lies_across, standardise, to_unit
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
 from casae.training.augmentation import Augmentation, Window
@@ -100,10 +100,9 @@ class MaskViews(SegmenterViews):
         target: Callable[[NDArray[np.uint8], Frame], NDArray[np.uint8]] = input_target,
     ) -> None:
         pairs = []
-        for image in images:
-            frame = Frame.of(image.gray.shape, height, width, fit)
-            pair = to_unit(frame.put(image.gray)), target(image.label, frame)
-            pairs.append(pair if frame.height == height else (pair[0].T.copy(), pair[1].T.copy()))
+        for gray, label in (_lying_as(image, height, width) for image in images):
+            frame = Frame.of(gray.shape, height, width, fit)
+            pairs.append((to_unit(frame.put(gray)), target(label, frame)))
         super().__init__(pairs, views, seed, paste)
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -127,11 +126,8 @@ class TileViews(SegmenterViews):
         paste: float = 0.0,
         standardised: bool = False,
     ) -> None:
-        pairs = []
-        for image in images:
-            pair = image.gray, (image.label > 0).view(np.uint8)
-            lies = turned(image.gray.shape, height, width) == (height, width)
-            pairs.append(pair if lies else (pair[0].T.copy(), pair[1].T.copy()))
+        lying = (_lying_as(image, height, width) for image in images)
+        pairs = [(gray, (label > 0).view(np.uint8)) for gray, label in lying]
         super().__init__(pairs, views, seed, paste, standardised)
         self.height, self.width = height, width
         self.points = [_points_in_regions(defect > 0) for _, defect in pairs]
@@ -155,6 +151,13 @@ class TileViews(SegmenterViews):
         else:
             x, y = rng.uniform(0, 1, 2) * (shape[1], shape[0])
         return _inside(x, shape[1], self.width), _inside(y, shape[0], self.height)
+
+
+def _lying_as(image: LabelledImage, height: int, width: int) -> tuple[Image, NDArray[np.uint8]]:
+    """Gray and label as the network sees them, see `casae.image.lies_across`."""
+    if lies_across(image.gray.shape, height, width):
+        return image.gray.T.copy(), image.label.T.copy()
+    return image.gray, image.label
 
 
 def _inside(centre: float, length: int, window: int) -> float:
