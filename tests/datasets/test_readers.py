@@ -1,3 +1,5 @@
+import unicodedata
+
 import cv2
 import numpy as np
 import pytest
@@ -34,6 +36,15 @@ def test_the_folder_format(folder):
     assert dataset.split("all") is dataset
     label = read_label(dataset.samples[0], (4, 6), 2)
     assert label[1].tolist() == [0, 1, 2, 255, 0, 0]
+
+
+def test_umlauts_of_a_mac_are_those_of_others(folder):
+    for part, form in (("images", "NFD"), ("masks", "NFC")):
+        name = unicodedata.normalize(form, "Tür")
+        (folder / part / f"{name}.png").write_bytes((folder / "masks" / "a.png").read_bytes())
+    dataset = open_dataset(f"folder:{folder}")
+    assert not dataset.orphans
+    assert "Tür" in {sample.name for sample in dataset.labelled.samples}
 
 
 def test_what_is_kept_for_the_end_is_not_learned(folder):

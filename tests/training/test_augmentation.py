@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,10 +104,13 @@ def test_light_does_not_drown_what_has_little_contrast():
     dark = rng.normal(0.03, 0.01, (64, 64)).clip(0, 1).astype(np.float32)
     for image, strength in itertools.product((sheet, dark), ("medium", "mild")):
         mean, deviation = float(image.mean()), float(image.std())
+        even = replace(AUGMENTATIONS[strength], shading=0)
         for seed in range(30):
-            lit = AUGMENTATIONS[strength].light(image, np.random.default_rng(seed), (mean, deviation))
+            lit = even.light(image, np.random.default_rng(seed), (mean, deviation))
             assert abs(lit.mean() - mean) < 2 * deviation
             assert lit.std() < 1.6 * deviation
+            uneven = AUGMENTATIONS[strength].light(image, np.random.default_rng(seed), (mean, deviation))
+            assert uneven.std() < 5 * deviation
 
 
 def test_light_of_an_image_of_full_contrast_varies_fully():

@@ -338,8 +338,8 @@ def test_the_last_image_of_a_class_is_learned_from(tmp_path):
 
 def test_more_images_than_memory_holds_are_refused(components, monkeypatch):
     dataset = open_dataset(f"folder:{components}").split("all")
-    monkeypatch.setattr("casae.training.data._memory", lambda: 2 * 3.5 * 2 * 192 * 256)
-    with pytest.raises(DatasetError, match="4 of 12 images of 'all' fill 50% of the memory; name fewer in a list"):
+    monkeypatch.setattr("casae.training.data._memory", lambda: 4 * 3.5 * 2 * 192 * 256)
+    with pytest.raises(DatasetError, match="4 of 12 images of 'all' fill 25% of the memory; name fewer in a list"):
         load(dataset)
 
 
@@ -350,3 +350,13 @@ def test_the_class_with_the_smallest_defects_decides_what_is_reported():
     images = [LabelledImage("a", label, label)]
     assert smallest_region(images) == 1
     assert sum(crop.defect_class == 1 for crop in labelled_crops(images, 2, 1)) == 7
+
+
+def test_masks_of_other_names_are_spoken_of(tmp_path):
+    for part, name in (("images", "a.png"), ("masks", "a_mask.png")):
+        (tmp_path / part).mkdir()
+        cv2.imwrite(str(tmp_path / part / name), np.ones((4, 4), np.uint8))
+    (tmp_path / "dataset.toml").write_text('classes = ["dent"]')
+    rule = "0 labelled images in 'all', and 1 masks that no image is named like .masks/a_mask.png ...."
+    with pytest.raises(DatasetError, match=rule):
+        hold_out(open_dataset(f"folder:{tmp_path}"), "all", 0.1, 0)

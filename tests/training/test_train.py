@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from rich.console import Console
 from torch.utils.data import Dataset as TorchDataset
 
 from casae import Inspector
@@ -99,6 +100,40 @@ def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, 
     assert sorted({row["epoch"] for curve in curves for row in curve if row["loss"]}) == ["0", "1"]
     monkeypatch.setattr(loop, "_run", None)  # what is finished is not trained again
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
+
+
+def test_half_a_checkpoint_is_told_and_learned_anew(small, dataset, tmp_path, monkeypatch, capsys):
+    whole = train(dataset, tmp_path / "whole" / "part.casae", small)
+
+    def die(*arguments):
+        raise MemoryError("killed")
+
+    out = tmp_path / "broken" / "part.casae"
+    with monkeypatch.context() as broken:
+        broken.setattr(loop, "_save", die)
+        with pytest.raises(MemoryError):
+            train(dataset, out, small)
+    checkpoint = out.parent / "part-training" / "network-1" / "last.ckpt"
+    checkpoint.write_bytes((tmp_path / "whole/part-training/network-1/last.ckpt").read_bytes()[:2000])
+    resumed = train(dataset, out, small, resume=True, reporter=Reporter(Console()))
+    assert resumed.file.read_bytes() == whole.file.read_bytes()
+    assert "is damaged; this network learns anew" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("residual", "patient"), [(True, [True, True]), (False, [False, True])])
+def test_ctrl_c_ends_the_first_network_early_only_if_the_second_adds_to_it(
+    small, dataset, tmp_path, monkeypatch, residual, patient
+):
+    seen, original = [], loop.fit
+
+    def fit(task, batches, folder, reporter):
+        seen.append(reporter.patient)
+        return original(task, batches, folder, reporter)
+
+    monkeypatch.setattr("casae.training.train.fit", fit)
+    settings = small.segmenter.model_copy(update={"residual": residual})
+    train(dataset, tmp_path / "part.casae", small.model_copy(update={"segmenter": settings}))
+    assert seen[:2] == patient
 
 
 def test_all_images_can_be_learned_from(small, dataset, tmp_path):

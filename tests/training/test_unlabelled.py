@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,15 @@ def test_labelled_held_out_and_test_images_are_left_out(components):
     files = unlabelled_images(components / "images", dataset, (part,), seed=0)
     expected = {s.name for s in dataset.samples} - {s.name for s in (*part.samples, *dataset.split("test").samples)}
     assert {file.stem for file in files} == expected
+
+
+def test_copies_in_another_folder_are_left_out_as_well(components, more, tmp_path):
+    dataset = open_dataset(f"folder:{components}")
+    part = dataset.split("train")
+    for number, file in enumerate((part.samples[0].image, dataset.split("test").samples[0].image)):
+        shutil.copy(file, tmp_path / f"camera-{number}{file.suffix}")
+    shutil.copy(next(more.iterdir()), tmp_path / "other.png")
+    assert [file.name for file in unlabelled_images(tmp_path, dataset, (part,), seed=0)] == ["other.png"]
 
 
 def test_the_order_is_drawn_by_the_seed(components, more):

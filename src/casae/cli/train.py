@@ -87,6 +87,7 @@ def train(
         from casae.training.data import Fold
         from casae.training.data import hold_out as divide
         from casae.training.progress import Reporter
+        from casae.training.state import check_folds
         from casae.training.train import train as run
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"training needs {error.name}; install it with: pip install 'casae[train]'") from error
@@ -102,6 +103,7 @@ def train(
     chosen = split or ("train" if "train" in data.splits else "all")
     if folds:  # what cannot be cut is said now, and not when the first model is done
         divide(data, chosen, 0, settings.seed, Fold(0, folds))
+        check_folds(data.split(chosen), [_fold_file(out, index) for index in range(folds)], resume)
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
     console = Console()
 
@@ -169,6 +171,10 @@ def _judge(
     console.print(f"How good it is, with pictures: {page}", soft_wrap=True)
 
 
+def _fold_file(out: Path, index: int) -> Path:
+    return out.with_name(f"{out.stem}-fold-{index + 1}.casae")
+
+
 def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", out: Path, folds: int) -> "list[Cost]":
     """How much a score depends on which images are learned from: mean and spread over folds.
 
@@ -187,8 +193,11 @@ def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", o
     rows: list[dict[str, Interval]] = []
     costs: list[Cost] = []
     for index in range(folds):
-        file = out.with_name(f"{out.stem}-fold-{index + 1}.casae")
+        file = _fold_file(out, index)
         trained = learn(file, Fold(index, folds))
+        if trained.early:
+            console.print("Ended early: the folds are left out")
+            return []
         rows.append(evaluate(Inspector(file), trained.validation).scores())
         costs = cost_curve(Inspector(file), trained.validation, costs)
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")

@@ -6,6 +6,7 @@ order; what has no partner is kept and reported by `casae data check`.
 
 import codecs
 import tomllib
+import unicodedata
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -177,7 +178,12 @@ def _read_splits(root: Path) -> dict[str, tuple[str, ...]]:
 def _names_in(file: Path) -> tuple[str, ...]:
     """Names of a list, a line each; the suffix of an image file does not belong to its name, and is forgiven."""
     names = filter(None, map(str.strip, _text(file).splitlines()))
-    return tuple(name.rsplit(".", 1)[0] if Path(name).suffix.lower() in SUFFIXES else name for name in names)
+    return tuple(_same(name.rsplit(".", 1)[0] if Path(name).suffix.lower() in SUFFIXES else name) for name in names)
+
+
+def _same(name: str) -> str:
+    """A name in the form in which umlauts and accents are one character; files from a Mac have them as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _text(file: Path) -> str:
@@ -194,7 +200,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
     """Image files of a folder by name without suffix; sub-folders are part of the name."""
     found: dict[str, Path] = {}
     for file in find_images(folder):
-        name = file.relative_to(folder).with_suffix("").as_posix()
+        name = _same(file.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise DatasetError(f"{file}: same name as {found[name].name}; names without suffix must differ")
         found[name] = file

@@ -16,7 +16,7 @@ from casae.image import Image, to_unit
 ELASTIC_GRID = 5  # control points a side of the elastic displacement field
 LONG = 2.0  # times as long as wide
 SHADING_GRID = 4  # control points a side of uneven light
-CONTRAST = 0.1  # deviation of an image's gray values from which on its light varies fully
+CONTRAST, SHADED = 0.1, 0.03  # deviation of an image's gray values from which on light and unevenness vary fully
 SHADING = 0.2  # see docs/results/training.md
 
 Levels = tuple[float, float]
@@ -108,13 +108,13 @@ class Augmentation:
         bias = rng.uniform(-self.bias, self.bias)
         power = np.exp(rng.uniform(-self.gamma, self.gamma))
         lit = gain * np.power(image, power, dtype=np.float32) + bias
-        calm = 1.0
+        calm, even = 1.0, 1.0
         if levels:
             mean, deviation = levels
-            calm = min(1.0, deviation / CONTRAST)
+            calm, even = min(1.0, deviation / CONTRAST), min(1.0, deviation / SHADED)
             lit -= np.float32((1 - calm) * (gain * mean**power + bias - mean))
         if self.shading:
-            grid = rng.normal(0, rng.uniform(0, calm * self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
+            grid = rng.normal(0, rng.uniform(0, even * self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
             lit *= 1 + cv2.resize(grid, lit.shape[::-1], interpolation=cv2.INTER_CUBIC)
         if rng.random() < self.blur:
             lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.2))

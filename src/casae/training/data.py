@@ -18,7 +18,7 @@ from casae.image import Frame, Image, read_image, scaled_shape, to_gray
 from casae.inspection.regions import Rectangle, Region, find_regions
 from casae.inspection.segmentation import MOST_OVERLAP
 
-MEMORY_SHARE = 0.5  # of the machine, for decoded images; training needs some as well
+MEMORY_SHARE = 0.25  # of the machine, for decoded images; preparing their views takes twice as much for a while
 LARGEST_TILE = 768  # px
 LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
@@ -108,7 +108,8 @@ def hold_out(
     part = dataset.split(split).labelled
     needed = fold.count if fold else 2
     if len(part.samples) < needed:
-        raise DatasetError(f"{dataset.name}: {len(part.samples)} labelled images in '{split}'; label at least {needed}")
+        few = f"{dataset.name}: {len(part.samples)} labelled images in '{split}'{strays(dataset)}"
+        raise DatasetError(f"{few}; label at least {needed}")
     if fold is None and "val" in dataset.splits and split != "val":
         validation = dataset.split("val").labelled
     else:
@@ -118,6 +119,14 @@ def hold_out(
     if not outside or (not validation.samples and share > 0):
         raise DatasetError(f"{dataset.name}: split '{split}' and list 'val' leave nothing to train on; separate them")
     return part.only(outside, split), validation
+
+
+def strays(dataset: Dataset) -> str:
+    """What to say about masks to which no image belongs, which leave their images unlabelled."""
+    if not dataset.orphans:
+        return ""
+    first = dataset.orphans[0]
+    return f", and {len(dataset.orphans)} masks that no image is named like ({first.parent.name}/{first.name} ...)"
 
 
 def _draw_held_out(

@@ -55,13 +55,14 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
     grains = Grains()
     while copies := _copies(sides, grains):
         if fixed or len(copies) == len(sides.validation):
-            return (
-                sides,
-                f". Scores will be too good: held out are copies of learned pictures ({_some(sorted(copies))})",
-            )
+            look = f"held out are copies of learned pictures ({_some(sorted(copies))}), or parts of one design"
+            return sides, f". Scores may be too good: {look}"
         moved |= copies
         sides = _learn_too(dataset, sides, copies)
-    return sides, f". {len(moved)} drawn pictures are not held out, being copies of learned ones" if moved else ""
+    return (
+        sides,
+        f". {len(moved)} drawn pictures are not held out: they look like copies of learned ones" if moved else "",
+    )
 
 
 class Grains:

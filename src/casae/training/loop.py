@@ -3,6 +3,7 @@
 import ctypes
 import json
 import logging
+import pickle
 import signal
 import time
 import warnings
@@ -169,7 +170,9 @@ def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter)
         keep_memory()
         with _quiet(), _stop_on_interrupt(reporter):
             _run(task, batches, folder, keeper)
-        finished.write_text(json.dumps({"score": keeper.best, "seconds": task.budget.spent}))
+        whole = finished.with_suffix(".part")
+        whole.write_text(json.dumps({"score": keeper.best, "seconds": task.budget.spent}))
+        whole.replace(finished)
     task.trained.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     task.trained.eval()
     score: float | None = json.loads(finished.read_text())["score"]
@@ -195,13 +198,25 @@ def _run(task: Task, batches: DataLoader[Pair], folder: Path, keeper: _Keeper) -
         enable_model_summary=False,
         log_every_n_steps=1,
     )
-    checkpoint = keeper.last_file if keeper.last_file.exists() else None
-    if checkpoint:
-        _skip(batches, torch.load(checkpoint, weights_only=False)["budget"]["step"])
+    steps = _steps_done(keeper)
+    if steps is not None:
+        _skip(batches, steps)
     try:
-        trainer.fit(task, batches, ckpt_path=checkpoint, weights_only=False)
+        trainer.fit(task, batches, ckpt_path=None if steps is None else keeper.last_file, weights_only=False)
     finally:
         keeper.threads.restore()
+
+
+def _steps_done(keeper: _Keeper) -> int | None:
+    """Steps of an interrupted stage; None where none left a checkpoint, or a power cut left half of one."""
+    if not keeper.last_file.exists():
+        return None
+    try:
+        return int(torch.load(keeper.last_file, weights_only=False)["budget"]["step"])
+    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError):
+        keeper.reporter.say(f"{keeper.last_file}: is damaged; this network learns anew")
+        keeper.last_file.unlink()
+        return None
 
 
 def _set_curve_aside(folder: Path) -> None:

@@ -1,13 +1,44 @@
 """The folder of a training: begin anew, or go on with the very same one."""
 
+import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from casae.errors import UsageError
+from casae.datasets.sample import Dataset
+from casae.errors import DatasetError, UsageError
 
 IDENTITY, FINISHED = "identity.json", "finished"
+
+
+def folder_of(out: Path) -> Path:
+    """Where the training of a model has its state."""
+    return out.with_name(f"{out.stem}-training")
+
+
+def check_folds(part: Dataset, files: Sequence[Path], resume: bool) -> None:
+    """Say before the first training what would end that of a fold hours later.
+
+    Args:
+        part: what folds are cut from.
+        files: models of the folds.
+        resume: whether interrupted trainings go on.
+
+    Raises:
+        UsageError: a fold was interrupted and shall not go on.
+        DatasetError: a picture is there twice, and could be learned from and held out.
+    """
+    for folder in map(folder_of, files):
+        if not resume and (folder / IDENTITY).exists() and not (folder / FINISHED).exists():
+            raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
+    seen: dict[str, Path] = {}
+    for sample in part.labelled.samples:
+        first = seen.setdefault(hashlib.sha256(sample.image.read_bytes()).hexdigest(), sample.image)
+        if first != sample.image:
+            raise DatasetError(
+                f"{sample.image}: is {first.name} again; keep one, or a fold learns from what it holds out"
+            )
 
 
 def goes_on(folder: Path, identity: Mapping[str, object], resume: bool) -> bool:

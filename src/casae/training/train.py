@@ -29,6 +29,7 @@ from casae.training.data import (
     labelled_crops,
     load,
     smallest_region,
+    strays,
     white_of,
 )
 from casae.training.leaks import Sides, keep_copies_together
@@ -36,7 +37,7 @@ from casae.training.loop import fit, has_bf16, seconds_spent
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
 from casae.training.start import begin, learned_by, write_learned, write_weights
-from casae.training.state import FINISHED, claim, goes_on
+from casae.training.state import FINISHED, claim, folder_of, goes_on
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import CropViews, SegmenterViews, loader
 
@@ -141,7 +142,7 @@ def train(
     if out.suffix != SUFFIX:
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     L.seed_everything(settings.seed, verbose=False)
-    folder = out.with_name(f"{out.stem}-training")
+    folder = folder_of(out)
     start = str(folder / START) if resume and (folder / START).exists() else settings.start
     known = learned_by(start)
     run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, known)
@@ -247,8 +248,10 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
 def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
     views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
-    ious = []
+    ious, patient = [], reporter.patient
     for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
+        # A second network that adds nothing to the first one's output is worth nothing before it has learned.
+        reporter.patient = patient and (stage == 2 or settings.residual)
         views = views.augmented(AUGMENTATIONS[strength])
         budget = run.budget(stage, len(views))
         if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
@@ -342,6 +345,7 @@ def _describe(run: _Run) -> str:
     size = run.size
     at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
     unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
+    unlabelled += strays(run.part)
     advice = "" if free else ". No image is free of defects: nothing will tell how many good parts are rejected"
     if not run.held.samples:
         advice = ". Nothing is held out: only other labelled images can tell how good the model is"

@@ -43,11 +43,18 @@ def unlabelled_images(folder: Path, dataset: Dataset, known: Sequence[Dataset], 
     if not folder.is_dir():
         raise DatasetError(f"--unlabelled {folder}: no such folder; name one with images")
     parts = [*known, dataset.split("test")] if "test" in dataset.splits else known
-    taken = {sample.image.resolve() for part in parts for sample in part.samples}
-    files = [file for file in find_images(folder) if file.resolve() not in taken]
+    taken = {_content(sample.image) for part in parts for sample in part.samples}
+    sizes = {size for size, _ in taken}
+    files = [file for file in find_images(folder) if file.stat().st_size not in sizes or _content(file) not in taken]
     if not files:
         raise DatasetError(f"--unlabelled {folder}: no image besides the labelled and test ones; add some")
     return [files[index] for index in np.random.default_rng([seed, 2]).permutation(len(files))]
+
+
+def _content(file: Path) -> tuple[int, str]:
+    """Of a file and its copies in other folders."""
+    data = file.read_bytes()
+    return len(data), hashlib.sha256(data).hexdigest()
 
 
 def identity_of(files: Sequence[Path]) -> str:
