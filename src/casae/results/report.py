@@ -26,7 +26,8 @@ from casae.results.overlay import encode, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
-PICTURE_PX, CROP_PX = 900, 220
+PICTURE_PX, LONG_PX, CROP_PX = 900, 1800, 220
+LONG = 3  # times as wide as high; such a picture gets the whole width of the page
 DECODERS = 2  # cards at a time
 CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a person sees
 
@@ -35,6 +36,7 @@ CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a pe
 class _Card:
     record: InspectionRecord
     picture: str | None
+    long: bool
     defects: list[tuple[str | None, DefectRecord]]
     more: int
 
@@ -151,8 +153,9 @@ def _card(record: InspectionRecord, folder: Path, white: float) -> _Card:
     image = None if image is None else brightened(image, white)
     shown = record.defects[:DEFECTS_A_CARD]
     pairs = [(None if image is None else _uri(_crop(image, defect)), defect) for defect in shown]
-    picture = None if overlay is None else _uri(_limited(overlay, PICTURE_PX))
-    return _Card(record, picture, pairs, len(record.defects) - len(shown))
+    long = record.width_px >= LONG * record.height_px
+    picture = None if overlay is None else _uri(_limited(overlay, LONG_PX if long else PICTURE_PX))
+    return _Card(record, picture, long, pairs, len(record.defects) - len(shown))
 
 
 def _readable(file: Path) -> Image | None:
