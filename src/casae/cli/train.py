@@ -8,7 +8,7 @@ import typer
 from casae.cli import DATASET_HELP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
 
@@ -123,8 +123,7 @@ def train(
 
     trained = learn(out)
     console.print(f"\n[bold]{trained.file}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
-    for name, value in trained.scores.items():
-        console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
+    _print_scores(console, trained.scores)
     if folds and trained.early:
         console.print("Ended early: the folds are left out")
     costs = _judge_folds(console, learn, out, folds) if folds and not trained.early else []
@@ -159,8 +158,7 @@ def _judge(
     chosen, why = choose(costs, target, fresh.manifest.core_gs)
     set_gs(trained.file, chosen.gs, chosen.core_gs, chosen.summary())
     console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {why}", soft_wrap=True)
-    for name, value in chosen.summary().items():
-        console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
+    _print_scores(console, chosen.summary())
     if not held:
         return
     inspector = Inspector(trained.file)
@@ -169,6 +167,11 @@ def _judge(
     training = Training(inspector, trained.validation, result, costs, chosen, why, trained.folder, trained.seconds / 60)
     write_page(page, training, [sample for sample in data.samples if not sample.labelled])
     console.print(f"How good it is, with pictures: {page}", soft_wrap=True)
+
+
+def _print_scores(console: "Console", scores: "Mapping[str, float | None]") -> None:
+    for name, value in scores.items():
+        console.print(f"  {name:<32}{'-' if value is None else format(value, '.4g')}")
 
 
 def _fold_file(out: Path, index: int) -> Path:

@@ -165,12 +165,9 @@ def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost]) -> tuple[Cost, 
     least = min(most, max(1.0, most - max(1.0, LOST_TO_CORE * most)))  # one alone may be luck
     holding = [cost for cost in curve if cost.core_gs >= chosen.core_gs and cost.regions - cost.escaped >= least]
     best = min(holding, key=lambda cost: cost.core_gs)
-    return (
-        best,
-        ""
-        if best is chosen
-        else f"; the core is larger than usual, which would cost over {LOST_TO_CORE:.0%} of the held-out defects",
-    )
+    if best is chosen:
+        return best, ""
+    return best, f"; the core is larger than usual, which would cost over {LOST_TO_CORE:.0%} of the held-out defects"
 
 
 def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> list[Cost]:

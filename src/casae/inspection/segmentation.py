@@ -35,7 +35,7 @@ def defect_probability(
     `roi` (H, W) it is 0; tiles that lie there entirely are not looked at, which changes nothing inside.
     """
     gray = to_gray(image)
-    if size.fit != "squeeze" and lies_across(gray.shape, size.height, size.width):
+    if lies_across(gray.shape, size.height, size.width):
         across = np.ascontiguousarray(gray.T)
         probability = defect_probability(segmenter, across, size, None if roi is None else roi.T)
         return np.ascontiguousarray(probability.T)

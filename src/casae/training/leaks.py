@@ -59,10 +59,9 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
             return sides, f". Scores may be too good: {look}"
         moved |= copies
         sides = _learn_too(dataset, sides, copies)
-    return (
-        sides,
-        f". {len(moved)} drawn pictures are not held out: they look like copies of learned ones" if moved else "",
-    )
+    if not moved:
+        return sides, ""
+    return sides, f". {len(moved)} drawn pictures are not held out: they look like copies of learned ones"
 
 
 class Grains:

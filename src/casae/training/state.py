@@ -29,9 +29,8 @@ def check_folds(part: Dataset, files: Sequence[Path], resume: bool) -> None:
         UsageError: a fold was interrupted and shall not go on.
         DatasetError: a picture is there twice, and could be learned from and held out.
     """
-    for folder in map(folder_of, files):
-        if not resume and (folder / IDENTITY).exists() and not (folder / FINISHED).exists():
-            raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
+    for folder in [] if resume else map(folder_of, files):
+        _refuse_interrupted(folder)
     seen: dict[str, Path] = {}
     for sample in part.labelled.samples:
         first = seen.setdefault(hashlib.sha256(sample.image.read_bytes()).hexdigest(), sample.image)
@@ -54,8 +53,7 @@ def goes_on(folder: Path, identity: Mapping[str, object], resume: bool) -> bool:
             return True
         if not finished:
             raise UsageError(f"{folder}: holds a training with other settings or data; repeat its command to resume it")
-    if file.exists() and not finished:
-        raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
+    _refuse_interrupted(folder)
     if folder.exists() and not file.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: is needed for the training, and holds something else; choose another --out")
     return False
@@ -67,3 +65,8 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     (folder / IDENTITY).write_text(json.dumps(identity, indent=2), "utf-8")
+
+
+def _refuse_interrupted(folder: Path) -> None:
+    if (folder / IDENTITY).exists() and not (folder / FINISHED).exists():
+        raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")

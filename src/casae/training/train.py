@@ -155,17 +155,8 @@ def train(
     write_learned(folder / "weights.pt", known.union(image.name for image in run.images))
     early = reporter.interrupted
     network, accuracy = _train_classifier(run)
-    exported = export.export_segmenter(casae, _segmenter_examples(run))
-    classifier, crop_difference = _export_classifier(run, network)
-    scores = {
-        "iou_network_1": iou_1,
-        "iou": iou_2,
-        "accuracy_true_crops": accuracy,
-        "export_difference_segmenter": exported.difference,
-        "export_difference_classifier": crop_difference,
-    }
-    manifest = _manifest(run, out.stem, command, scores)
-    write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
+    scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops": accuracy}
+    scores |= _write(run, casae, network, scores, out, command)
     (folder / FINISHED).touch()
     return Trained(out, scores, run.held, folder, seconds_spent(folder), early or reporter.interrupted)
 
@@ -223,6 +214,26 @@ def _origin(run: _Run) -> Origin:
         unlabelled_images=len(run.unlabelled),
         licence=part.licence,
     )
+
+
+def _write(
+    run: _Run,
+    casae: CASAE,
+    network: CompactCNN | None,
+    scores: dict[str, float | None],
+    out: Path,
+    command: str,
+) -> dict[str, float | None]:
+    """Write the bundle; returns how far the exported networks are from the trained ones, which is in it as well."""
+    exported = export.export_segmenter(casae, _segmenter_examples(run))
+    classifier, crop_difference = _export_classifier(run, network)
+    differences = {
+        "export_difference_segmenter": exported.difference,
+        "export_difference_classifier": crop_difference,
+    }
+    manifest = _manifest(run, out.stem, command, scores | differences)
+    write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
+    return differences
 
 
 def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None]) -> Manifest:
