@@ -182,3 +182,17 @@ def test_benchmark_prints_stages_and_rates(picture, dark_model, tmp_path):
     assert json.loads((tmp_path / "speed.json").read_text())["stages"]["file to record"]["p50"] > 0
     wrong = casae("benchmark", "--model", dark_model, "--image", picture, "--streams", "two")
     assert (wrong.returncode, "--streams two" in wrong.stderr) == (2, True)
+
+
+def test_json_is_utf8_wherever_it_goes(dark_model, spotted, tmp_path):
+    file = tmp_path / "検査.png"
+    cv2.imwrite(str(file), spotted)
+    command = [sys.executable, "-m", "casae", "inspect", str(file), "--model", str(dark_model), "--json"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    result = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment)
+    assert json.loads(result.stdout.decode("utf-8"))["path"] == str(file)
+
+
+def test_names_in_brackets_are_printed_whole(picture, dark_model, tmp_path):
+    out = tmp_path / "lot[a1]"
+    assert str(out / "report.html") in casae("inspect", picture, "--model", dark_model, "--out", out).stdout

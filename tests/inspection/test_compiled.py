@@ -1,6 +1,7 @@
 import importlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from casae.inspection import compiled
-from casae.inspection.compiled import CompiledNetworks, key_of
+from casae.inspection.compiled import SUFFIX, CompiledNetworks, key_of
 from casae.inspection.runtime import Network, without
 from conftest import dark_segmenter
 
@@ -117,3 +118,13 @@ def test_a_hidden_module_is_back_afterwards():
 
 def test_parts_do_not_run_into_each_other():
     assert key_of([b"ab", b"c"]) != key_of([b"a", b"bc"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_others_may_read_what_is_kept(tmp_path):
+    before = os.umask(0o022)
+    try:
+        CompiledNetworks(tmp_path).write("key", b"network")
+    finally:
+        os.umask(before)
+    assert (tmp_path / f"key{SUFFIX}").stat().st_mode & 0o777 == 0o644

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -179,3 +180,41 @@ def test_nothing_is_found_outside_the_region_of_interest_at_any_threshold(dark_m
 def test_rules_in_millimetres_are_refused_before_the_first_image(dark_model):
     with pytest.raises(UsageError, match="--mm-per-pixel"):
         Inspector(dark_model, rules=AcceptanceRules.model_validate({"rule": [{"max_length_mm": 1}]}))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+def test_a_forked_process_is_told_and_does_not_wait_for_ever(dark_model):
+    program = f"""
+import multiprocessing, numpy
+from casae import CasaeError, Inspector
+inspector, image = Inspector({str(dark_model)!r}), numpy.zeros((48, 64), numpy.uint8)
+inspector.inspect(image)
+def child():
+    for use in (lambda: inspector.inspect(image), lambda: Inspector({str(dark_model)!r})):
+        try:
+            use()
+        except CasaeError as error:
+            print(error, flush=True)
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join(20)
+process.kill()
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert result.stdout.count("get_context('spawn')") == 2
+
+
+def test_rules_for_a_class_that_the_model_does_not_know_are_refused(dark_model):
+    misspelt = AcceptanceRules.model_validate({"rule": [{"class": "stian", "max_count": 0}, {"max_count": 9}]})
+    with pytest.raises(UsageError, match="no class 'stian'; it knows stain, glare"):
+        Inspector(dark_model, rules=misspelt)
+    inspector = Inspector(dark_model)
+    with pytest.raises(UsageError, match="stian"):
+        inspector.rules = misspelt
+
+
+def test_a_probability_asks_for_an_image_as_an_inspection_does(dark_model, spotted):
+    inspector = Inspector(dark_model)
+    with pytest.raises(ImageError):
+        inspector.probability(spotted.astype(np.int32))
+    assert np.array_equal(inspector.probability(spotted[..., None]), inspector.probability(spotted))

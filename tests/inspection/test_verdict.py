@@ -90,3 +90,17 @@ def test_a_rules_file_is_read(tmp_path):
     assert (read.review_below, read.rule[0].defect_class, read.rule[0].max_count) == (0.7, "dust", 3)
     with pytest.raises(UsageError, match="cannot be read"):
         read_rules(tmp_path / "none.toml", ["dust"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_rules_file_from_windows_is_read(tmp_path, encoding):
+    file = tmp_path / "rules.toml"
+    file.write_text("review_below = 0.7", encoding)
+    assert read_rules(file, ["dust"]).review_below == 0.7
+
+
+def test_the_reason_shows_why():
+    large = dataclasses.replace(sizes(), area_px=123456)
+    assert judge([("dust", 0.9, large)], rules(rule=[{"max_area_px": 123449}])).reason.endswith("123456 exceeds 123449")
+    accepting = rules(rule=[{"max_count": 1}])
+    assert judge([("dust", 0.5999, sizes())], accepting).reason == "dust: class probability 0.5999 is below 0.6"

@@ -16,7 +16,7 @@ from casae.inspection.inspector import Picture
 from casae.inspection.verdict import AcceptanceRules
 from casae.results.folder import ResultsFolder
 from casae.results.lines import RecordLines
-from casae.results.record import InspectionRecord
+from casae.results.record import InspectionRecord, to_record
 from casae.results.report import _card
 from casae.results.run import gather, inspect_files
 
@@ -315,3 +315,38 @@ def test_crops_of_cameras_with_12_bits_are_no_black_pictures(inspector, pictures
     card = _card(record.model_copy(update={"path": str(file)}), tmp_path, white=1 / 16)
     crop = cv2.imdecode(np.frombuffer(base64.b64decode(card.defects[0][0].split(",")[1]), np.uint8), 0)
     assert crop.max() > 150
+
+
+@pytest.mark.parametrize("other", ["PART", "Part"])
+def test_names_that_are_one_file_on_windows_are_told_apart(inspector, pictures, tmp_path, other):
+    (pictures / f"b/{other}.png").write_bytes((pictures / "clean.png").read_bytes())
+    records, _ = inspect_files(inspector, [pictures / "a/part.png", pictures / f"b/{other}.png"], tmp_path / "out")
+    assert len({record.name.lower() for record in records}) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_pictures_have_names_that_every_drive_takes(inspector, pictures, tmp_path):
+    file = (pictures / "a/part.png").rename(pictures / "a/2026-01-01T10:00:00.png")
+    (record,), _ = inspect_files(inspector, [file], tmp_path / "out")
+    assert record.path == str(file)
+    assert record.name.startswith("2026-01-01T10_00_00-")
+    assert (tmp_path / "out/masks" / f"{record.name}.png").exists()
+
+
+def test_a_drive_without_locks_is_not_taken_for_another_inspection(inspector, pictures, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*arguments: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OutputError, match="cannot lock files"):
+        inspect_files(inspector, [pictures / "clean.png"], tmp_path / "out")
+
+
+def test_a_record_names_the_rules_that_decided(inspector, spotted):
+    inspection = inspector.inspect(spotted)
+    before = to_record(inspection, "part", inspector)
+    inspector.rules = AcceptanceRules(review_below=0.1)
+    assert to_record(inspection, "part", inspector) == before
+    assert to_record(inspector.inspect(spotted), "part", inspector).rules_sha256 != before.rules_sha256

@@ -46,7 +46,7 @@ def inspect(
     """Find, outline, crop, classify and measure defects.
 
     Writes inspections.jsonl, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected, whatever the
-    verdicts, 1 some files unreadable (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
+    verdicts, 1 some could not be inspected (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
     """
     from casae.cli.arguments import inspection_settings
     from casae.inspection.inspector import Inspector
@@ -88,7 +88,7 @@ def _echo(line: str) -> None:
     import os
 
     try:
-        typer.echo(line)
+        typer.echo((line + "\n").encode(), nl=False)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -117,6 +117,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     from rich.table import Table
 
     from casae.results.folder import common_folder, within
+    from casae.text import printable
 
     console, colours = Console(), {"OK": "green", "REVIEW": "yellow", "NG": "red"}
     counts, folders = Counter[str](), set[Path]()
@@ -136,7 +137,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
         length = "" if not largest else f"{largest.length_px:.0f} px"
         if largest and largest.length_mm is not None:
             length = f"{largest.length_mm:.3g} mm"
-        name = "" if not largest else largest.defect_class
+        name = "" if not largest else escape(largest.defect_class)
         image = escape(within(record.path, common))
         table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)
     console.print(table)
@@ -145,4 +146,4 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     summary = ", ".join(f"{counts[decision]} {decision}" for decision in colours)
     unread = f", {failures} not readable" if failures else ""
     console.print(f"\n{len(records)} image{'s' * (len(records) != 1)}: {summary}{unread}")
-    console.print(f"Report: {out / 'report.html'}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {printable(out / 'report.html')}", soft_wrap=True, highlight=False, markup=False)

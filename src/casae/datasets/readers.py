@@ -4,7 +4,6 @@ A reader is a function from a folder to a `Dataset`, entered in `READERS`. Image
 order; what has no partner is kept and reported by `casae data check`.
 """
 
-import codecs
 import tomllib
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError
 from casae.image import SUFFIXES, find_images
+from casae.text import read_text
 
 MAX_CLASSES = 200
 
@@ -187,11 +187,8 @@ def _same(name: str) -> str:
 
 
 def _text(file: Path) -> str:
-    """The text of a file in UTF-8, or in what Windows writes: UTF-8 or UTF-16 with a mark at the beginning."""
-    data = file.read_bytes()
-    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        return data.decode(encoding)
+        return read_text(file)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{file}: is no text in UTF-8 ({error.reason}); save it as UTF-8") from error
 

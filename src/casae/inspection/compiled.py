@@ -6,7 +6,7 @@ model, version of OpenVINO, processor or setting is another file. Whatever goes 
 
 import hashlib
 import os
-import tempfile
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,8 +56,7 @@ class CompiledNetworks:
             return
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=SUFFIX, delete=False) as file:
-                written = Path(file.name)
+            written = self.folder / f"{key}-{os.getpid()}-{threading.get_ident()}{SUFFIX}"
             try:
                 written.write_bytes(hashlib.sha256(network).digest() + network)
                 written.replace(self.folder / (key + SUFFIX))

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from casae.inspection.compiled import CompiledNetworks
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.runtime import Network, load_openvino
-from casae.inspection.verdict import AcceptanceRules, Verdict, check_scale, judge
+from casae.inspection.verdict import AcceptanceRules, Verdict, check_classes, check_scale, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +81,11 @@ class Inspection:
         mask: defective pixels of the reported regions, bool (H, W).
         defects: largest first.
         verdict: whether the part passes.
+        rules: that decided.
         model: name of the model.
         model_sha256: of its file.
         gs: threshold that was applied; `core_gs` is what a pixel of every region passed as well.
+        time: when it ended, with the offset from UTC.
     """
 
     source: str
@@ -92,10 +95,12 @@ class Inspection:
     mask: NDArray[np.bool_]
     defects: tuple[Defect, ...]
     verdict: Verdict
+    rules: AcceptanceRules
     model: str
     model_sha256: str
     gs: float
     core_gs: float
+    time: datetime
 
 
 class Inspector:
@@ -116,7 +121,8 @@ class Inspector:
     Raises:
         BundleError: the model cannot be used.
         ImageError: the region of interest cannot be read or is no mask.
-        UsageError: a rule is in millimetres, and the settings give no scale; also where `rules` is set.
+        UsageError: a rule is in millimetres, and the settings give no scale, or names a class that the model does not
+            know, also where `rules` is set; or the process was forked from one that has an inspector.
     """
 
     def __init__(
@@ -154,6 +160,7 @@ class Inspector:
 
     @rules.setter
     def rules(self, rules: AcceptanceRules) -> None:
+        check_classes(rules, self.manifest.classes)
         check_scale(rules, self.mm_per_pixel)
         self._rules = rules
 
@@ -170,7 +177,7 @@ class Inspector:
             ImageError: the file or array is no usable image.
         """
         picture = image if isinstance(image, Picture) else Picture.of(image)
-        image = self.lit(picture.image)
+        rules, image = self.rules, self.lit(picture.image)
         lap("read")
         gray, scale = to_gray(image), self.mm_per_pixel
         self._check_roi(gray, picture.source)
@@ -184,16 +191,17 @@ class Inspector:
         lap("measure")
         found = zip(names, regions, measures, strict=True)
         defects = tuple(Defect(i, *name, region, sizes) for i, (name, region, sizes) in enumerate(found, start=1))
-        verdict = judge([(d.name, d.probability, d.measures) for d in defects], self.rules)
-        made_by = (self.manifest.name, self.model_sha256, self.gs, self.core_gs)
+        verdict = judge([(d.name, d.probability, d.measures) for d in defects], rules)
+        made_by = (rules, self.manifest.name, self.model_sha256, self.gs, self.core_gs, datetime.now().astimezone())
         return Inspection(picture.source, picture.sha256, image, probability, mask, defects, verdict, *made_by)
 
     def probability(self, image: Image) -> NDArray[np.float32]:
         """P(defect) of every pixel, float32 (H, W).
 
         Raises:
-            ImageError: the region of interest has another size.
+            ImageError: the array is no usable image, or the region of interest has another size.
         """
+        image = check_image(image)
         self._check_roi(image, "image")
         return self._probability(self.lit(image))
 

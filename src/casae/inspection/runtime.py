@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import Precision
-from casae.errors import BundleError
+from casae.errors import BundleError, UsageError
 from casae.inspection.compiled import CompiledNetworks, key_of
 
 CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_ne_convert")
@@ -70,6 +70,18 @@ def processor() -> Processor:
     return Processor(str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
 
 
+@functools.cache
+def _owner() -> int:
+    """The process that first asked, which a forked one remembers."""
+    return os.getpid()
+
+
+def _check_process() -> None:
+    if _owner() != os.getpid():  # OpenVINO's threads were not copied, and a call would wait for them for ever
+        rule = "this process was forked after a model was read, which OpenVINO does not survive"
+        raise UsageError(f"{rule}; use multiprocessing.get_context('spawn'), or make the Inspector only in the child")
+
+
 class Network:
     """A network on the CPU, compiled when it is first needed; calls of several threads take turns.
 
@@ -86,6 +98,7 @@ class Network:
 
     Raises:
         BundleError: from a call, if OpenVINO does not accept the model.
+        UsageError: also from a call: the process was forked from one in which networks were made.
     """
 
     def __init__(
@@ -97,6 +110,7 @@ class Network:
         weights: bytes = b"",
         kept: CompiledNetworks = NOTHING_KEPT,
     ) -> None:
+        _check_process()
         if precision == "auto":
             precision = "bf16" if "BF16" in processor().features else "f32"
         self.precision: Precision = precision
@@ -124,6 +138,7 @@ class Network:
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run on an input whose shape the model allows; each new shape is compiled once."""
+        _check_process()
         with self._turn:
             if self._preparing:
                 self._preparing.join()

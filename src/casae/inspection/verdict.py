@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from casae.errors import UsageError
 from casae.inspection.measurement import Measures
+from casae.text import read_text
 
 Decision = Literal["OK", "REVIEW", "NG"]
 LIMITS = ("area_px", "length_px", "width_px", "area_mm2", "length_mm", "width_mm")
@@ -62,7 +63,7 @@ def read_rules(path: Path, classes: Sequence[str]) -> AcceptanceRules:
         UsageError: not readable, an unknown field, or a class that the model does not know.
     """
     try:
-        rules = AcceptanceRules.model_validate(tomllib.loads(path.read_text("utf-8")))
+        rules = AcceptanceRules.model_validate(tomllib.loads(read_text(path)))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
@@ -71,11 +72,22 @@ def read_rules(path: Path, classes: Sequence[str]) -> AcceptanceRules:
         raise UsageError(f"{path}: {where}: {first['msg']}; docs/inspect.md lists the fields") from error
     except ValueError as error:
         raise UsageError(f"{path}: not valid TOML ({error}); docs/inspect.md shows an example") from error
+    try:
+        check_classes(rules, classes)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return rules
+
+
+def check_classes(rules: AcceptanceRules, classes: Sequence[str]) -> None:
+    """Whether a model knows the classes that the rules name.
+
+    Raises:
+        UsageError: it does not know one.
+    """
     for rule in rules.rule:
         if rule.defect_class is not None and rule.defect_class not in classes:
-            known = ", ".join(classes)
-            raise UsageError(f"{path}: the model knows no class '{rule.defect_class}'; it knows {known}")
-    return rules
+            raise UsageError(f"the model knows no class '{rule.defect_class}'; it knows {', '.join(classes)}")
 
 
 def check_scale(rules: AcceptanceRules, mm_per_pixel: float | None) -> None:
@@ -107,7 +119,7 @@ def judge(defects: Sequence[tuple[str, float, Measures]], rules: AcceptanceRules
             return Verdict("NG", f"{name}: {count} found, {rule.max_count} accepted")
     name, probability, _ = min(defects, key=lambda defect: defect[1])
     if probability < rules.review_below:
-        return Verdict("REVIEW", f"{name}: class probability {probability:.2f} is below {rules.review_below:g}")
+        return Verdict("REVIEW", f"{name}: class probability {probability:.4g} is below {rules.review_below:g}")
     return Verdict("OK", f"{len(defects)} within the limits")
 
 
@@ -121,7 +133,7 @@ def _broken_limit(name: str, measures: Measures, rule: Rule) -> str | None:
     for field in LIMITS:
         limit, value = _limit(rule, field), getattr(measures, field)
         if limit is not None and value > limit:
-            return f"{name}: {field} {value:.4g} exceeds {limit:g}"
+            return f"{name}: {field} {value:.7g} exceeds {limit:.7g}"
     return None
 
 

@@ -6,6 +6,7 @@
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 
 from casae.errors import OutputError
 from casae.inspection.inspector import Inspection, Inspector
-from casae.results.lines import RecordLines, Records
+from casae.results.lines import RecordLines, Records, same_name
 from casae.results.lock import lock
 from casae.results.overlay import draw_overlay, encode
 from casae.results.record import DefectRecord, InspectionRecord, rules_sha256, to_record
 
 PICTURES = ("masks", "overlays")
+REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names, by Windows and the file systems of its drives
 LONGEST_NAME = 200  # bytes; file systems take 255, with hash and suffix
 LINES, TABLE, REPORT, FAILURES = "inspections.jsonl", "defects.csv", "report.html", "failures.csv"
 
@@ -131,12 +133,12 @@ class ResultsFolder:
         return self.folder / "masks" / f"{name}.png", self.folder / "overlays" / f"{name}.jpg"
 
     def _name(self, source: str) -> str:
-        """A name for the pictures of an image: its stem, with a hash where another image has taken that."""
+        """A name for the pictures of an image: its stem, with a hash where that is another's or no name everywhere."""
         if source in self.lines:
             return self.lines[source].name
         stem = Path(source).stem
-        name = stem.encode()[:LONGEST_NAME].decode(errors="ignore")
-        taken = name != stem or name in self.lines.names
+        name = REFUSED.sub("_", stem).encode()[:LONGEST_NAME].decode(errors="ignore")
+        taken = name != stem or same_name(name) in self.lines.names
         return f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}" if taken else name
 
 
@@ -158,7 +160,7 @@ def _identity(record: InspectionRecord) -> tuple[object, ...]:
 
 
 def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
-    known = inspector.min_area_px, inspector.mm_per_pixel, rules_sha256(inspector), inspector.roi_sha256
+    known = inspector.min_area_px, inspector.mm_per_pixel, rules_sha256(inspector.rules), inspector.roi_sha256
     return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, inspector.precision
 
 

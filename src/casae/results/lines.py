@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ class RecordLines:
         file: made if missing; what follows its last newline was cut off by a kill, and is left out.
 
     Attributes:
-        names: of the pictures of all records.
+        names: of the pictures of all records, by `same_name`.
 
     Raises:
         OSError: the file cannot be written.
@@ -111,7 +112,12 @@ class RecordLines:
             self._tidy = False
         self._offsets[record.path] = self._end
         self._end += length
-        self.names.add(record.name)
+        self.names.add(same_name(record.name))
+
+
+def same_name(name: str) -> str:
+    """The same for names that are one file on Windows, a Mac or their drives: of upper or lower case, in accents."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 class Records:

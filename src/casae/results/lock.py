@@ -13,7 +13,7 @@ def lock(folder: Path) -> BinaryIO:
     """Take the lock of a folder; closing what is returned lets go of it.
 
     Raises:
-        OutputError: another process has it.
+        OutputError: another process has it, or the drive has no locks.
         OSError: the folder cannot be written.
     """
     file = (folder / LOCK).open("ab")
@@ -28,5 +28,9 @@ def lock(folder: Path) -> BinaryIO:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise OutputError(f"{folder}: another inspection writes here; wait for it, or choose another --out") from error
+        if isinstance(error, BlockingIOError | PermissionError):
+            rule = "another inspection writes here; wait for it, or choose another --out"
+        else:
+            rule = f"its drive cannot lock files ({error.strerror}); choose an --out on another one"
+        raise OutputError(f"{folder}: {rule}") from error
     return file

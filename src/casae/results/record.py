@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import platform
 from dataclasses import asdict
 from importlib import metadata
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from casae.inspection.inspector import Defect, Inspection, Inspector
+from casae.inspection.verdict import AcceptanceRules
 
 Point = tuple[float, float]
 
@@ -61,6 +63,8 @@ class InspectionRecord(_Record):
     roi_sha256: str | None = Field(default=None, description="of the region of interest; null without one")
     precision: str | None = Field(default=None, description="that the segmenter computed in; null in older lines")
     casae_version: str | None = Field(default=None, description="null in older lines")
+    inspected_at: str | None = Field(default=None, description="ISO 8601 with the offset from UTC; null in older lines")
+    machine: str | None = Field(default=None, description="network name of the computer; null in older lines")
     decision: Literal["OK", "REVIEW", "NG"]
     reason: str = Field(description="the rule that decided")
     defects: tuple[DefectRecord, ...]
@@ -85,19 +89,21 @@ def to_record(inspection: Inspection, name: str, inspector: Inspector) -> Inspec
         core_gs=inspection.core_gs,
         min_area_px=inspector.min_area_px,
         mm_per_pixel=inspector.mm_per_pixel,
-        rules_sha256=rules_sha256(inspector),
+        rules_sha256=rules_sha256(inspection.rules),
         roi_sha256=inspector.roi_sha256,
         precision=inspector.precision,
         casae_version=version("casae"),
+        inspected_at=inspection.time.isoformat(timespec="milliseconds"),
+        machine=platform.node() or None,
         decision=inspection.verdict.decision,
         reason=inspection.verdict.reason,
         defects=tuple(_defect(defect) for defect in inspection.defects),
     )
 
 
-def rules_sha256(inspector: Inspector) -> str:
-    """Hash of the acceptance rules in force."""
-    return hashlib.sha256(inspector.rules.model_dump_json().encode()).hexdigest()
+def rules_sha256(rules: AcceptanceRules) -> str:
+    """Hash of acceptance rules."""
+    return hashlib.sha256(rules.model_dump_json().encode()).hexdigest()
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from casae.results.folder import common_folder, within, write_whole
 from casae.results.lines import Records
 from casae.results.overlay import encode, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
+from casae.text import printable
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
 PICTURE_PX, LONG_PX, CROP_PX = 900, 1800, 220
@@ -130,7 +131,7 @@ def write_report(
     with ThreadPoolExecutor(DECODERS) as pool:
         cards = list(pool.map(_card, found.shown, repeat(folder), repeat(manifest.white)))
     html = environment.get_template("report.html.j2").render(
-        title=folder.name,
+        title=printable(folder.absolute().name),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         manifest=manifest,
         model_sha256=first.model_sha256 if first else "",

@@ -1,7 +1,6 @@
 """Inspect many files into a results folder. A bad file is named and passed over."""
 
 import glob
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from casae.inspection.inspector import Inspector, Picture
 from casae.results.folder import REPORT, ResultsFolder, is_result
 from casae.results.lines import Records
 from casae.results.record import InspectionRecord
+from casae.text import printable
 
 WRITES_WAITING = 1  # images whose pictures and line are not on disk yet while the next one is inspected
 
@@ -93,11 +93,6 @@ def inspect_files(
 
         write_report(out / REPORT, records, results.failures, out, inspector.manifest)
         return records, results.failures
-
-
-def printable(file: Path) -> str:
-    r"""A path that can be written; bytes that are not UTF-8 as \xNN."""
-    return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
 def _ahead(
