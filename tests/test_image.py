@@ -179,3 +179,24 @@ def test_a_far_smaller_picture_is_the_mean_of_its_blocks():
     image = cv2.GaussianBlur(image, (0, 0), 3)
     once = cv2.resize(image, (45, 27), interpolation=cv2.INTER_AREA)  # 4.4 times smaller: two steps instead of one
     assert np.abs(resize(image, 27, 45) - once).max() < 0.01
+
+
+def test_a_jpeg_may_hold_a_thumbnail_before_and_a_film_behind_its_pixels():
+    image = np.random.default_rng(0).integers(0, 255, (32, 32), np.uint8)
+    whole = cv2.imencode(".jpg", image)[1].tobytes()
+    thumbnail = b"\xff\xe1" + (2 + len(whole)).to_bytes(2, "big") + whole
+    with_both = whole[:2] + thumbnail + whole[2:] + b"film \xff\xda"
+    assert np.array_equal(decode_image(with_both, "part"), decode_image(whole, "part"))
+    with pytest.raises(ImageError, match="cut off"):
+        decode_image(whole[:2] + thumbnail + whole[2:-2], "part")
+    with pytest.raises(ImageError, match="cut off"):
+        decode_image(whole[:4], "part")
+
+
+def test_images_are_found_where_links_lead(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/part.png").write_bytes(png(np.zeros((4, 4), np.uint8)))
+    (tmp_path / "there/again").symlink_to(tmp_path / "there")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/line1").symlink_to(tmp_path / "there")
+    assert find_images(tmp_path / "here") == [tmp_path / "here/line1/part.png"]

@@ -16,6 +16,7 @@ CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a reg
 MIN_AREA_PX = 12  # of a reported region, where the labels do not ask for a smaller one
 DEFAULT_MODEL = "strip-steel"
 SCRATCH, IMAGENET = "scratch", "imagenet"  # weights to start from, besides those of a file
+LARGEST_SIDE = 8192  # of a network's input, px
 STRIDE = 32  # sides of a network input are multiples of this at least, see `SegmenterSettings.stride`
 
 
@@ -75,7 +76,7 @@ class SegmenterSettings(_Settings):
     standardise: bool = False
     residual: bool = False
     second_sees_image: bool = False
-    size: int = Field(default=512, ge=STRIDE)
+    size: int = Field(default=512, ge=STRIDE, le=LARGEST_SIDE)
     fit: Fit | Literal["choose"] = "squeeze"
     loss: Literal["weighted", "dice"] = "weighted"
     optimiser: Literal["adam", "adamw"] = "adam"
@@ -131,7 +132,7 @@ class TrainingSettings(_Settings):
     start: str = SCRATCH
     minutes: float | None = Field(default=None, gt=0)
     minutes_share: tuple[float, float, float] = (0.70, 0.18, 0.12)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     min_area_px: int | None = Field(default=None, ge=1)
     validation_share: float = Field(default=0.1, ge=0, lt=1)
 

@@ -4,7 +4,7 @@ Arrays are (row, column) or (row, column, RGB). Scaling follows the dtype, never
 uint16 by 65535, float is taken as it is and must lie in 0..1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, what cv2.cvtColor applies to integers
 
 
-def read_image(path: str | Path) -> Image:
+def read_image(path: str | Path, *, opaque: bool = False) -> Image:
     """Read a PNG, JPEG, BMP or TIFF file of 8 or 16 bits a channel.
 
     Transparency is dropped, CMYK becomes RGB, EXIF orientation is applied, and of a TIFF with many pages the first is
@@ -37,14 +37,18 @@ def read_image(path: str | Path) -> Image:
         (H, W) or (H, W, 3) RGB, uint8 or uint16, or float32 in 0..1 from a floating-point TIFF.
 
     Raises:
-        ImageError: the file is missing, empty, truncated, of another format, or too large to decode.
+        ImageError: the file is missing, empty, truncated, of another format, or too large to decode; or, where it shall
+            be `opaque`, partly transparent: what such a mask shows there depends on the program that wrote it.
     """
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
-    return decode_image(data, str(path))
+    image = decode_image(data, str(path))
+    if opaque and image.ndim == 3 and _is_transparent(data):
+        raise ImageError(f"{path}: is partly transparent; flatten it on black and save it again")
+    return image
 
 
 def decode_image(data: bytes, name: str) -> Image:
@@ -194,8 +198,21 @@ class Frame:
 
 def find_images(path: Path) -> Iterable[Path]:
     """Image files under a folder, recursive, sorted; hidden ones left out."""
-    inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    return sorted(f for f in inside if not any(part.startswith(".") for part in f.relative_to(path).parts))
+    return sorted(
+        file for file in _files(path, frozenset()) if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    )
+
+
+def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """Files under a folder, also where links lead, but not in circles; no hidden folders."""
+    here = folder.resolve()
+    if here in above or not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.is_file():
+            yield entry
+        elif not entry.name.startswith("."):
+            yield from _files(entry, above | {here})
 
 
 def _decode_tiff(data: bytes, name: str) -> Image:
@@ -251,12 +268,31 @@ def _upright(image: Image, orientation: int) -> Image:
 def _is_truncated(data: bytes) -> bool:
     """Whether the end marker of the format is missing; decoders would quietly fill the rest with gray."""
     if data.startswith(b"\xff\xd8\xff"):
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return data.find(b"\xff\xd9", _jpeg_scan(data)) < 0
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"IEND" not in data[-64:] and b"IEND" not in data
     if data.startswith(b"BM") and len(data) >= 26:
         return _bmp_is_truncated(data)
     return False
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Where a JPEG's own pixels begin, behind the thumbnails that its headers may hold; cameras append films, too."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA:
+        padding = data[at + 1] == 0xFF
+        at += 1 if padding else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if at + 1 >= len(data):
+            return len(data)
+    return at
+
+
+def _is_transparent(data: bytes) -> bool:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return False
+    alpha = image[..., 3]
+    return bool((alpha != np.iinfo(alpha.dtype).max).any())
 
 
 def _bmp_is_truncated(data: bytes) -> bool:

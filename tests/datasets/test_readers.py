@@ -1,3 +1,5 @@
+import os
+import sys
 import unicodedata
 
 import cv2
@@ -6,7 +8,7 @@ import pytest
 
 from casae.datasets.readers import open_dataset, packaged_splits
 from casae.datasets.sample import read_label
-from casae.errors import DatasetError
+from casae.errors import DatasetError, ImageError
 
 
 @pytest.fixture
@@ -223,3 +225,60 @@ def test_the_public_datasets_are_read(real_data, spec, images, train):
     if train:
         assert len(dataset.split("train").samples) == train
     assert read_label(dataset.samples[0], cv2.imread(str(dataset.samples[0].image)).shape, len(dataset.classes)).any()
+
+
+def test_what_is_kept_for_the_end_is_not_learned_whatever_the_reader(tmp_path):
+    for folder in ("Anomalous/images", "Anomalous/gt", "Normal"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("ITIA1001", "ITIA1002"):
+        cv2.imwrite(str(tmp_path / "Anomalous/images" / f"{name}.tif"), np.zeros((4, 4), np.uint8))
+        cv2.imwrite(str(tmp_path / "Anomalous/gt" / f"{name}_gt.png"), np.zeros((4, 4), np.uint8))
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits/test.txt").write_text("ITIA1002")
+    assert [sample.name for sample in open_dataset(f"nanotwice:{tmp_path}").split("train").samples] == ["ITIA1001"]
+
+
+@pytest.mark.parametrize("file", ["test.TXT", "Test.txt"])
+@pytest.mark.parametrize("name", ["b", "b.bmp", "images/b.bmp", "images\\b"])
+def test_a_list_is_found_however_it_is_written(folder, file, name):
+    (folder / "splits/train.txt").unlink()
+    (folder / "splits" / file).write_text(name)
+    (folder / "splits/._test.txt").write_bytes(b"\0\5\x16\7\xff")  # what a Mac leaves on a stick
+    dataset = open_dataset(f"folder:{folder}")
+    assert dataset.splits == {"test": ("b",), "train": ("a", "c")}
+
+
+def test_a_misspelt_name_of_what_is_kept_for_the_end_is_not_learned(folder):
+    (folder / "splits/train.txt").unlink()
+    (folder / "splits/test.txt").write_text("bb")
+    with pytest.raises(DatasetError, match="split 'test' names 1 images that are not there: bb"):
+        open_dataset(f"folder:{folder}").split("train")
+
+
+def test_a_list_that_is_there_twice_is_refused(folder):
+    (folder / "splits/Train.txt").write_text("a")
+    with pytest.raises(DatasetError, match="another list 'train'"):
+        open_dataset(f"folder:{folder}")
+
+
+def test_a_mask_with_transparency_is_refused(folder):
+    mask = np.full((4, 6, 4), 255, np.uint8)
+    cv2.imwrite(str(folder / "masks/a.png"), mask)  # opaque
+    sample = open_dataset(f"folder:{folder}").samples[0]
+    assert read_label(sample, (4, 6), 2).min() == 255
+    mask[0, 0, 3] = 0
+    cv2.imwrite(str(folder / "masks/a.png"), mask)
+    with pytest.raises(ImageError, match="partly transparent"):
+        read_label(sample, (4, 6), 2)
+
+
+def test_a_defect_without_class_may_have_16_bits(folder):
+    cv2.imwrite(str(folder / "masks/a.png"), np.full((4, 6), 255, np.uint16))
+    assert read_label(open_dataset(f"folder:{folder}").samples[0], (4, 6), 2).max() == 255
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_utf8_is_told(folder):
+    (folder / "images/a.bmp").rename(folder / "images" / os.fsdecode(b"t\xfcr.bmp"))
+    with pytest.raises(DatasetError, match=r"t\\xfcr.bmp: the name is not UTF-8"):
+        open_dataset(f"folder:{folder}")

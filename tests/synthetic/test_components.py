@@ -56,3 +56,22 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         list(write_components(tmp_path / "file", 1, 0, 100, 100))
+
+
+def test_a_dataset_of_another_origin_is_left_as_it_is(tmp_path):
+    (tmp_path / "dataset.toml").write_text('classes = ["mine"]')
+    with pytest.raises(OutputError, match="did not draw"):
+        next(write_components(tmp_path, 2, 0, 64, 64))
+    assert [file.name for file in tmp_path.iterdir()] == ["dataset.toml"]
+
+
+def test_what_cannot_be_drawn_leaves_nothing(tmp_path):
+    with pytest.raises(UsageError, match="too small"):
+        next(write_components(tmp_path / "new", 2, 0, 32, 64))
+    assert not (tmp_path / "new").exists()
+
+
+def test_few_pictures_have_no_empty_list(tmp_path):
+    list(write_components(tmp_path, 2, 0, 64, 64))
+    list(write_components(tmp_path, 4, 0, 64, 64))
+    assert all(file.read_text() for file in (tmp_path / "splits").iterdir())

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from casae.training.augmentation import AUGMENTATIONS, Augmentation
+from casae.training.augmentation import AUGMENTATIONS, Augmentation, Window
 
 
 def picture() -> tuple[np.ndarray, np.ndarray]:
@@ -119,3 +119,19 @@ def test_light_of_an_image_of_full_contrast_varies_fully():
         levels = float(image.mean()), float(image.std())
         plain, known = (Augmentation().light(image, np.random.default_rng(seed), each) for each in (None, levels))
         assert np.allclose(plain, known, atol=1e-6)
+
+
+@pytest.mark.parametrize("centre", [(8, 3), (8, 16000), (8, 32990)])
+def test_a_part_of_a_very_long_picture_is_that_of_a_short_one(centre):
+    x, y = centre
+    image = np.random.default_rng(0).random((33000, 16), dtype=np.float32)
+    start = min(max(0, y - 500), 32000)
+    small = image[start : start + 1000]
+    long, short = (
+        AUGMENTATIONS["strong"].geometry(
+            picture, (picture > 0.5).astype(np.uint8), np.random.default_rng(1), Window(32, 32, (x, below))
+        )
+        for picture, below in ((image, y), (small, y - start))
+    )
+    assert np.allclose(long[0], short[0], atol=0.02)
+    assert np.mean(long[1] != short[1]) < 0.01

@@ -46,6 +46,7 @@ def check(
 
 
 def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
@@ -58,11 +59,13 @@ def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:
     for value, name in [*enumerate(data.classes, start=1), (255, "defect without class")]:
         if value != 255 or findings.class_images[value]:
             share = 100 * findings.class_pixels[value] / pixels
-            table.add_row(f"{value} {name}", f"in {findings.class_images[value]} images, {share:.2f} % of all pixels")
+            table.add_row(
+                escape(f"{value} {name}"), f"in {findings.class_images[value]} images, {share:.2f} % of all pixels"
+            )
     table.add_row("splits", ", ".join(f"{name}: {count}" for name, count in sorted(findings.splits.items())) or "none")
-    table.add_row("licence", data.licence)
+    table.add_row("licence", escape(data.licence))
     console.print(table)
     for file, problem in findings.problems:
-        console.print(f"[red]problem[/] {file}: {problem}", soft_wrap=True, highlight=False)
+        console.print(f"[red]problem[/] {escape(f'{file}: {problem}')}", soft_wrap=True, highlight=False)
     count = len(findings.problems)
     console.print("no problems" if not count else f"{count} problem{'s' if count > 1 else ''}")

@@ -56,7 +56,8 @@ def evaluate(
     scores = result.scores(seed)
     console = Console()
     _print(console, result, scores)
-    if split in ("all", "train", inspector.manifest.dataset.split):
+    learned = inspector.manifest.dataset.split
+    if split in ("all", "train", learned) or learned == "all":
         console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
     if json:
         _write(json, result, scores, inspector, dataset, split)

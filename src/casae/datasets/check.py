@@ -74,7 +74,7 @@ def _check_sample(sample: Sample, classes: int, findings: Findings) -> str | Non
 
 def _check_mask(sample: Sample, mask: Path, image: Image, classes: int, findings: Findings) -> None:
     try:
-        label = label_values(read_image(mask), sample)
+        label = label_values(read_image(mask, opaque=True), sample)
     except CasaeError as error:
         findings.problems.append((mask, _without_name(error, mask)))
         return

@@ -7,19 +7,23 @@ order; what has no partner is kept and reported by `casae data check`.
 import tomllib
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError
 from casae.image import SUFFIXES, find_images
-from casae.text import read_text
+from casae.text import printable, read_text
 
 MAX_CLASSES = 200
+KNOWN_LISTS = frozenset({"train", "val", "test"})  # in upper or lower case
 
 
 def open_dataset(spec: str) -> Dataset:
     """Open `READER:PATH`; the reader's name is one of `READERS`.
+
+    With a list `test` and none called `train`, the latter is what neither `test` nor `val` names.
 
     Raises:
         DatasetError: unknown reader, or the folder is not laid out as the reader expects.
@@ -34,14 +38,16 @@ def open_dataset(spec: str) -> Dataset:
     dataset = READERS[reader](root)
     if not dataset.samples:
         raise DatasetError(f"{root}: no images where a {reader} dataset keeps them; see docs/datasets.md")
-    return dataset
+    splits = dataset.splits
+    if "test" not in splits or "train" in splits:
+        return dataset
+    kept = {*splits["test"], *splits.get("val", ())}
+    rest = tuple(sample.name for sample in dataset.samples if sample.name not in kept)
+    return replace(dataset, splits={**splits, "train": rest}, train_is_rest=True)
 
 
 def read_folder(root: Path) -> Dataset:
-    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt.
-
-    With a list `test` and none called `train`, the latter is what neither `test` nor `val` names.
-    """
+    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt."""
     settings = _read_toml(root / "dataset.toml")
     classes = _read_classes(settings, root)
     mm = settings.get("mm_per_pixel")
@@ -55,15 +61,11 @@ def read_folder(root: Path) -> Dataset:
         raise DatasetError(f"{good[twice[0]]}: same name as {images[twice[0]]}; rename one")
     samples = [Sample(name, image, masks.get(name)) for name, image in images.items()]
     samples += [Sample(name, image, None, defect_free=True) for name, image in good.items()]
-    splits = _read_splits(root)
-    if "test" in splits and "train" not in splits:
-        kept = {*splits["test"], *splits.get("val", ())}
-        splits["train"] = tuple(sample.name for sample in samples if sample.name not in kept)
     return Dataset(
         name=f"folder:{root}",
         classes=classes,
         samples=tuple(sorted(samples, key=lambda sample: sample.name)),
-        splits=splits,
+        splits=_read_splits(root),
         mm_per_pixel=None if mm is None else float(mm),
         orphans=tuple(mask for name, mask in masks.items() if name not in images),
         licence=str(settings.get("licence", "not stated")),
@@ -172,12 +174,21 @@ def packaged_splits(dataset: str) -> dict[str, tuple[str, ...]]:
 
 
 def _read_splits(root: Path) -> dict[str, tuple[str, ...]]:
-    return {file.stem: _names_in(file) for file in sorted((root / "splits").glob("*.txt"))}
+    lists: dict[str, tuple[str, ...]] = {}
+    for file in sorted((root / "splits").glob("*")):
+        if file.suffix.lower() != ".txt" or file.name.startswith("."):
+            continue
+        name = file.stem.lower() if file.stem.lower() in KNOWN_LISTS else file.stem
+        if name in lists:
+            raise DatasetError(f"{file}: is another list '{name}'; keep one")
+        lists[name] = _names_in(file)
+    return lists
 
 
 def _names_in(file: Path) -> tuple[str, ...]:
-    """Names of a list, a line each; the suffix of an image file does not belong to its name, and is forgiven."""
-    names = filter(None, map(str.strip, _text(file).splitlines()))
+    """Names of a list, a line each. What does not belong to a name is forgiven: `images/`, the suffix of the file."""
+    lines = (line.strip().replace("\\", "/").removeprefix("images/") for line in _text(file).splitlines())
+    names = filter(None, lines)
     return tuple(_same(name.rsplit(".", 1)[0] if Path(name).suffix.lower() in SUFFIXES else name) for name in names)
 
 
@@ -197,6 +208,8 @@ def _by_name(folder: Path) -> dict[str, Path]:
     """Image files of a folder by name without suffix; sub-folders are part of the name."""
     found: dict[str, Path] = {}
     for file in find_images(folder):
+        if printable(file) != str(file):
+            raise DatasetError(f"{printable(file)}: the name is not UTF-8; rename the file")
         name = _same(file.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise DatasetError(f"{file}: same name as {found[name].name}; names without suffix must differ")

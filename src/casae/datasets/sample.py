@@ -54,6 +54,7 @@ class Dataset:
         samples: sorted by name.
         splits: split name -> sample names.
         split_name: the split this table was cut to, "all" before.
+        train_is_rest: no list says what `train` is, so it is what neither `test` nor `val` names.
         mm_per_pixel: calibration, None where unknown.
         orphans: mask files that no image belongs to.
         licence: one sentence for the model card.
@@ -64,6 +65,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     split_name: str = "all"
+    train_is_rest: bool = False
     mm_per_pixel: float | None = None
     orphans: tuple[Path, ...] = ()
     licence: str = "not stated"
@@ -79,6 +81,9 @@ class Dataset:
         if name not in self.splits:
             known = ", ".join(["all", *sorted(self.splits)])
             raise DatasetError(f"{self.name}: no split '{name}'; there are: {known}")
+        if name == "train" and self.train_is_rest:  # a misspelt name in the others would be learned from
+            for other in {"test", "val"} & self.splits.keys():
+                self.split(other)
         by_name = {sample.name: sample for sample in self.samples}
         missing = [wanted for wanted in self.splits[name] if wanted not in by_name]
         if missing:
@@ -120,7 +125,7 @@ def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[
         return np.zeros(shape[:2], np.uint8)
     if sample.mask is None:
         raise DatasetError(f"{sample.image}: has no mask; label it, or an all-zero mask says it is free of defects")
-    label = label_values(read_image(sample.mask), sample)
+    label = label_values(read_image(sample.mask, opaque=True), sample)
     if label.shape != shape[:2]:
         sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {shape[1]} x {shape[0]}"
         raise DatasetError(f"{sample.mask}: mask is {sizes}; both must have one size")
@@ -139,7 +144,9 @@ def label_values(mask: Image, sample: Sample) -> NDArray[np.uint8]:
         mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
     if sample.mask_class is not None:
         return np.where(mask > 127, np.uint8(sample.mask_class), np.uint8(0))
-    return mask if mask.dtype == np.uint8 else np.minimum(mask, UNCLASSED - 1).astype(np.uint8)
+    if mask.dtype == np.uint8:
+        return mask
+    return np.where(mask == UNCLASSED, UNCLASSED, np.minimum(mask, UNCLASSED - 1)).astype(np.uint8)
 
 
 def unknown_values(label: NDArray[np.uint8], classes: int) -> list[int]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from casae.config import MIN_AREA_PX, Fit
+from casae.config import LARGEST_SIDE, MIN_AREA_PX, Fit
 from casae.errors import BundleError, OutputError
 
 SCHEMA_VERSION = 1
@@ -41,8 +41,8 @@ class InputSize(_Record):
         standardised: tiles come as (gray - mean) / deviation of the whole image, instead of gray in 0..1.
     """
 
-    height: int = Field(ge=16, le=8192)
-    width: int = Field(ge=16, le=8192)
+    height: int = Field(ge=16, le=LARGEST_SIDE)
+    width: int = Field(ge=16, le=LARGEST_SIDE)
     fit: Fit
     scale: float = Field(default=1, gt=0, le=1)
     standardised: bool = False

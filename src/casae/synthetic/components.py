@@ -16,6 +16,7 @@ from casae.synthetic.surfaces import FULL_WIDTH, draw_surface, expose
 SMALLEST_SIDE = 64
 MM_PER_PIXEL_AT_FULL_WIDTH = 0.002
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+SETTINGS, LICENCE = "dataset.toml", "synthetic, drawn by casae; free of rights"
 CLEAN_EVERY = 6  # one image in so many has no defect
 
 
@@ -41,8 +42,7 @@ def draw_component(
     Raises:
         UsageError: a side is too small for a defect to be seen.
     """
-    if min(height, width) < SMALLEST_SIDE:
-        raise UsageError(f"{width} x {height} px: too small for a defect to show; each side needs {SMALLEST_SIDE} px")
+    _check_sides(height, width)
     rng = np.random.default_rng(seed)
     picture = draw_surface(height, width, rng)
     label = np.zeros((height, width), np.uint8)
@@ -64,19 +64,25 @@ def write_components(out: Path, count: int, seed: int, height: int, width: int) 
         Each image's file.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or holds a dataset of another origin.
         UsageError: see `draw_component`.
     """
+    _check_sides(height, width)
     names = [f"component-{index:04d}" for index in range(count)]
     try:
+        if (out / SETTINGS).exists() and LICENCE not in (out / SETTINGS).read_text("utf-8", errors="replace"):
+            raise OutputError(f"{out}: holds a dataset that casae did not draw; choose another folder")
         for part in ("images", "masks", "splits"):
             (out / part).mkdir(parents=True, exist_ok=True)
         start = 0
         for split, share in SHARES.items():
             stop = count if split == "test" else start + round(share * count)
-            (out / "splits" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names[start:stop]))
+            file = out / "splits" / f"{split}.txt"
+            file.write_text("".join(f"{name}\n" for name in names[start:stop]))
+            if start == stop:
+                file.unlink()
             start = stop
-        (out / "dataset.toml").write_text(_settings(width))
+        (out / SETTINGS).write_text(_settings(width))
         for index, name in enumerate(names):
             component = draw_component((seed, index), height, width)
             file = out / "images" / f"{name}.png"
@@ -87,10 +93,14 @@ def write_components(out: Path, count: int, seed: int, height: int, width: int) 
         raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
 
 
+def _check_sides(height: int, width: int) -> None:
+    if min(height, width) < SMALLEST_SIDE:
+        raise UsageError(f"{width} x {height} px: too small for a defect to show; each side needs {SMALLEST_SIDE} px")
+
+
 def _settings(width: int) -> str:
     scale = MM_PER_PIXEL_AT_FULL_WIDTH * FULL_WIDTH / width
-    licence = "synthetic, drawn by casae; free of rights"
-    return f"classes = {json.dumps(CLASSES)}\nmm_per_pixel = {scale:.6g}\nlicence = {json.dumps(licence)}\n"
+    return f"classes = {json.dumps(CLASSES)}\nmm_per_pixel = {scale:.6g}\nlicence = {json.dumps(LICENCE)}\n"
 
 
 def _png(picture: NDArray[np.uint8]) -> bytes:

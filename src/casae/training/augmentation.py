@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from casae.image import Image, to_unit
 
+LARGEST_REMAPPED = 2**15 - 1  # px; OpenCV does not remap images of this side or more
 ELASTIC_GRID = 5  # control points a side of the elastic displacement field
 LONG = 2.0  # times as long as wide
 SHADING_GRID = 4  # control points a side of uneven light
@@ -90,6 +91,8 @@ class Augmentation:
         map_x = (matrix[0, 0] * x + matrix[0, 1] * y + shift[0]).astype(np.float32) + bend[..., 0]
         map_y = (matrix[1, 0] * x + matrix[1, 1] * y + shift[1]).astype(np.float32) + bend[..., 1]
         border = cv2.BORDER_REFLECT_101
+        if max(label.shape) >= LARGEST_REMAPPED:
+            image, label, map_x, map_y = _around(image, label, map_x, map_y)
         moved = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=border)
         return moved, cv2.remap(label, map_x, map_y, cv2.INTER_NEAREST, borderMode=border)
 
@@ -165,3 +168,17 @@ AUGMENTATIONS = {
         shading=SHADING,
     ),
 }
+
+
+def _around(
+    image: Image, label: NDArray[np.uint8], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
+) -> tuple[Image, NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Of a very large pair, the part that the maps lead into, or that is mirrored where they lead; with its maps."""
+    rows, columns = (_reached(a, n) for a, n in zip((map_y, map_x), label.shape, strict=True))
+    return image[rows, columns], label[rows, columns], map_x - columns.start, map_y - rows.start
+
+
+def _reached(places: NDArray[np.float32], length: int) -> slice:
+    low, high = int(places.min()) - 1, int(places.max()) + 2
+    beyond, before = max(0, high - length), max(0, -low)
+    return slice(max(0, min(low, length - 1 - beyond)), min(length, max(high, before + 1) + 1))

@@ -116,6 +116,8 @@ def hold_out(
         held = _draw_held_out(part, share, np.random.default_rng(seed), fold, known)
         validation = part.only(held, f"validation part of {split}")
     outside = {sample.name for sample in part.samples} - {sample.name for sample in validation.samples}
+    if validation.split_name == "val" and not validation.samples:
+        raise DatasetError(f"{dataset.name}: list 'val' holds no labelled image; label some, or delete splits/val.txt")
     if not outside or (not validation.samples and share > 0):
         raise DatasetError(f"{dataset.name}: split '{split}' and list 'val' leave nothing to train on; separate them")
     return part.only(outside, split), validation
@@ -164,7 +166,7 @@ def _classes_of(sample: Sample) -> set[int]:
     """Label values of the defects in an image; none in one without."""
     if sample.defect_free or sample.mask is None:
         return set()
-    return {int(value) for value in np.unique(label_values(read_image(sample.mask), sample))} - {0}
+    return {int(value) for value in np.unique(label_values(read_image(sample.mask, opaque=True), sample))} - {0}
 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit, stride: int = STRIDE) -> tuple[int, int]:

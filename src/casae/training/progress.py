@@ -84,4 +84,4 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line above the bar."""
-        self._bar.console.print(text)
+        self._bar.console.print(text, markup=False)
