@@ -1,6 +1,6 @@
 import csv
-import dataclasses
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -27,12 +27,11 @@ def test_a_chart_shows_its_lines_and_escapes_names():
 
 
 def test_the_page_says_how_good_the_model_is(components, dark_model, tmp_path):
-    dataset = open_dataset(f"folder:{components}").split("test")
-    dataset = dataclasses.replace(
-        dataset,
-        classes=("stain", "glare"),
-        samples=tuple(dataclasses.replace(sample, mask_class=1) for sample in dataset.samples),
-    )
+    shutil.copytree(components, tmp_path / "data")
+    for file in (tmp_path / "data/masks").iterdir():
+        cv2.imwrite(str(file), np.minimum(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), 2))
+    (tmp_path / "data/dataset.toml").write_text('classes = ["stain", "glare"]')
+    dataset = open_dataset(f"folder:{tmp_path / 'data'}").split("test")
     (tmp_path / "network-1").mkdir()
     with (tmp_path / "network-1" / "metrics.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("epoch", "loss", "val_iou"), (0, 0.9, 0.2), (1, 0.5, ""), (2, 0.4, 0.6)])
@@ -69,3 +68,10 @@ def test_a_single_epoch_is_a_dot_with_one_number_below():
     assert chart.count("<circle") == 1
     assert chart.count('text-anchor="middle">1</text>') == 1
     assert "<circle" not in line_chart({"loss": [(1, 0.5), (2, 0.4)]}, "epoch")
+
+
+def test_numbers_of_few_epochs_stand_below_their_points():
+    svg = line_chart({"loss": [(1, 0.5), (2, 0.4), (3, 0.3)]}, "epoch")
+    across = [point.split(",")[0] for point in re.search(r'points="([^"]+)"', svg)[1].split()]
+    numbers = re.findall(r'<text x="([0-9.]+)" y="[0-9.]+" text-anchor="middle">([123])</text>', svg)
+    assert numbers == [(x, str(epoch)) for epoch, x in enumerate(across, start=1)]

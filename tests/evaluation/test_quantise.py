@@ -2,12 +2,13 @@ import importlib.util
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from casae import InspectionSettings, Inspector
 from casae.datasets.readers import open_dataset
-from casae.errors import BundleError, MissingExtraError
+from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.evaluation import quantise as module
 from casae.evaluation.quantise import quantise
 from casae.inspection.bundle import Int8, read_bundle, write_bundle
@@ -96,3 +97,25 @@ def test_without_nncf_the_way_out_is_named(dark_model, components, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'casae\[int8\]'"):
         quantise(dark_model, open_dataset(f"folder:{components}").split("all"), dark_model)
+
+
+@pytest.mark.parametrize(("images", "tiles", "kept"), [(3, 1, 3), (2, 10, 4), (10, 7, 4), (1, 3, 3)])
+def test_every_image_has_its_share_of_the_calibration(monkeypatch, images, tiles, kept):
+    monkeypatch.setattr(module, "CALIBRATED_PX", 4 * 16)
+    inputs = module._Calibration(lambda values: values, images)
+    for image in range(images):
+        for tile in range(tiles):
+            inputs(np.full((1, 1, 4, 4), 100 * image + tile, np.float32))
+        inputs.next_image()
+    numbers = [int(values[0, 0, 0, 0]) for values in inputs.kept]
+    assert len(set(numbers)) == len(numbers) == kept
+    assert len({number // 100 for number in numbers}) == min(images, kept)
+
+
+@nncf
+def test_int8_is_not_judged_on_good_parts_alone(dark_model, components):
+    part = open_dataset(f"folder:{components}").split("all")
+    clean = part.only([s.name for s in part.samples if not cv2.imread(str(s.mask), -1).any()], "clean")
+    assert clean.samples
+    with pytest.raises(DatasetError, match="no defect in 'clean'"):
+        quantise(dark_model, clean, dark_model)

@@ -77,6 +77,24 @@ def test_where_nothing_is_found_no_score_is_perfect(dark_model, folder):
     assert [scores[name].value for name in ("iou", "mean_image_iou", "recall", "f1", "region_recall")] == [0] * 5
 
 
+def test_without_a_defect_nothing_is_perfect_either(dark_model, folder):
+    cv2.imwrite(str(folder / "masks" / "a.png"), np.zeros((48, 64), np.uint8))
+    result = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}"))
+    unknown = {name for name, score in result.scores().items() if score.value is None}
+    assert {"iou", "mean_image_iou", "recall", "f1", "region_recall", "escaped_images"} <= unknown
+
+
+def test_a_single_image_that_counts_has_no_interval(dark_model, folder):
+    for index in range(3):
+        cv2.imwrite(str(folder / "images" / f"good{index}.png"), np.full((48, 64), 200, np.uint8))
+        cv2.imwrite(str(folder / "masks" / f"good{index}.png"), np.zeros((48, 64), np.uint8))
+    scores = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}")).scores()
+    for name in ("iou", "recall", "f1", "region_recall", "escaped_images"):
+        assert scores[name].value is not None
+        assert scores[name].low is None
+    assert scores["rejected_good_images"].low is not None
+
+
 def test_a_bad_file_is_reported_and_the_rest_judged(dark_model, folder):
     (folder / "images" / "b.png").write_text("no image")
     (folder / "masks" / "b.png").write_text("no mask")

@@ -18,7 +18,7 @@ def test_every_stage_is_timed_and_they_add_up(dark_model, spotted, tmp_path):
     assert all(timing.p50 <= timing.p95 <= timing.p99 for timing in speed.stages.values())
     assert set(speed.images_per_second) == {1, 2}
     assert (speed.defects, speed.threads) == (2, 2)
-    assert len(rounds) == 4 + 5 * (1 + 2)
+    assert len(rounds) == 4 + 6 * (1 + 2)
     assert not list(tmp_path.glob("*.jsonl"))
 
 

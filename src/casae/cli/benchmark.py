@@ -48,7 +48,7 @@ def benchmark(
     if min(counts) < 1:
         raise UsageError(f"--streams {streams}: an inspection at once is the least; say 1,2")
     errors = Console(stderr=True)
-    total = rounds + (rounds + 1) * sum(counts)
+    total = rounds + (rounds + 2) * sum(counts)
     with tempfile.TemporaryDirectory() as folder:
         file = image or _drawn(Path(folder))
         steps = iter(track(range(total), "measuring", console=errors, transient=True, disable=not errors.is_terminal))
@@ -69,10 +69,11 @@ def _drawn(folder: Path) -> Path:
 
 
 def _print(console: "Console", speed: "Speed", model: str, image: str) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
-        box=None, padding=(0, 3, 0, 0), title=f"{image}, {speed.defects} defects, {model}", title_justify="left"
+        box=None, padding=(0, 3, 0, 0), title=escape(f"{image}, {speed.defects} defects, {model}"), title_justify="left"
     )
     for heading in ("stage", "p50 ms", "p95 ms", "p99 ms"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")

@@ -40,11 +40,14 @@ def evaluate(
     from rich.progress import track
 
     from casae.cli.arguments import inspection_settings
+    from casae.errors import UsageError
     from casae.evaluation.scores import evaluate as run
     from casae.evaluation.sheet import write_sheet
     from casae.inspection.card import add_scores
     from casae.inspection.inspector import Inspector
 
+    if into_card and (threshold, core, min_area) != (None, None, None):
+        raise UsageError("--into-card: states scores of the model's own thresholds; leave the others out")
     part = _part(dataset, split)
     inspector = Inspector(model, inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area))
     errors = Console(stderr=True)
@@ -63,13 +66,19 @@ def evaluate(
         _write(json, result, scores, inspector, dataset, split)
     if sheet:
         write_sheet(sheet, result, inspector, part)
-        console.print(f"Worst cases: {sheet}", soft_wrap=True)
+        console.print(f"Worst cases: {sheet}", soft_wrap=True, markup=False)
     if into_card:
-        add_scores(model, f"{split} of {dataset.split(':')[0]}", {name: s.value for name, s in scores.items()})
+        add_scores(model, f"{split} of {_short(dataset)}", {name: s.value for name, s in scores.items()})
     for reason in result.failures.values():
         errors.print(f"casae: {reason}", markup=False, soft_wrap=True)
     if result.failures:
         raise typer.Exit(1)
+
+
+def _short(dataset: str) -> str:
+    """A dataset without the path to it, which is nobody else's: `folder:my-part`, `sd-saliency-900`."""
+    reader, _, path = dataset.partition(":")
+    return f"{reader}:{Path(path).expanduser().resolve().name}" if reader == "folder" else reader
 
 
 def _part(name: str, split: str) -> "Dataset":
@@ -86,6 +95,7 @@ def _part(name: str, split: str) -> "Dataset":
 
 
 def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval]") -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{len(result.images)} images", title_justify="left")
@@ -102,9 +112,9 @@ def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval
         )
         confusion.add_column("")
         for name in result.classes:
-            confusion.add_column(name, justify="right")
+            confusion.add_column(escape(name), justify="right")
         for name, row in zip(result.classes, result.confusion(), strict=True):
-            confusion.add_row(name, *(str(count) for count in row))
+            confusion.add_row(escape(name), *(str(count) for count in row))
         console.print(confusion)
 
 

@@ -25,6 +25,7 @@ def quantise(
     `casae inspect` then uses it. Exit codes: 0 written, 1 not worth it (nothing is written), 2 wrong usage or data.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
     from rich.table import Table
 
@@ -42,12 +43,12 @@ def quantise(
         result = run(model, part, target, lambda: bar.advance(task), threads, only)
     table = Table(box=None, padding=(0, 3, 0, 0))
     for heading in ("arithmetic", f"IoU on {images_of(part)} images of {part.split_name}", "network, ms"):
-        table.add_column(heading, justify="left" if heading == "arithmetic" else "right")
+        table.add_column(escape(heading), justify="left" if heading == "arithmetic" else "right")
     for form in (result.exact, result.int8):
         table.add_row(form.precision, f"{form.iou:.4f}", f"{form.milliseconds:.1f}")
     console.print(table)
     if result.refused:
-        console.print(f"int8 is not kept: {result.refused}", soft_wrap=True)
+        console.print(f"int8 is not kept: {result.refused}", soft_wrap=True, markup=False)
         raise typer.Exit(1)
     before = "" if only else f"; --precision {result.exact.precision} still does as before"
-    console.print(f"{target} inspects in int8 from now on{before}", soft_wrap=True)
+    console.print(f"{target} inspects in int8 from now on{before}", soft_wrap=True, markup=False)

@@ -77,6 +77,7 @@ def train(
     import sys
 
     from rich.console import Console
+    from rich.markup import escape
 
     from casae.config import IMAGENET, SCRATCH
     from casae.datasets.readers import open_dataset
@@ -122,13 +123,13 @@ def train(
             )
 
     trained = learn(out)
-    console.print(f"\n[bold]{trained.file}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
+    console.print(f"\n[bold]{escape(str(trained.file))}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
     _print_scores(console, trained.scores)
     if folds and trained.early:
         console.print("Ended early: the folds are left out")
     costs = _judge_folds(console, learn, out, folds) if folds and not trained.early else []
     _judge(console, trained, data, target, costs)
-    console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True)
+    console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True, markup=False)
 
 
 def _judge(
@@ -166,7 +167,7 @@ def _judge(
     page = trained.file.with_suffix(".html")
     training = Training(inspector, trained.validation, result, costs, chosen, why, trained.folder, trained.seconds / 60)
     write_page(page, training, [sample for sample in data.samples if not sample.labelled])
-    console.print(f"How good it is, with pictures: {page}", soft_wrap=True)
+    console.print(f"How good it is, with pictures: {page}", soft_wrap=True, markup=False)
 
 
 def _print_scores(console: "Console", scores: "Mapping[str, float | None]") -> None:

@@ -32,12 +32,12 @@ def line_chart(lines: Mapping[str, Points], x_title: str, mark: float | None = N
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(", ".join(lines))}">']
     labelled = ""
     for step in range(TICKS):
-        value, along = y_high * step / (TICKS - 1), x_low + (x_high - x_low) * step / (TICKS - 1)
+        value, along = y_high * step / (TICKS - 1), round(x_low + (x_high - x_low) * step / (TICKS - 1))
         y, x = place(x_low, value)[1], place(along, 0)[0]
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" class="grid"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
-        if f"{along:.0f}" != labelled:  # few epochs have fewer numbers than there are ticks
-            labelled = f"{along:.0f}"
+        if str(along) != labelled:  # few epochs have fewer numbers than there are ticks
+            labelled = str(along)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{labelled}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>')
     if mark is not None:

@@ -66,7 +66,7 @@ class Cost:
         return {
             "gs": self.gs,
             "core_gs": self.core_gs,
-            "pixel_f1": self.pixels.f1,
+            "pixel_f1": self.pixels.f1 if self.defective else None,
             "escaped_regions": self.escaped / self.regions if self.regions else None,
             "false_regions_per_image": self.false_regions / self.images,
             "escaped_images": self.passed / self.defective if self.defective else None,

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import Precision
+from casae.config import InspectionSettings, Precision
 from casae.datasets.sample import Dataset, read_label
 from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.image import Image, brightened, read_image
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, Int8, Manifest, read_bundle, write_bundle
 from casae.inspection.card import write_card
+from casae.inspection.inspector import reported, thresholds
 from casae.inspection.runtime import Network, load_openvino, without
 from casae.metrics import Counts
 
@@ -79,7 +80,7 @@ def quantise(
 
     Raises:
         BundleError: the model cannot be read, or holds an int8 form alone.
-        DatasetError: no labelled image.
+        DatasetError: no labelled image, or none with a defect.
         MissingExtraError: NNCF is not installed.
     """
     _nncf()  # what is missing is said before the work begins
@@ -89,31 +90,57 @@ def quantise(
     if bundle.segmenter is None:
         raise BundleError(f"{model}: holds its int8 form alone; quantise the model that it was made from")
     exact = Network(bundle.segmenter, f"{model}: segmenter", threads, "auto")
-    inputs: list[Values] = []
+    inputs = _Calibration(exact, images_of(part))
 
-    def recorded(values: Values) -> Values:
-        if (len(inputs) + 1) * values.size <= CALIBRATED_PX or not inputs:
-            inputs.append(values)
-        return exact(values)
+    def seen() -> None:
+        inputs.next_image()
+        step()
 
-    iou = _iou(recorded, part, bundle.manifest, step)
-    form = _int8(bundle.segmenter, inputs)
+    iou = _iou(inputs, part, bundle.manifest, seen)
+    form = _int8(bundle.segmenter, inputs.kept)
     quick = Network(form.xml, f"{model}: int8 segmenter", threads, "f32", form.weights)
     iou_8 = _iou(quick, part, bundle.manifest, step)
-    ms, ms_8 = _times((exact, quick), inputs[0])
+    ms, ms_8 = _times((exact, quick), inputs.kept[0])
     result = Quantised(Form(exact.precision, iou, ms), Form("int8", iou_8, ms_8), _refusal(iou - iou_8, ms / ms_8))
     if result.refused is None:
         _write(replace(bundle, segmenter=None) if only else bundle, form, result, part, out)
     return result
 
 
+class _Calibration:
+    """A segmenter that keeps inputs of every image it sees, as many of each, evenly spaced, as there is room for."""
+
+    def __init__(self, segmenter: segmentation.Segmenter, images: int) -> None:
+        self.kept: list[Values] = []
+        self._segmenter, self._images = segmenter, images
+        self._of_image: list[Values] = []
+        self._seen = 0
+
+    def __call__(self, values: Values) -> Values:
+        self._of_image.append(values)
+        return self._segmenter(values)
+
+    def next_image(self) -> None:
+        """Choose among the inputs since the last call."""
+        count = len(self._of_image)
+        room = max(1, CALIBRATED_PX // self._of_image[0].size)
+        before, after = (room * seen // self._images for seen in (self._seen, self._seen + 1))
+        share = min(after - before, count)
+        self.kept += [self._of_image[int((index + 0.5) * count / share)] for index in range(share)]
+        self._of_image = []
+        self._seen += 1
+
+
 def _iou(segmenter: segmentation.Segmenter, part: Dataset, manifest: Manifest, step: Callable[[], object]) -> float:
+    gs, core_gs = thresholds(manifest, InspectionSettings())
     total = Counts(0, 0, 0, 0)
     for image, truth in _images(part):
         lit = brightened(image, manifest.white)
-        found = segmentation.threshold(segmentation.defect_probability(segmenter, lit, manifest.input), manifest.gs)
-        total += Counts.of(found, truth)
+        probability = segmentation.defect_probability(segmenter, lit, manifest.input)
+        total += Counts.of(reported(probability, gs, core_gs, manifest.min_area_px)[0], truth)
         step()
+    if not total.tp + total.fn:
+        raise DatasetError(f"{part.name}: no defect in '{part.split_name}' to judge by; choose a list that has some")
     return total.iou
 
 

@@ -1,7 +1,7 @@
 """How good a model is on labelled images: pixels, regions, classes, each with a 95 % bootstrap interval over images."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,40 +68,34 @@ class Evaluation:
     failures: dict[str, str] = field(default_factory=dict)
 
     def scores(self, seed: int = 0) -> dict[str, Interval]:
-        """Every score with its interval; the order is that of the table."""
-        pixels = [(s.pixels.tp, s.pixels.fp, s.pixels.fn, s.pixels.tn) for s in self.images]
-        regions = [(s.touched, len(s.true_regions), s.false_regions) for s in self.images]
-        passed = [(s.defective and not s.found_regions, s.defective) for s in self.images]
-        rejected = [(not s.defective and s.found_regions > 0, not s.defective) for s in self.images]
+        """Every score with its interval, over the images that count for it; the order is that of the table."""
+        pixels = [(s.pixels.tp, s.pixels.fp, s.pixels.fn) for s in self.images]
+        labelled = pixels if any(s.defective for s in self.images) else []
 
-        def of_counts(name: str) -> Callable[[NDArray[np.float64]], float]:
-            return lambda rows: float(getattr(Counts(*(int(v) for v in rows.sum(0))), name))
-
-        def share(rows: NDArray[np.float64]) -> float | None:
-            part, whole = rows[:, :2].sum(0)
-            return float(part / whole) if whole else None
+        def share(rows: Iterable[tuple[float, float]]) -> Interval:
+            counting = [row for row in rows if row[1]]
+            return bootstrap(counting, lambda drawn: float(np.divide(*drawn.sum(0))), seed=seed)
 
         def accuracy(crops: str) -> Interval:
-            rows = [(sum(a == b for a, b in getattr(s, crops)), len(getattr(s, crops))) for s in self.images]
-            return bootstrap(rows, share, seed=seed)
+            return share((sum(a == b for a, b in getattr(s, crops)), len(getattr(s, crops))) for s in self.images)
 
         return {
-            "iou": bootstrap(pixels, of_counts("iou"), seed=seed),
-            "mean_image_iou": bootstrap(
-                [(s.pixels.iou * s.defective, s.defective) for s in self.images], share, seed=seed
+            "iou": share((tp, tp + fp + fn) for tp, fp, fn in labelled),
+            "mean_image_iou": share((s.pixels.iou, s.defective) for s in self.images),
+            "precision": share((tp, tp + fp) for tp, fp, _ in pixels),
+            "recall": share((tp, tp + fn) for tp, _, fn in labelled),
+            "f1": share((2 * tp, 2 * tp + fp + fn) for tp, fp, fn in labelled),
+            "region_recall": share((s.touched, len(s.true_regions)) for s in self.images),
+            "false_regions_per_image": bootstrap(
+                [(s.false_regions,) for s in self.images], lambda rows: float(rows.mean()), seed=seed
             ),
-            "precision": bootstrap([(tp, tp + fp) for tp, fp, _, _ in pixels], share, seed=seed),
-            "recall": bootstrap(pixels, of_counts("recall"), seed=seed),
-            "f1": bootstrap(pixels, of_counts("f1"), seed=seed),
-            "region_recall": bootstrap(regions, share, seed=seed),
-            "false_regions_per_image": bootstrap(regions, lambda rows: float(rows[:, 2].mean()), seed=seed),
             "image_ap": bootstrap(
                 [(s.confidence, s.defective) for s in self.images],
                 lambda rows: average_precision(rows[:, 0], rows[:, 1]),
                 seed=seed,
             ),
-            "escaped_images": bootstrap(passed, share, seed=seed),
-            "rejected_good_images": bootstrap(rejected, share, seed=seed),
+            "escaped_images": share((not s.found_regions, s.defective) for s in self.images),
+            "rejected_good_images": share((s.found_regions > 0, not s.defective) for s in self.images),
             "accuracy_true_crops": accuracy("true_crops"),
             "accuracy_found_regions": accuracy("found_crops"),
         }

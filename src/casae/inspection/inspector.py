@@ -138,7 +138,7 @@ class Inspector:
         self.manifest: Manifest = bundle.manifest
         self.model_sha256 = bundle.sha256
         self.settings = settings or InspectionSettings()
-        self.gs, self.core_gs = _thresholds(self.manifest, self.settings)
+        self.gs, self.core_gs = thresholds(self.manifest, self.settings)
         self.min_area_px = self.settings.min_area_px or self.manifest.min_area_px
         self.mm_per_pixel = self.settings.mm_per_pixel or self.manifest.mm_per_pixel
         self.rules = rules or AcceptanceRules()
@@ -227,25 +227,8 @@ class Inspector:
         return hashlib.sha256(repr(self.roi.shape).encode() + self.roi.tobytes()).hexdigest()
 
     def find(self, probability: NDArray[np.float32]) -> tuple[NDArray[np.bool_], list[Region]]:
-        """Mask (H, W) of the regions that are large enough and sure enough to report, and those regions.
-
-        Two thresholds, hysteresis thresholding (Canny 1986): regions end where `gs` says, and one is reported if
-        somewhere in it `core_gs` says defect too.
-        """
-        defective = segmentation.threshold(probability, self.gs)
-        if self.roi is not None:  # where nothing was looked for, P is 0, which Gs 255 takes too
-            defective &= self.roi
-        regions = find_regions(defective, self.min_area_px)
-        if self.core_gs < self.gs:
-            regions = [region for region in regions if self._has_core(probability, region)]
-        mask = np.zeros(probability.shape, np.bool_)
-        for region in regions:
-            mask[region.window] |= region.mask
-        return mask, regions
-
-    def _has_core(self, probability: NDArray[np.float32], region: Region) -> bool:
-        core = segmentation.threshold(probability[region.window], self.core_gs)
-        return bool(core[region.mask].any())
+        """Mask (H, W) of the regions to report, and those regions; see `reported`."""
+        return reported(probability, self.gs, self.core_gs, self.min_area_px, self.roi)
 
     def name_regions(self, image: Image, regions: list[Region]) -> list[tuple[str, float]]:
         """Class name and probability of each region."""
@@ -256,7 +239,33 @@ class Inspector:
         return [(classes[int(row.argmax())], float(row.max())) for row in rows]
 
 
-def _thresholds(manifest: Manifest, settings: InspectionSettings) -> tuple[float, float]:
+def reported(
+    probability: NDArray[np.float32], gs: float, core_gs: float, min_area_px: int, roi: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.bool_], list[Region]]:
+    """Mask (H, W) of the regions that are large enough and sure enough to report, and those regions.
+
+    Two thresholds, hysteresis thresholding (Canny 1986): regions end where `gs` says, and one is reported if somewhere
+    in it `core_gs` says defect too.
+    """
+    defective = segmentation.threshold(probability, gs)
+    if roi is not None:  # where nothing was looked for, P is 0, which Gs 255 takes too
+        defective &= roi
+    regions = find_regions(defective, min_area_px)
+    if core_gs < gs:
+        regions = [region for region in regions if _has_core(probability, region, core_gs)]
+    mask = np.zeros(probability.shape, np.bool_)
+    for region in regions:
+        mask[region.window] |= region.mask
+    return mask, regions
+
+
+def _has_core(probability: NDArray[np.float32], region: Region, core_gs: float) -> bool:
+    core = segmentation.threshold(probability[region.window], core_gs)
+    return bool(core[region.mask].any())
+
+
+def thresholds(manifest: Manifest, settings: InspectionSettings) -> tuple[float, float]:
+    """Gs and core Gs in force: the model's, where the settings name none."""
     if settings.gs is None:
         gs, core = manifest.gs, manifest.core_gs if settings.core_gs is None else settings.core_gs
     else:
