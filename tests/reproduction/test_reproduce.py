@@ -13,15 +13,15 @@ from casae.image import read_image
 from casae.inspection.segmentation import threshold
 from casae.metrics import Counts
 from casae.reproduction import run as reproduction
-from casae.reproduction import segmenters, table4
-from casae.reproduction.neu_seg import class_target
+from casae.reproduction import segmenters, table3, table4
+from casae.reproduction.neu_seg import class_target, mean_iou
 from casae.reproduction.run import Request, reproduce
 from casae.reproduction.segmenters import KINDS, Levels
 from casae.training.data import LabelledImage, labelled_crops, load
 from casae.training.loop import _Keeper
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
-SMALL = Request(test="val", seeds=1, views=16, iterations=4, minutes=0.02, width=4, size=64)
+SMALL = Request(seeds=1, views=16, iterations=4, minutes=0.02, width=4, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_an_application_is_judged_whole(dataset, tmp_path):
 
 @pytest.mark.usefixtures("tiny")
 def test_alarms_are_counted_on_clean_images_of_no_list(dataset, tmp_path):
-    part = dataset.split("val")
+    part = dataset.split("test")
     known = sum(not read_label(sample, read_image(sample.image).shape, 4).any() for sample in part.samples)
     unlisted = replace(part.samples[0], name="clean", mask=None, defect_free=True)
     more = replace(dataset, samples=(*dataset.samples, unlisted))
@@ -186,3 +186,57 @@ def test_a_target_of_classes_keeps_what_covers_most():
     assert target[4, 4] == 3
     assert target[15, 15] == 1
     assert target[4, 15] == 0
+
+
+def test_nothing_is_judged_by_what_it_learned(dataset, tmp_path):
+    for request in (replace(SMALL, test="val"), replace(SMALL, split="all"), replace(SMALL, test="train")):
+        with pytest.raises(DatasetError, match="separate them"):
+            reproduce("table3", dataset, tmp_path, request)
+    empty = replace(dataset, splits={**dataset.splits, "test": ()})
+    with pytest.raises(DatasetError, match="no labelled image in 'test'"):
+        reproduce("table3", empty, tmp_path, SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_class_whose_crops_are_all_learned_has_no_accuracy(dataset, tmp_path, monkeypatch):
+    halved = table4.halved
+
+    def without_the_first(by_image, seed):
+        halves = halved(by_image, seed)
+        return replace(halves, judged=[crop for crop in halves.judged if crop.defect_class])
+
+    monkeypatch.setattr(table4, "halved", without_the_first)
+    file = reproduce("table4", dataset, tmp_path, SMALL)
+    assert all(row["per_class"][0] is None for row in json.loads(file.with_suffix(".json").read_text())["rows"])
+    assert "| - |" in file.read_text("utf-8")
+
+
+def test_too_few_images_to_judge_on_are_refused(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(table4, "halved", lambda *_: table4.Halves([], []))
+    with pytest.raises(DatasetError, match="label more"):
+        reproduce("table4", dataset, tmp_path, SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_class_that_is_nowhere_counts_for_nothing():
+    assert mean_iou(np.array([[6, 2, 0], [0, 2, 0], [0, 0, 0]])) == (0.5, 0.625, [0.75, 0.5, None])
+
+
+def test_dropout_goes_on_after_a_kill_as_without_one(dataset, table, tmp_path, monkeypatch):
+    original, steps = _Keeper.on_train_batch_end, []
+
+    def die(self, trainer, *arguments):
+        original(self, trainer, *arguments)
+        steps.append(1)
+        if len(steps) == 2:  # in the middle of the FCN
+            trainer.save_checkpoint(self.last_file)
+            raise MemoryError("killed")
+
+    monkeypatch.setattr(_Keeper, "on_train_batch_end", die)
+    with pytest.raises(MemoryError):
+        reproduce("table3", dataset, tmp_path, SMALL)
+    monkeypatch.undo()
+    monkeypatch.setattr(table3, "KINDS", {"fcn": KINDS["fcn"]})
+    monkeypatch.setattr(table3, "TITLES", {key: table3.TITLES[key] for key in ("otsu", "kittler", "fcn")})
+    after = rows_of(reproduce("table3", dataset, tmp_path, SMALL))
+    assert after[("fcn", 0)] == rows_of(table)[("fcn", 0)]

@@ -54,3 +54,7 @@ def test_a_fresh_encoder_learns_everything():
     casae.train()
     assert all(layer.training for layer in casae.modules())
     assert all(weight.requires_grad for weight in casae.parameters())
+
+
+def test_it_can_draw_a_map_for_each_of_many_classes():
+    assert LiteAutoEncoder(classes=4).eval()(torch.rand(1, 1, 64, 32)).shape == (1, 4, 64, 32)

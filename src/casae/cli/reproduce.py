@@ -15,9 +15,9 @@ def reproduce(
     data: Annotated[str, typer.Option(help=DATASET_HELP)],
     out: Annotated[Path, typer.Option(help="Folder for tables, pictures and weights.")] = Path("reproduced"),
     split: Annotated[
-        str | None, typer.Option(help="List to learn from. Default: 'train', for figure8 'train10'.")
+        str | None, typer.Option(help="List to learn from, but for table4. Default: 'train', for figure8 'train10'.")
     ] = None,
-    test: Annotated[str, typer.Option(help="List to judge on.")] = "test",
+    test: Annotated[str, typer.Option(help="List to judge on, but for table4.")] = "test",
     seeds: Annotated[int, typer.Option(help="How often, with another seed each time.", min=1)] = 3,
     views: Annotated[
         int, typer.Option(help="table3, figure6: augmented images a row; a cascade shares them, 60 % and 40 %.", min=8)
@@ -34,8 +34,8 @@ def reproduce(
 ) -> None:
     """Make a table or figure of the paper on public data, as Markdown, JSON and PNG.
 
-    The same command goes on after an interruption; finished rows are kept. Exit codes: 0 done, 1 stopped by Ctrl-C,
-    2 wrong usage or data.
+    The same command goes on after an interruption; finished rows are kept. table4 and figure7 take all labelled images
+    and recipes of their own. Exit codes: 0 done, 1 or 130 stopped by Ctrl-C, 2 wrong usage or data.
     """
     import shlex
     import sys

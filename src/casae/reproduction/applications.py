@@ -11,10 +11,12 @@ from casae.config import TrainingSettings
 from casae.datasets.sample import Dataset, Sample, read_label
 from casae.evaluation.scores import evaluate
 from casae.image import read_image
+from casae.inspection.bundle import read_bundle
 from casae.inspection.inspector import Inspector
 from casae.metrics import roc_auc
 from casae.reproduction.charts import mosaic, painted
 from casae.reproduction.experiment import Experiment, Row
+from casae.training.data import hold_out
 from casae.training.train import train
 
 FIGURE_ROWS = 5
@@ -30,8 +32,9 @@ def application(
     experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
 ) -> list[Row]:
     """Train on one list and judge on another for every seed; writes NAME.md, NAME.json and a picture NAME.png."""
-    experiment.claim()
     part, clean = dataset.split(test), _unlisted_clean(dataset)
+    parts = hold_out(dataset, split, settings.validation_share, 0)
+    experiment.claim()
     rows = []
     for seed in range(seeds):
         experiment.reporter.overall(seed, seeds, f"seed {seed}")
@@ -44,7 +47,7 @@ def application(
 
         rows.append(experiment.row("casae", seed, work))
     experiment.reporter.overall(seeds, seeds, "done")
-    _publish(experiment, rows, dataset, split, part, settings)
+    _publish(experiment, rows, parts, part, settings)
     inspector = Inspector(experiment.rows / "casae-0" / "model.casae")
     experiment.picture(_pictures(inspector, part))
     return rows
@@ -82,17 +85,23 @@ def _levels(inspector: Inspector, sample: Sample, classes: int) -> tuple[NDArray
 
 
 def _publish(
-    experiment: Experiment, rows: Sequence[Row], dataset: Dataset, split: str, part: Dataset, settings: TrainingSettings
+    experiment: Experiment,
+    rows: Sequence[Row],
+    parts: tuple[Dataset, Dataset],
+    part: Dataset,
+    settings: TrainingSettings,
 ) -> None:
     table = [["seed", "IoU", "defects touched", "false regions an image", "image AP", "pixel AUC", "alarms, no defect"]]
     for row in rows:
         cells = [_text(row[name]) for name in (*COLUMNS, "pixel_auc")]
         table.append([str(row["seed"]), *cells, f"{row['clean_images_with_alarm']} of {row['clean_images']}"])
-    learned = len(dataset.split(split).labelled.samples)
+    learned, held = (len(each.samples) for each in parts)
+    manifest = read_bundle(experiment.rows / "casae-0" / "model.casae").manifest
+    core = "" if manifest.core_gs is None else f", core {manifest.core_gs:g}"
     notes = [
-        f"Learned from the {learned} images of list '{split}', judged on the {len(part.labelled.samples)} of "
-        f"'{part.split_name}', Gs 100; alarms on images without defect there and outside all lists. "
-        f"Preset {settings.preset}, {settings.minutes:g} minutes."
+        f"Learned from {learned} images of list '{parts[0].split_name}' and {held} held out, judged on the "
+        f"{len(part.labelled.samples)} of '{part.split_name}', Gs {manifest.gs:g}{core}; alarms on images without "
+        f"defect there and outside all lists. Preset {settings.preset}, {settings.minutes:g} minutes."
     ]
     experiment.publish(TITLES[experiment.name], table, rows, notes)
 

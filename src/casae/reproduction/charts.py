@@ -22,7 +22,7 @@ def bars(series: Mapping[str, Mapping[str, Sequence[float]]], y_title: str) -> P
     """Grouped bars, the mean of each list with its standard deviation, (h, w, 3) uint8 RGB.
 
     Args:
-        series: name -> label on the x axis -> values, one a seed.
+        series: name -> label on the x axis -> values, one a seed; none where nothing is known.
         y_title: beside the y axis, which goes from 0 to 1.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -35,10 +35,11 @@ def bars(series: Mapping[str, Mapping[str, Sequence[float]]], y_title: str) -> P
     step = 0.8 / len(series)
     for index, (name, values) in enumerate(series.items()):
         place = np.arange(len(labels)) + (index - (len(series) - 1) / 2) * step
-        means = [statistics.mean(values[label]) for label in labels]
+        means = [statistics.mean(values[label]) if values[label] else 0.0 for label in labels]
         spreads = [statistics.stdev(values[label]) if len(values[label]) > 1 else 0.0 for label in labels]
         drawn = axes.bar(place, means, 0.92 * step, yerr=spreads if any(spreads) else None, capsize=3, label=name)
-        axes.bar_label(drawn, [f"{mean:.3f}" for mean in means], padding=2, fontsize=8)
+        said = [f"{mean:.3f}" if values[label] else "-" for mean, label in zip(means, labels, strict=True)]
+        axes.bar_label(drawn, said, padding=2, fontsize=8)
     axes.set_xticks(range(len(labels)), [_wrapped(label) for label in labels], fontsize=8)
     axes.set(ylim=(0, 1.05), ylabel=y_title)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,7 +1,7 @@
 """NEU-Seg: defects of several classes, by the two-stage way and by one network with a softmax over all classes.
 
 Two-stage is the paper's system: segment any defect, then name each region, and paint the names back. Both get the same
-minutes, images and views; the one network is the same network 1 with a wider last layer.
+minutes, images and strength of views; the one network is the same network 1 with a wider last layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from casae.config import SegmenterSettings, TrainingSettings
@@ -27,7 +27,7 @@ from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, hold_out, load
 from casae.training.loop import Task, fit, seconds_spent
-from casae.training.networks import AutoEncoder
+from casae.training.start import begin
 from casae.training.train import train
 from casae.training.views import MaskViews, Pair, loader
 
@@ -50,7 +50,7 @@ class SoftmaxTask(Task):
 
     def __init__(
         self,
-        network: AutoEncoder,
+        network: nn.Module,
         settings: SegmenterSettings,
         budget: Budget,
         validation: Sequence[LabelledImage],
@@ -59,6 +59,7 @@ class SoftmaxTask(Task):
     ) -> None:
         super().__init__(network, budget, settings.learning_rate, settings.one_cycle)
         self.validation, self.size, self.classes = validation, size, classes
+        self.settings = settings
 
     def loss(self, batch: Pair) -> Tensor:
         """Loss of (image, class of every pixel)."""
@@ -71,7 +72,7 @@ class SoftmaxTask(Task):
         dice = 1 - (2 * overlap + 1) / (total + 1)
         return functional.cross_entropy(logits, target.long()) + dice[present].mean()
 
-    def score(self) -> float:
+    def score(self) -> float | None:
         """Mean IoU over the classes, without background."""
         return mean_iou(confusion(self.validation, self.predict, self.classes))[0]
 
@@ -83,16 +84,24 @@ class SoftmaxTask(Task):
         return np.stack([frame.take(plane, gray.shape) for plane in logits]).argmax(0).astype(np.uint8)
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """AdamW, as `fast` has it."""
-        return torch.optim.AdamW(self.trained.parameters(), self.learning_rate, weight_decay=1e-2)
+        """See `casae.training.segmentation.optimiser`."""
+        return segmentation.optimiser(self.trained, self.trained, self.settings, self.learning_rate)
 
 
 def neu_seg(
     experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
 ) -> list[Row]:
-    """Both ways for every seed; writes neu-seg.md and neu-seg.json; returns the rows."""
-    experiment.claim()
+    """Both ways for every seed; writes neu-seg.md and neu-seg.json; returns the rows.
+
+    Raises:
+        DatasetError: a defect has no class.
+    """
+    whole = {"fit": "letterbox" if settings.segmenter.fit == "choose" else settings.segmenter.fit}
+    settings = settings.model_copy(update={"segmenter": settings.segmenter.model_copy(update=whole)})
     judged = _classed(load(dataset.split(test)))
+    _classed(load(dataset.split(split)))
+    learned, held = hold_out(dataset, split, settings.validation_share, 0)
+    experiment.claim()
     ways: dict[str, Callable[[TrainingSettings, Path], Callable[[Image], NDArray[np.uint8]]]] = {
         "two-stage": lambda wanted, folder: _two_stage(experiment, dataset, split, wanted, folder),
         "one-network": lambda wanted, folder: _one_network(experiment, dataset, split, wanted, folder),
@@ -115,11 +124,12 @@ def neu_seg(
         of_key = [row for row in rows if row["row"] == key]
         columns = [[row["miou"] for row in of_key], [row["miou_with_background"] for row in of_key]]
         columns += [[row["per_class"][i + 1] for row in of_key] for i in range(len(dataset.classes))]
-        table.append([title, *(mean_and_spread(column) for column in columns)])
-    learned = len(dataset.split(split).labelled.samples)
+        known = [[value for value in column if value is not None] for column in columns]
+        table.append([title, *(mean_and_spread(column) if column else "-" for column in known)])
     notes = [
-        f"{learned} images of list '{split}', {len(judged)} of '{test}', {settings.minutes:g} minutes each, preset "
-        f"{settings.preset}. {PUBLISHED}"
+        f"{len(learned.samples)} images of list '{split}' learned from and {len(held.samples)} held out, {len(judged)} "
+        f"of '{test}', {settings.minutes:g} minutes each, preset {settings.preset}. The one network learns by "
+        f"cross-entropy and Dice over all classes. {PUBLISHED}"
     ]
     experiment.publish("NEU-Seg: classes by two stages and by one network", table, rows, notes)
     return rows
@@ -137,16 +147,23 @@ def confusion(
     return matrix
 
 
-def mean_iou(matrix: NDArray[np.int64]) -> tuple[float, float, list[float]]:
+def mean_iou(matrix: NDArray[np.int64]) -> tuple[float | None, float | None, list[float | None]]:
     """Mean IoU without background, with it, and of each class, background first.
+
+    None, and left out of the means, for a class that is neither there nor named.
 
     >>> mean_iou(np.array([[6, 2], [0, 2]]))
     (0.5, 0.625, [0.75, 0.5])
     """
     hit = np.diag(matrix)
     union = matrix.sum(0) + matrix.sum(1) - hit
-    each = [float(h / u) if u else 1.0 for h, u in zip(hit, union, strict=True)]
-    return float(np.mean(each[1:])), float(np.mean(each)), each
+    each = [float(h / u) if u else None for h, u in zip(hit, union, strict=True)]
+    return _mean(each[1:]), _mean(each), each
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _classed(images: list[LabelledImage]) -> list[LabelledImage]:
@@ -181,22 +198,14 @@ def _one_network(
     learned, held = hold_out(dataset, split, settings.validation_share, settings.seed)
     images = _classed(load(learned))
     size = segmentation.input_of(images, segmenter)[0]
-    network = AutoEncoder(
-        segmenter.width,
-        atrous=segmenter.atrous,
-        classes=classes + 1,
-        norm=segmenter.norm,
-        patch=segmenter.patch,
-        max_width=segmenter.max_width,
-        last_convs=segmenter.last_convs,
-        standardise=segmenter.standardise,
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    casae = segmentation.build(segmenter, classes=classes + 1)
+    begin(casae, settings.start)
     views = MaskViews(
         images, size.height, size.width, size.fit, segmenter.views, settings.seed, target=class_target
     ).augmented(AUGMENTATIONS[segmenter.augmentation])
     experiment.reporter.stage("one network")
     budget = Budget(seconds=60 * (settings.minutes or 0))
-    task = SoftmaxTask(network, segmenter, budget, load(held), size, classes)
+    task = SoftmaxTask(casae.first, segmenter, budget, load(held), size, classes)
     fit(task, loader(views, segmenter.batch), folder / "one", experiment.reporter)
     return task.predict
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from casae.datasets.sample import Dataset
+from casae.errors import DatasetError
 from casae.reproduction.applications import application
 from casae.reproduction.experiment import Experiment
 from casae.reproduction.neu_seg import neu_seg
 from casae.reproduction.segmenters import Parts, settings_of
 from casae.reproduction.table3 import figure6, table3
-from casae.reproduction.table4 import table4
+from casae.reproduction.table4 import RECIPES, table4
+from casae.results.record import version
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 
@@ -59,19 +61,28 @@ def reproduce(
 
     Raises:
         UsageError: `out` holds rows of other settings or data.
-        DatasetError: the dataset lacks a list or a class.
+        DatasetError: the dataset lacks a list or a class, or would judge on what is learned from.
     """
     name = BELONGS_TO.get(what, what)
     split = request.split or ("train10" if what == "figure8" else "train")
     preset = request.preset or ("fast" if what in ("figure8", "figure9") else "scratch")
+    settings = settings_for(preset, request.width, request.size)
+    if name == "figure8":
+        settings = settings.model_copy(update={"validation_share": 0.0})  # ten images are few, and nothing is chosen
+    if name != "table4":
+        _check_lists(dataset, split, request.test)
     decides = asdict(request) | {"split": split, "preset": preset, "dataset": dataset.sha256}
-    lists = {name: sorted(dataset.splits.get(name, ())) for name in (split, request.test)}
-    decides |= {"lists": hashlib.sha256(json.dumps([lists, dataset.classes]).encode()).hexdigest()}
-    unused = {"table3": {"iterations", "minutes"}, "table4": set(decides) - {"iterations", "dataset"}}
+    lists = {name: sorted(dataset.splits.get(name, ())) for name in (split, request.test, "val")}
+    decides |= {"lists": _digest([lists, dataset.classes]), "casae": version("casae")}
+    recipes = RECIPES if name == "table4" else {preset: settings}
+    decides |= {"recipe": _digest({key: recipe.model_dump(mode="json") for key, recipe in recipes.items()})}
+    unused = {
+        "table3": {"iterations", "minutes"},
+        "table4": set(decides) - {"iterations", "dataset", "recipe", "casae"},
+    }
     leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
     identity = {key: value for key, value in decides.items() if key not in leave_out}
     experiment = Experiment(name, out, identity, command, reporter or Reporter(patient=False))
-    settings = settings_for(preset, request.width, request.size)
     if name == "table3":
         shared = settings_of(settings.segmenter)
         parts = Parts.of(dataset, split, request.test, shared)
@@ -85,3 +96,19 @@ def reproduce(
         make = neu_seg if what == "neu-seg" else application
         make(experiment, dataset, split, request.test, timed, request.seeds)
     return out / f"{name}.md"
+
+
+def _check_lists(dataset: Dataset, split: str, test: str) -> None:
+    """Whether the list to judge on holds labelled images, and none that is learned from or chosen by."""
+    judged = {sample.name for sample in dataset.split(test).labelled.samples}
+    if not judged:
+        raise DatasetError(f"{dataset.name}: no labelled image in '{test}' to judge on; label some, or name another")
+    for other in {split, *({"val"} & dataset.splits.keys())}:
+        shared = sorted(judged & {sample.name for sample in dataset.split(other).samples})
+        if shared:
+            rule = f"'{test}' judges on {shared[0]}, which '{other}' learns from or chooses by"
+            raise DatasetError(f"{dataset.name}: {rule}; separate them")
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -51,11 +51,11 @@ def table4(experiment: Experiment, dataset: Dataset, iterations: int, seeds: int
     """
     if len(dataset.classes) < 2:
         raise DatasetError(f"{dataset.name}: has one class; table4 compares classifiers and needs two or more")
-    experiment.claim()
     images = load(dataset)
     classes = dataset.classes
     by_image = [labelled_crops([image], len(classes), MIN_AREA_PX) for image in images]
-    _check(dataset, [crop for crops in by_image for crop in crops])
+    _check(dataset, by_image)
+    experiment.claim()
     rows: list[Row] = []
     total = seeds * len(TITLES)
     for index in range(total):
@@ -89,11 +89,13 @@ def halved(by_image: Sequence[Sequence[LabelledCrop]], seed: int) -> Halves:
     return Halves(learned, judged)
 
 
-def _check(dataset: Dataset, crops: Sequence[LabelledCrop]) -> None:
-    counts = np.bincount([crop.defect_class for crop in crops], minlength=len(dataset.classes))
+def _check(dataset: Dataset, by_image: Sequence[Sequence[LabelledCrop]]) -> None:
+    counts = np.bincount([crop.defect_class for crops in by_image for crop in crops], minlength=len(dataset.classes))
     if counts.min() < 4:
         name = dataset.classes[int(counts.argmin())]
         raise DatasetError(f"{dataset.name}: {counts.min()} labelled defects of class {name}; table4 needs at least 4")
+    if not halved(by_image, 0).judged:
+        raise DatasetError(f"{dataset.name}: too few images with defects to judge on three of ten; label more")
 
 
 def _row(
@@ -111,7 +113,7 @@ def _row(
         named = _cnn_predictions(experiment, RECIPES[key], halves, len(classes), iterations, seed, folder)
     matrix = np.zeros((len(classes), len(classes)), int)
     np.add.at(matrix, (true, named), 1)
-    each = [float(matrix[i, i] / max(1, matrix[i].sum())) for i in range(len(classes))]
+    each = [float(row[i] / row.sum()) if row.any() else None for i, row in enumerate(matrix)]
     accuracy = float(np.trace(matrix) / matrix.sum())
     seconds = round(seconds_spent(folder) or time.monotonic() - began, 1)
     return {"accuracy": accuracy, "per_class": each, "confusion": matrix.tolist(), "seconds": seconds}
@@ -155,11 +157,12 @@ def _publish(
     figure: dict[str, dict[str, list[float]]] = {}
     for key, title in TITLES.items():
         of_key = [row for row in rows if row["row"] == key]
-        figure[title] = {name: [row["per_class"][i] for row in of_key] for i, name in enumerate(classes)}
+        each = {name: [row["per_class"][i] for row in of_key] for i, name in enumerate(classes)}
+        figure[title] = {name: [value for value in values if value is not None] for name, values in each.items()}
         published = f"{PUBLISHED[key] / 100:.4f}" if key in PUBLISHED else "-"
         minutes = sum(row["seconds"] for row in of_key) / len(of_key) / 60
         cells = [title, mean_and_spread([row["accuracy"] for row in of_key])]
-        cells += [mean_and_spread(values) for values in figure[title].values()]
+        cells += [mean_and_spread(values) if values else "-" for values in figure[title].values()]
         table.append([*cells, published, f"{minutes:.1f}"])
     notes = [
         f"Crops of labelled defects of {len(dataset.labelled.samples)} images, 70 % of the images to learn from, drawn "

@@ -24,12 +24,18 @@ from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from weights
 
 
-def build(settings: SegmenterSettings, *, standardised: bool = False) -> CASAE:
-    """The cascade that the settings describe, with fresh weights; its input may come standardised."""
+def build(settings: SegmenterSettings, *, standardised: bool = False, classes: int = 2) -> CASAE:
+    """The cascade that the settings describe, with fresh weights.
+
+    Args:
+        settings: of the networks.
+        standardised: the input comes so.
+        classes: maps that network 1 draws, background first; more than two only where it stands alone.
+    """
     sees_image = settings.second_sees_image
     second = _autoencoder(settings, inputs=2 if sees_image else 1)
     casae = CASAE(
-        _first(settings, settings.standardise and not standardised),
+        _first(settings, settings.standardise and not standardised, classes),
         second,
         residual=settings.residual,
         sees_image=sees_image,
@@ -37,19 +43,42 @@ def build(settings: SegmenterSettings, *, standardised: bool = False) -> CASAE:
     return casae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
 
-def _first(settings: SegmenterSettings, standardise: bool) -> nn.Module:
+def optimiser(trained: nn.Module, first: nn.Module, settings: SegmenterSettings, rate: float) -> torch.optim.Optimizer:
+    """Adam as we read the paper, AdamW for the others; an encoder that starts from weights learns more slowly.
+
+    Args:
+        trained: whose weights learn.
+        first: network 1, part of it or not.
+        settings: which optimiser.
+        rate: learning rate.
+    """
+    known = {id(weight) for weight in first.encoder.parameters()} if isinstance(first, LiteAutoEncoder) else set()
+    learning = [weight for weight in trained.parameters() if weight.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in learning if (id(weight) in known) == is_known], "share": share}
+        for is_known, share in ((False, 1.0), (True, KNOWN_SHARE))
+    ]
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(groups, rate)
+    return torch.optim.AdamW(groups, rate, weight_decay=1e-2, fused=True)
+
+
+def _first(settings: SegmenterSettings, standardise: bool, classes: int) -> nn.Module:
     if settings.encoder == "efficientnet-lite0":
-        return LiteAutoEncoder(standardise, max(2, settings.patch))
+        return LiteAutoEncoder(standardise, max(2, settings.patch), classes)
     if settings.encoder == "fcn8":
-        return FCN8(settings.width, norm=settings.norm, standardise=standardise)
-    return _autoencoder(settings, standardise=standardise)
+        return FCN8(settings.width, norm=settings.norm, standardise=standardise, classes=classes)
+    return _autoencoder(settings, standardise=standardise, classes=classes)
 
 
-def _autoencoder(settings: SegmenterSettings, *, standardise: bool = False, inputs: int = 1) -> AutoEncoder:
+def _autoencoder(
+    settings: SegmenterSettings, *, standardise: bool = False, inputs: int = 1, classes: int = 2
+) -> AutoEncoder:
     return AutoEncoder(
         settings.width,
         atrous=settings.atrous,
         inputs=inputs,
+        classes=classes,
         norm=settings.norm,
         patch=settings.patch,
         max_width=settings.max_width,
@@ -149,17 +178,8 @@ class SegmentationTask(Task):
         return self.stage == 2 and not self.settings.joint
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """Adam as we read the paper, AdamW for `fast`; an encoder that starts from weights learns more slowly."""
-        first = self.casae.first
-        known = {id(weight) for weight in first.encoder.parameters()} if isinstance(first, LiteAutoEncoder) else set()
-        learning = [weight for weight in self.trained.parameters() if weight.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [weight for weight in learning if (id(weight) in known) == is_known], "share": share}
-            for is_known, share in ((False, 1.0), (True, KNOWN_SHARE))
-        ]
-        if self.settings.optimiser == "adam":
-            return torch.optim.Adam(groups, self.learning_rate)
-        return torch.optim.AdamW(groups, self.learning_rate, weight_decay=1e-2, fused=True)
+        """See `optimiser` of this module."""
+        return optimiser(self.trained, self.casae.first, self.settings, self.learning_rate)
 
     def _counts(self, image: LabelledImage) -> Counts:
         def segmenter(values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
