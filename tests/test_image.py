@@ -1,3 +1,5 @@
+import sys
+
 import cv2
 import numpy as np
 import PIL.Image
@@ -193,10 +195,20 @@ def test_a_jpeg_may_hold_a_thumbnail_before_and_a_film_behind_its_pixels():
         decode_image(whole[:4], "part")
 
 
-def test_images_are_found_where_links_lead(tmp_path):
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there/part.png").write_bytes(png(np.zeros((4, 4), np.uint8)))
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_images_are_found_where_links_lead_each_once(tmp_path):
+    for folder in ("there", "here", "here/2026"):
+        (tmp_path / folder).mkdir()
+    for file in ("there/part.png", "here/2026/part.png"):
+        (tmp_path / file).write_bytes(png(np.zeros((4, 4), np.uint8)))
     (tmp_path / "there/again").symlink_to(tmp_path / "there")
-    (tmp_path / "here").mkdir()
     (tmp_path / "here/line1").symlink_to(tmp_path / "there")
-    assert find_images(tmp_path / "here") == [tmp_path / "here/line1/part.png"]
+    (tmp_path / "here/1-latest").symlink_to(tmp_path / "here/2026")
+    (tmp_path / "here/loop").symlink_to(tmp_path / "here/loop")
+    (tmp_path / "here/gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert find_images(tmp_path / "here") == [tmp_path / "here/2026/part.png", tmp_path / "here/line1/part.png"]
+
+
+def test_a_file_of_three_bytes_is_cut_off():
+    with pytest.raises(ImageError, match="cut off"):
+        decode_image(b"\xff\xd8\xff", "part")

@@ -4,6 +4,9 @@ Arrays are (row, column) or (row, column, RGB). Scaling follows the dtype, never
 uint16 by 65535, float is taken as it is and must lie in 0..1.
 """
 
+import io
+import itertools
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,7 @@ Image = NDArray[Any]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4}
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, what cv2.cvtColor applies to integers
 
@@ -38,7 +42,8 @@ def read_image(path: str | Path, *, opaque: bool = False) -> Image:
 
     Raises:
         ImageError: the file is missing, empty, truncated, of another format, or too large to decode; or, where it shall
-            be `opaque`, partly transparent: what such a mask shows there depends on the program that wrote it.
+            be `opaque`, partly transparent, or a TIFF that could be: what such a mask shows there depends on the
+            program that wrote it.
     """
     path = Path(path)
     try:
@@ -46,7 +51,7 @@ def read_image(path: str | Path, *, opaque: bool = False) -> Image:
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
     image = decode_image(data, str(path))
-    if opaque and image.ndim == 3 and _is_transparent(data):
+    if opaque and _is_transparent(data):
         raise ImageError(f"{path}: is partly transparent; flatten it on black and save it again")
     return image
 
@@ -57,7 +62,7 @@ def decode_image(data: bytes, name: str) -> Image:
         raise ImageError(f"{name}: the file is empty; copy it again from the camera")
     if _is_truncated(data):
         raise ImageError(f"{name}: the file is cut off before its end; copy it again from the camera")
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if data[:4] in TIFF_STARTS:
         return _decode_tiff(data, name)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
@@ -198,26 +203,28 @@ class Frame:
 
 def find_images(path: Path) -> Iterable[Path]:
     """Image files under a folder, recursive, sorted; hidden ones left out."""
-    return sorted(
-        file for file in _files(path, frozenset()) if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    )
+    return sorted(file for file in _images_under(path) if file.is_file())
 
 
-def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """Files under a folder, also where links lead, but not in circles; no hidden folders."""
-    here = folder.resolve()
-    if here in above or not folder.is_dir():
-        return
-    for entry in folder.iterdir():
-        if entry.is_file():
-            yield entry
-        elif not entry.name.startswith("."):
-            yield from _files(entry, above | {here})
+def _images_under(path: Path) -> Iterator[Path]:
+    """Also where links lead, each folder once, real ones before links; what may not be read is passed over."""
+    seen: set[str] = set()
+    waiting = [str(path)]
+    while waiting:
+        linked: list[str] = []
+        for folder, folders, names in itertools.chain(*map(os.walk, waiting)):
+            here = os.path.realpath(folder)
+            folders[:] = [] if here in seen else [name for name in folders if not name.startswith(".")]
+            if here in seen:
+                continue
+            seen.add(here)
+            linked += [str(link) for name in folders if (link := Path(folder, name)).is_symlink()]
+            images = (name for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."))
+            yield from (Path(folder, name) for name in images)
+        waiting = linked
 
 
 def _decode_tiff(data: bytes, name: str) -> Image:
-    import io
-
     import tifffile
 
     try:
@@ -279,15 +286,18 @@ def _is_truncated(data: bytes) -> bool:
 def _jpeg_scan(data: bytes) -> int:
     """Where a JPEG's own pixels begin, behind the thumbnails that its headers may hold; cameras append films, too."""
     at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA:
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xda"):
         padding = data[at + 1] == 0xFF
         at += 1 if padding else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if at + 1 >= len(data):
-            return len(data)
     return at
 
 
 def _is_transparent(data: bytes) -> bool:
+    if data[:4] in TIFF_STARTS:
+        import tifffile
+
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return bool(file.pages[0].aspage().extrasamples)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 3 or image.shape[2] != 4:
         return False

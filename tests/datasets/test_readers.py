@@ -5,6 +5,7 @@ import unicodedata
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from casae.datasets.readers import open_dataset, packaged_splits
 from casae.datasets.sample import read_label
@@ -255,6 +256,7 @@ def test_a_misspelt_name_of_what_is_kept_for_the_end_is_not_learned(folder):
         open_dataset(f"folder:{folder}").split("train")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="one file elsewhere")
 def test_a_list_that_is_there_twice_is_refused(folder):
     (folder / "splits/Train.txt").write_text("a")
     with pytest.raises(DatasetError, match="another list 'train'"):
@@ -270,6 +272,10 @@ def test_a_mask_with_transparency_is_refused(folder):
     cv2.imwrite(str(folder / "masks/a.png"), mask)
     with pytest.raises(ImageError, match="partly transparent"):
         read_label(sample, (4, 6), 2)
+    (folder / "masks/a.png").unlink()
+    tifffile.imwrite(folder / "masks/a.tif", mask[..., :2], photometric="minisblack", extrasamples=["unassalpha"])
+    with pytest.raises(ImageError, match="partly transparent"):
+        read_label(open_dataset(f"folder:{folder}").samples[0], (4, 6), 2)
 
 
 def test_a_defect_without_class_may_have_16_bits(folder):

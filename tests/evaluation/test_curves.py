@@ -137,3 +137,9 @@ def test_one_lost_defect_of_few_may_be_luck_but_not_the_only_one():
         return [dataclasses.replace(each, regions=regions) for each in curve]
 
     assert [choose(of(regions), "f1")[0].core_gs for regions in (5, 2, 1)] == [25, 25, 100]
+
+
+def test_the_best_f1_of_pixels_does_not_cost_defects():
+    curve = [cost(gs, f1, escaped, gs) for gs, f1, escaped in ((30, 950, 4), (100, 900, 1), (130, 910, 1))]
+    curve += [cost(gs, f1, escaped) for gs, f1, escaped in ((30, 950, 4), (100, 900, 1), (130, 910, 1))]
+    assert choose(curve, "f1")[0].gs == 130

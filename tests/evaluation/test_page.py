@@ -58,7 +58,8 @@ def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64), level, np.uint8))
     (tmp_path / "broken.png").write_text("no image")
     samples = [Sample(name, tmp_path / f"{name}.png", None) for name in ("sure", "broken", "unsure")]
-    ranked = most_doubtful(Inspector(dark_model), samples)
+    ranked, looked_at = most_doubtful(Inspector(dark_model), samples)
+    assert looked_at == 2
     assert [name for name, _ in ranked] == ["unsure", "sure"]
     assert ranked[0][1] > 0.7 > 0.1 > ranked[1][1]
 

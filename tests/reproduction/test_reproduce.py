@@ -4,16 +4,17 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from casae.config import PRESETS
-from casae.datasets.readers import open_dataset
+from casae.datasets.readers import open_dataset, packaged_splits
 from casae.datasets.sample import read_label
 from casae.errors import DatasetError, UsageError
 from casae.image import read_image
 from casae.inspection.segmentation import threshold
 from casae.metrics import Counts
+from casae.reproduction import applications, segmenters, table3, table4
 from casae.reproduction import run as reproduction
-from casae.reproduction import segmenters, table3, table4
 from casae.reproduction.neu_seg import class_target, mean_iou
 from casae.reproduction.run import Request, reproduce
 from casae.reproduction.segmenters import KINDS, Levels
@@ -223,14 +224,12 @@ def test_a_class_that_is_nowhere_counts_for_nothing():
 
 
 def test_dropout_goes_on_after_a_kill_as_without_one(dataset, table, tmp_path, monkeypatch):
-    original, steps = _Keeper.on_train_batch_end, []
+    original = _Keeper.on_train_batch_end
 
     def die(self, trainer, *arguments):
-        original(self, trainer, *arguments)
-        steps.append(1)
-        if len(steps) == 2:  # in the middle of the FCN
-            trainer.save_checkpoint(self.last_file)
-            raise MemoryError("killed")
+        original(self, trainer, *arguments)  # the first of two steps of the FCN
+        trainer.save_checkpoint(self.last_file)
+        raise MemoryError("killed")
 
     monkeypatch.setattr(_Keeper, "on_train_batch_end", die)
     with pytest.raises(MemoryError):
@@ -238,5 +237,21 @@ def test_dropout_goes_on_after_a_kill_as_without_one(dataset, table, tmp_path, m
     monkeypatch.undo()
     monkeypatch.setattr(table3, "KINDS", {"fcn": KINDS["fcn"]})
     monkeypatch.setattr(table3, "TITLES", {key: table3.TITLES[key] for key in ("otsu", "kittler", "fcn")})
-    after = rows_of(reproduce("table3", dataset, tmp_path, SMALL))
-    assert after[("fcn", 0)] == rows_of(table)[("fcn", 0)]
+    reproduce("table3", dataset, tmp_path, SMALL)
+    broken, whole = (
+        torch.load(folder / "table3/fcn-0/network-1/best.pt", weights_only=True) for folder in (tmp_path, table.parent)
+    )
+    assert all(torch.equal(broken[name], whole[name]) for name in whole)
+
+
+def test_clean_images_of_no_list_are_those_of_nanotwice(tmp_path):
+    for folder in ("Anomalous/images", "Anomalous/gt", "Normal"):
+        (tmp_path / folder).mkdir(parents=True)
+    gray = np.zeros((4, 4), np.uint8)
+    lists = packaged_splits("nanotwice")
+    for name in lists["train10"] + lists["test"]:
+        cv2.imwrite(str(tmp_path / "Anomalous/images" / f"{name}.tif"), gray)
+    cv2.imwrite(str(tmp_path / "Normal/ITIA1141.tif"), gray)
+    read = open_dataset(f"nanotwice:{tmp_path}")
+    assert [sample.name for sample in applications._unlisted_clean(read, "train10").samples] == ["ITIA1141"]
+    assert not applications._unlisted_clean(read, "train").samples

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch import nn
 from casae.config import PRESETS
 from casae.inspection.regions import find_regions
 from casae.training.budget import Budget
-from casae.training.classification import ClassificationTask, build
+from casae.training.classification import ClassificationTask, build, repeats
 from casae.training.data import LabelledCrop
 from casae.training.loop import ENOUGH
 
@@ -56,3 +58,16 @@ def test_a_class_that_never_occurs_is_not_what_the_commonest_one_is_called():
     even = torch.tensor([[0.5, -1.0]]).expand(8, -1)
     smoothed = nn.functional.cross_entropy(even, torch.zeros(8, dtype=torch.long), label_smoothing=settings.smoothing)
     assert loss(0.5, -1.0) == pytest.approx(float(smoothed))
+
+
+def test_rare_classes_are_repeated_and_the_rest_is_weighted():
+    crops = [
+        replace(crop, defect_class=index)
+        for index, count in ((0, 90), (1, 10), (2, 60))
+        for crop in crops_of(1)[:1] * count
+    ]
+    settings = PRESETS["fast"].classifier.model_copy(update={"width": 6})
+    task = ClassificationTask(build(settings, 3), settings, Budget(steps=1), crops, [], 3)
+    assert repeats(crops, 3) == [1, 3, 1]
+    assert task.weight.tolist() == pytest.approx([1, 1, 1.5**0.5])
+    assert repeats([], 2) == [1, 1]

@@ -360,3 +360,15 @@ def test_masks_of_other_names_are_spoken_of(tmp_path):
     rule = "0 labelled images in 'all', and 1 masks that no image is named like .masks/a_mask.png ...."
     with pytest.raises(DatasetError, match=rule):
         hold_out(open_dataset(f"folder:{tmp_path}"), "all", 0.1, 0)
+
+
+def test_a_class_of_few_tiny_defects_is_not_outvoted():
+    label = np.zeros((1500, 2000), np.uint8)
+    for index in range(30):
+        cv2.circle(label, (100 + 60 * index, 300), 20, 1, -1)
+    gray = np.where(label, 20, 200).astype(np.uint8)
+    assert choose_fit([LabelledImage("a", gray, label)], CHOOSE)[0] == "letterbox"
+    label[1000:1004, 1000:1004] = 2
+    fit, scale, why = choose_fit([LabelledImage("a", gray, label)], CHOOSE)
+    assert (fit, scale) == ("tile", 1)
+    assert "a thin labelled defect, 3.0 px" in why

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from casae.inspection.regions import find_regions
@@ -97,3 +99,30 @@ def test_light_is_uneven_over_whole_images_and_even_over_tiles():
     tiles = TileViews(lines, 32, 32, 8, seed=0).augmented(uneven)
     assert max(float(whole[position][0].std(1).max()) for position in range(8)) > 0.05
     assert max(float(tiles[position][0][:, 1:-1].std(1).max()) for position in range(8)) < 0.01
+
+
+def test_crumbs_draw_no_tiles_where_there_is_a_defect():
+    label = np.zeros((400, 400), np.uint8)
+    label[50:60, 50:60] = 1
+    label[200:400:10, 200:400:10] = 1  # crumbs of one pixel
+    image = LabelledImage("a", np.full((400, 400), 200, np.uint8), label)
+    alone = LabelledImage("b", image.gray, np.where(np.arange(400) > 100, label, 0).astype(np.uint8))
+    tiles = TileViews([image, alone], 32, 32, 8, seed=0, min_area=12)
+    assert [len(regions) for regions in tiles.points] == [1, 400]
+
+
+def test_rare_classes_come_as_often_as_they_are_said_to():
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:20, 10:20] = 1
+    many, rare = crop_of(mask), replace(crop_of(mask), defect_class=1)
+    views = CropViews([many] * 9 + [rare], 60, seed=0, repeats=[1, 3])
+    assert sum(int(views[index][1]) for index in range(12)) == 3
+
+
+def test_light_does_not_drown_faint_crops():
+    mask = np.zeros((60, 60), np.uint8)
+    mask[20:40, 20:40] = 1
+    faint = replace(crop_of(mask), gray=np.where(mask, 120, 124).astype(np.uint8))
+    clear = replace(crop_of(mask), gray=np.where(mask, 20, 220).astype(np.uint8))
+    spread = [np.std([float(CropViews([crop], 30, seed=0)[i][0].mean()) for i in range(30)]) for crop in (faint, clear)]
+    assert spread[0] < spread[1] / 3

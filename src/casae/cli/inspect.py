@@ -144,6 +144,6 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     if len(records) > TABLE_ROWS:
         console.print(f"... and {len(records) - TABLE_ROWS} more")
     summary = ", ".join(f"{counts[decision]} {decision}" for decision in colours)
-    unread = f", {failures} not readable" if failures else ""
+    unread = f", {failures} not inspected" if failures else ""
     console.print(f"\n{len(records)} image{'s' * (len(records) != 1)}: {summary}{unread}")
     console.print(f"Report: {printable(out / 'report.html')}", soft_wrap=True, highlight=False, markup=False)

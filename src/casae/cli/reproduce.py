@@ -63,4 +63,4 @@ def reproduce(
         made = run(what, dataset, out, request, shlex.join(["casae", *sys.argv[1:]]), reporter)
     if made.suffix == ".md":
         console.print(made.read_text("utf-8"), markup=False, soft_wrap=True)
-    console.print(f"Tables and pictures: {out}", soft_wrap=True)
+    console.print(f"Tables and pictures: {out}", soft_wrap=True, markup=False)

@@ -54,7 +54,12 @@ class Cost:
     @property
     def region_recall(self) -> float:
         """Share of the labelled regions that are touched; 1 without any."""
-        return ratio(self.regions - self.escaped, self.regions)
+        return ratio(self.touched, self.regions)
+
+    @property
+    def touched(self) -> int:
+        """Labelled regions that are touched."""
+        return self.regions - self.escaped
 
     @property
     def images(self) -> int:
@@ -119,11 +124,11 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
 
     Args:
         costs: of `cost_curve`.
-        target: "f1" takes the Gs with the best F1 over pixels, "keep" the paper's, each with the usual core; None is
-            "f1" where enough defective images are held out, else "keep". "recall=R" takes the surest core at that Gs
-            that touches the share R of the labelled regions, and none surer than the usual one where they are so few
-            that missing one is missing R; where no core does, the smallest larger Gs. A core that costs more than
-            `LOST_TO_CORE` of the defects gives way to one that does not.
+        target: "f1" takes the Gs with the best F1 over pixels, but none that loses defects as a core must not, "keep"
+            the paper's, each with the usual core; None is "f1" where enough defective images are held out, else "keep".
+            "recall=R" takes the surest core at that Gs that touches the share R of the labelled regions, and none surer
+            than the usual one where they are so few that missing one is missing R; where no core does, the smallest
+            larger Gs. A core that costs more than `LOST_TO_CORE` of the defects gives way to one that does not.
         core_gs: the usual core, one of `CORE_GRID`; None cuts once, as the paper does.
 
     Raises:
@@ -140,6 +145,8 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
             f"the paper's Gs: only {kept.defective} defective image{'' if kept.defective == 1 else 's'} held out",
         )
     else:
+        needed = _least(_most_touched(costs, DEFAULT_GS))
+        usual = [cost for cost in usual if _most_touched(costs, cost.gs) >= needed]
         best_f1 = max(cost.pixels.f1 for cost in usual)
         equal = [cost for cost in usual if cost.pixels.f1 >= best_f1 - EQUAL_F1]
         outline = min(equal, key=lambda cost: abs(cost.gs - DEFAULT_GS))
@@ -161,13 +168,21 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
 def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost]) -> tuple[Cost, str]:
     """Where the core costs too many defects, that of the surest one that does not; and what to say about it."""
     curve = [cost for cost in costs if cost.gs == chosen.gs]
-    most = max(cost.regions - cost.escaped for cost in curve)
-    least = min(most, max(1.0, most - max(1.0, LOST_TO_CORE * most)))  # one alone may be luck
-    holding = [cost for cost in curve if cost.core_gs >= chosen.core_gs and cost.regions - cost.escaped >= least]
+    least = _least(_most_touched(costs, chosen.gs))
+    holding = [cost for cost in curve if cost.core_gs >= chosen.core_gs and cost.touched >= least]
     best = min(holding, key=lambda cost: cost.core_gs)
     if best is chosen:
         return best, ""
     return best, f"; the core is larger than usual, which would cost over {LOST_TO_CORE:.0%} of the held-out defects"
+
+
+def _most_touched(costs: Sequence[Cost], gs: float) -> int:
+    return max(cost.touched for cost in costs if cost.gs == gs)
+
+
+def _least(most: int) -> float:
+    """How many defects must still be touched where `most` could be; one alone may be luck."""
+    return min(most, max(1.0, most - max(1.0, LOST_TO_CORE * most)))
 
 
 def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> list[Cost]:

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from casae.inspection.inspector import Inspector
 from casae.results.overlay import encode
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
+LONGEST = 60.0  # seconds of looking
 STAGES = {"network-1": "network 1", "network-2": "both networks", "classifier": "classifier"}
 DOUBTFUL_SHARE = 0.01  # of the pixels: an image is as doubtful as its most doubtful hundredth
 
@@ -59,6 +61,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
     sheet = draw_sheet(
         worst_cases(training.result, training.validation), training.inspector, len(training.result.classes)
     )
+    doubtful, asked = most_doubtful(training.inspector, unlabelled)
     html = environment.get_template("training.html.j2").render(
         manifest=training.inspector.manifest,
         training=training,
@@ -68,8 +71,8 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         sizes=training.result.recall_by_size(),
         confusion=training.result.confusion().tolist(),
         sheet=base64.b64encode(encode(sheet, ".jpg")).decode(),
-        asked=min(ASKED, len(unlabelled)),
-        doubtful=most_doubtful(training.inspector, unlabelled),
+        asked=asked,
+        doubtful=doubtful,
     )
     try:
         file.write_text(html, "utf-8")
@@ -102,17 +105,23 @@ def threshold_chart(costs: Sequence[Cost], core_gs: float) -> str:
     return line_chart({name: line for name, line in lines.items() if line}, "core Gs", core_gs, top=1.0)
 
 
-def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> list[tuple[str, float]]:
-    """The unlabelled images whose labels would teach most: name and doubt in 0..1, most doubtful first.
+def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list[tuple[str, float]], int]:
+    """The unlabelled images whose labels would teach most: name and doubt in 0..1, most doubtful first; and
+    how many were looked at.
+
+    Of very many, or of large ones, as many are looked at as a minute allows, drawn from all of them.
 
     Doubt of a pixel is 1 - |2 P(defect) - 1|, as in uncertainty sampling (Lewis and Gale 1994).
     """
-    doubts = []
-    for sample in samples[:ASKED]:
+    doubts, began = [], time.monotonic()
+    for sample in (samples[index] for index in np.random.default_rng(0).permutation(len(samples))[:ASKED]):
+        if time.monotonic() - began > LONGEST:
+            break
         try:
             probability = inspector.probability(read_image(sample.image))
         except ImageError:
             continue
-        doubt = np.sort(1 - np.abs(2 * probability.ravel() - 1))
-        doubts.append((sample.name, float(doubt[-max(1, round(DOUBTFUL_SHARE * doubt.size)) :].mean())))
-    return sorted(doubts, key=lambda pair: -pair[1])[:SHOWN]
+        doubt = 1 - np.abs(2 * probability.ravel() - 1)
+        first = doubt.size - max(1, round(DOUBTFUL_SHARE * doubt.size))
+        doubts.append((sample.name, float(np.partition(doubt, first)[first:].mean())))
+    return sorted(doubts, key=lambda pair: -pair[1])[:SHOWN], len(doubts)

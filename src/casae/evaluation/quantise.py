@@ -89,6 +89,8 @@ def quantise(
         raise DatasetError(f"{part.name}: no labelled image in '{part.split_name}'; label some or choose another list")
     if bundle.segmenter is None:
         raise BundleError(f"{model}: holds its int8 form alone; quantise the model that it was made from")
+    if not any(truth.any() for _, truth in _images(part)):
+        raise DatasetError(f"{part.name}: no defect in '{part.split_name}' to judge by; choose a list that has some")
     exact = Network(bundle.segmenter, f"{model}: segmenter", threads, "auto")
     inputs = _Calibration(exact, images_of(part))
 
@@ -139,8 +141,6 @@ def _iou(segmenter: segmentation.Segmenter, part: Dataset, manifest: Manifest, s
         probability = segmentation.defect_probability(segmenter, lit, manifest.input)
         total += Counts.of(reported(probability, gs, core_gs, manifest.min_area_px)[0], truth)
         step()
-    if not total.tp + total.fn:
-        raise DatasetError(f"{part.name}: no defect in '{part.split_name}' to judge by; choose a list that has some")
     return total.iou
 
 

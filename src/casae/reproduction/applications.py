@@ -1,6 +1,5 @@
 """Figures 8 and 9: the whole system on other surfaces, nanofibres and textured backgrounds."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ def application(
     experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
 ) -> list[Row]:
     """Train on one list and judge on another for every seed; writes NAME.md, NAME.json and a picture NAME.png."""
-    part, clean = dataset.split(test), _unlisted_clean(dataset)
+    part, clean = dataset.split(test), _unlisted_clean(dataset, split)
     parts = hold_out(dataset, split, settings.validation_share, 0)
     experiment.claim()
     rows = []
@@ -53,9 +52,10 @@ def application(
     return rows
 
 
-def _unlisted_clean(dataset: Dataset) -> Dataset:
-    """Images known to have no defect that stand in no list, as those of NanoTWICE."""
-    listed = set(itertools.chain(*dataset.splits.values()))
+def _unlisted_clean(dataset: Dataset, split: str) -> Dataset:
+    """Images known to have no defect that stand in no list, as those of NanoTWICE, and are not in `split`."""
+    lists = {name for name in dataset.splits if name != "train" or not dataset.train_is_rest}
+    listed = {name for each in lists for name in dataset.splits[each]} | set(dataset.splits[split])
     names = {sample.name for sample in dataset.samples if sample.defect_free} - listed
     return dataset.only(names, "images without defect")
 

@@ -78,9 +78,10 @@ def write_components(out: Path, count: int, seed: int, height: int, width: int) 
         for split, share in SHARES.items():
             stop = count if split == "test" else start + round(share * count)
             file = out / "splits" / f"{split}.txt"
-            file.write_text("".join(f"{name}\n" for name in names[start:stop]))
-            if start == stop:
-                file.unlink()
+            if start < stop:
+                file.write_text("".join(f"{name}\n" for name in names[start:stop]))
+            else:
+                file.unlink(missing_ok=True)
             start = stop
         (out / SETTINGS).write_text(_settings(width))
         for index, name in enumerate(names):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +32,18 @@ def build(settings: ClassifierSettings, classes: int) -> CompactCNN:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
 
+def _balance(crops: Sequence[LabelledCrop], classes: int) -> NDArray[np.float64]:
+    """What a crop of each class counts, 1 for the commonest: the root of how much rarer it is."""
+    counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
+    shares: NDArray[np.float64] = np.sqrt(counts.max() / np.maximum(counts, 1))
+    return shares
+
+
+def repeats(crops: Sequence[LabelledCrop], classes: int) -> list[int]:
+    """How often a crop of each class is looked at while one of the commonest is looked at once; weights do the rest."""
+    return [max(1, round(share)) for share in _balance(crops, classes)]
+
+
 class ClassificationTask(Task):
     """Train a compact CNN.
 
@@ -54,8 +67,8 @@ class ClassificationTask(Task):
         self.settings, self.validation = settings, validation
         images = len({id(crop.gray) for crop in validation})
         self.score_decides = not settings.one_cycle or images >= ENOUGH
-        counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
-        balance = np.sqrt(counts.max() / np.maximum(counts, 1)) if settings.optimiser == "adamw" else np.ones(classes)
+        weighted = settings.optimiser == "adamw"
+        balance = _balance(crops, classes) / repeats(crops, classes) if weighted else np.ones(classes)
         self.register_buffer("weight", torch.tensor(balance, dtype=torch.float32))
 
     def loss(self, batch: Pair) -> Tensor:

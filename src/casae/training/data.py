@@ -212,23 +212,34 @@ def _lying_as(images: Sequence[LabelledImage], shorter: int, longer: int) -> tup
 def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
     """How images meet the input, the scale at which they are cut into tiles, and why, in words.
 
-    The thinnest tenth of the labelled defects shall keep `THINNEST` pixels. Tiles where images scaled to the input
-    leave fewer, at the smallest scale that leaves as many: a tile then shows more around a defect, and few are needed.
+    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels. Tiles
+    where images scaled to the input leave fewer, at the smallest scale that leaves as many: a tile then shows more
+    around a defect, and few are needed.
     """
     if settings.fit in ("letterbox", "squeeze"):
         return settings.fit, 1.0, ""
     wholes = [min(1.0, settings.size / max(image.gray.shape)) for image in images]
     smallest = smallest_region(images)
-    thickness = [[_thickness(region) for region in find_regions(image.label > 0, smallest)] for image in images]
-    each = list(itertools.chain(*thickness))
-    thin = float(np.percentile(each, 10)) if each else THINNEST
-    remaining = [whole * value for whole, values in zip(wholes, thickness, strict=True) for value in values]
-    remains = float(np.percentile(remaining, 10)) if each else THINNEST
+    thin = _thinnest(images, [1.0] * len(images), smallest)
+    remains = _thinnest(images, wholes, smallest)
     left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
     if settings.fit == "choose" and (min(wholes) == 1 or remains >= THINNEST):
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
     scale = settings.scale or round(max(min(wholes), min(1.0, THINNEST / thin)), 2)
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
+
+
+def _thinnest(images: Sequence[LabelledImage], scales: Sequence[float], smallest: int) -> float:
+    """Thickness, px, of the thinnest tenth of all defects, or of the typical one of a class where that is less."""
+    pooled: list[float] = []
+    by_class: dict[int, list[float]] = {}
+    for image, scale in zip(images, scales, strict=True):
+        pooled += [scale * _thickness(region) for region in find_regions(image.label > 0, smallest)]
+        for value in np.unique(image.label[image.label > 0]):
+            regions = find_regions(image.label == value, smallest)
+            by_class.setdefault(int(value), []).extend(scale * _thickness(region) for region in regions)
+    typical = [float(np.median(values)) for values in by_class.values() if values]
+    return min([float(np.percentile(pooled, 10)), *typical]) if pooled else THINNEST
 
 
 def _thickness(region: Region) -> float:

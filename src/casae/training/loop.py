@@ -96,14 +96,13 @@ class _Keeper(Callback):
         self._scored_at, self._saved_at = 0.0, 0.0
         self._scoring_took: float | None = None
         self.threads = StepThreads()
-        self._seed = 1_000_003 * (torch.initial_seed() % 1_000_003)
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
         self._scored_at = self._saved_at = time.monotonic()
         task.budget.start()
 
     def on_train_batch_start(self, trainer: L.Trainer, task: Any, batch: Any, index: int) -> None:
-        torch.manual_seed(self._seed + task.budget.step)  # of dropout, the same after a kill as without one
+        torch.manual_seed(task.budget.step)  # of dropout, the same after a kill as without one
 
     def on_train_batch_end(self, trainer: L.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
         before = task.budget.spent

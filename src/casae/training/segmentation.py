@@ -97,13 +97,13 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
 
 
 def views_of(
-    images: Sequence[LabelledImage], size: InputSize, settings: SegmenterSettings, seed: int
+    images: Sequence[LabelledImage], size: InputSize, settings: SegmenterSettings, seed: int, min_area_px: int = 1
 ) -> SegmenterViews:
-    """Random views of labelled images, as the network's input asks for them."""
+    """Random views of labelled images, as the network's input asks for them; smaller defects draw no tiles."""
     if size.fit == "tile":
-        images = [scaled(image, size.scale) for image in images]
+        images, area = [scaled(image, size.scale) for image in images], min_area_px * size.scale**2
         height, width = view_size((size.height, size.width), settings.size, settings.stride)
-        return TileViews(images, height, width, settings.views, seed, settings.paste, size.standardised)
+        return TileViews(images, height, width, settings.views, seed, settings.paste, size.standardised, area)
     return MaskViews(images, size.height, size.width, size.fit, settings.views, seed, settings.paste)
 
 

@@ -258,7 +258,7 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
 
 def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
-    views = segmentation.views_of(run.images, run.size, settings, run.settings.seed)
+    views = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
     ious, patient = [], reporter.patient
     for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
         # A second network that adds nothing to the first one's output is worth nothing before it has learned.
@@ -282,7 +282,7 @@ def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Bud
     if not found:
         return views, budget
     run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")
-    more = segmentation.views_of(found, run.size, settings, run.settings.seed)
+    more = segmentation.views_of(found, run.size, settings, run.settings.seed, run.min_area_px)
     views = AlternatingViews(views, more.augmented(AUGMENTATIONS[settings.augmentation]))
     if budget.seconds is None:
         return views, run.budget(2, len(views))
@@ -304,7 +304,8 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
         return network, None
     run.reporter.stage("classifier")
     validation = labelled_crops(run.validation, classes, run.min_area_px)
-    views = CropViews(crops, max(len(crops), 10 * settings.batch), run.settings.seed)
+    repeats = classification.repeats(crops, classes) if settings.optimiser == "adamw" else None
+    views = CropViews(crops, max(len(crops), 10 * settings.batch), run.settings.seed, repeats)
     budget = run.budget(3, len(views))
     if run.reporter.interrupted:
         run.reporter.say(f"Classes are learned for {HURRIED:.0f} s more; Ctrl-C ends that as well")

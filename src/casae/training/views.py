@@ -113,7 +113,8 @@ class MaskViews(SegmenterViews):
 class TileViews(SegmenterViews):
     """Random tiles, drawn around defects and around background.
 
-    A small defect is looked at as often as a large one: first a region is drawn, then a pixel of it.
+    A small defect is looked at as often as a large one: first a region is drawn, then a pixel of it. Smaller regions
+    than `min_area` px are left out where there are others.
     """
 
     def __init__(
@@ -125,12 +126,13 @@ class TileViews(SegmenterViews):
         seed: int,
         paste: float = 0.0,
         standardised: bool = False,
+        min_area: float = 1,
     ) -> None:
         lying = (_lying_as(image, height, width) for image in images)
         pairs = [(gray, (label > 0).view(np.uint8)) for gray, label in lying]
         super().__init__(pairs, views, seed, paste, standardised)
         self.height, self.width = height, width
-        self.points = [_points_in_regions(defect > 0) for _, defect in pairs]
+        self.points = [_points_in_regions(defect > 0, min_area) for _, defect in pairs]
 
     def augmented(self, augmentation: Augmentation) -> Self:
         """See `SegmenterViews.augmented`; the light stays even: what is smooth in a tile may be a part of a defect."""
@@ -171,21 +173,32 @@ class CropViews(TorchDataset[Pair]):
 
     The rectangle itself is disturbed, as a rectangle around a found region differs from that around a drawn one; and
     that of a thin defect is often around a piece, as inspections find hairlines and fibres in pieces.
+
+    Args:
+        crops: to look at.
+        views: an epoch.
+        seed: of the views.
+        repeats: of each class: how often a crop of it comes while one of the commonest class comes once.
     """
 
-    def __init__(self, crops: Sequence[LabelledCrop], views: int, seed: int) -> None:
+    def __init__(
+        self, crops: Sequence[LabelledCrop], views: int, seed: int, repeats: Sequence[int] | None = None
+    ) -> None:
         self.crops, self.views, self.seed = crops, views, seed
         self.augmentation = Augmentation()
+        self._levels = {id(gray): gray_levels(gray) for gray in {id(crop.gray): crop.gray for crop in crops}.values()}
+        shown = range(len(crops))
+        self._shown = [index for index in shown for _ in range(repeats[crops[index].defect_class] if repeats else 1)]
 
     def __len__(self) -> int:
         return self.views
 
     def __getitem__(self, position: int) -> Pair:
-        index, rng = draw(position, self.views, len(self.crops), self.seed)
-        crop = self.crops[index]
+        place, rng = draw(position, self.views, len(self._shown), self.seed)
+        crop = self.crops[self._shown[place]]
         view = classifier_input(crop.gray, _disturbed(_piece(crop.region, rng), rng))
         view = view[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-        view = self.augmentation.light(np.ascontiguousarray(view), rng)
+        view = self.augmentation.light(np.ascontiguousarray(view), rng, self._levels[id(crop.gray)])
         return torch.from_numpy(view[None]), torch.tensor(crop.defect_class)
 
 
@@ -287,10 +300,11 @@ def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:
     )
 
 
-def _points_in_regions(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
-    """Pixels (x, y) of each region, (N, 2), thinned out evenly in large ones."""
+def _points_in_regions(mask: NDArray[np.bool_], min_area: float) -> list[NDArray[np.int32]]:
+    """Pixels (x, y) of each region, (N, 2), thinned out evenly in large ones; of crumbs where there is nothing else."""
+    found = find_regions(mask)
     regions = []
-    for region in find_regions(mask):
+    for region in [region for region in found if region.area >= min_area] or found:
         rows, columns = np.nonzero(region.mask)
         step = 1 + len(rows) // POINTS
         regions.append((np.stack([columns, rows], 1)[::step] + region.offset).astype(np.int32))
