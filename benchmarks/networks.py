@@ -75,6 +75,7 @@ def _times(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(WARM + rounds):
         for name, run in runs.items():
+            run()  # wakes its threads, while those of PyTorch still wait for more
             start = time.perf_counter()
             run()
             if turn >= WARM:

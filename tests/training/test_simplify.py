@@ -12,6 +12,9 @@ NETWORKS = {
     "patch 4": lambda: CASAE(LiteAutoEncoder(patch=4), AutoEncoder(4, patch=4), residual=True),
     "scratch": lambda: CASAE(AutoEncoder(4, patch=2, norm=True), AutoEncoder(4, patch=2, norm=True), residual=True),
     "paper": lambda: CASAE.of_width(4),
+    "sees the image": lambda: CASAE(
+        AutoEncoder(4), AutoEncoder(4, inputs=2, max_width=8, last_convs=2), sees_image=True
+    ),
     "fcn": lambda: CASAE(FCN8(4), AutoEncoder(4), residual=True),
 }
 
@@ -51,8 +54,6 @@ def test_the_trained_cascade_stays_as_it_was():
 
 def test_no_map_is_enlarged_before_it_is_convolved():
     quick = simplified(trained("fast"))
-    shapes = [
-        tuple(layer.kernel_size) for layer in quick.first.decoder.modules() if isinstance(layer, nn.ConvTranspose2d)
-    ]
-    assert shapes == [(4, 4)] * 3
+    shapes = [tuple(layer.kernel_size) for layer in quick.modules() if isinstance(layer, nn.ConvTranspose2d)]
+    assert shapes == [(4, 4)] * 7
     assert quick.first.head.out_channels == 4

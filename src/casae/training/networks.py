@@ -67,7 +67,7 @@ class AutoEncoder(nn.Module):
             count = features[level]
             convs = last_convs if level == 0 else 2
             self.up.append(nn.ConvTranspose2d(features[level + 1], count, 2, stride=2))
-            self.decoder.append(_convolutions([2 * count] + [count] * convs, 1, norm))
+            self.decoder.append(Joining(*_convolutions([2 * count] + [count] * convs, 1, norm)))
         self.head = nn.Conv2d(features[0], classes * patch**2, 1)
         self.from_patches = nn.PixelShuffle(patch)
 
@@ -80,9 +80,18 @@ class AutoEncoder(nn.Module):
             x = encode(x if level == 0 else self.pool(x))  # at width 64: 64x512x512 ... 1024x32x32
             skips.append(x)
         for up, decode, skip in zip(self.up, self.decoder, reversed(skips[:-1]), strict=True):
-            x = decode(torch.cat([skip, up(x)], dim=1))  # 1024 -> 512x64x64 ... 128 -> 64x512x512
+            x = decode(up(x), skip)  # 1024 -> 512x64x64 ... 128 -> 64x512x512
         logits: Tensor = self.from_patches(self.head(x))
         return logits
+
+
+class Joining(nn.Sequential):
+    """Convolutions of one level of the decoder, over the encoder's map and the enlarged one."""
+
+    def forward(self, enlarged: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]  # two maps, not one
+        """Maps (N, C, H, W) each -> (N, features, H, W)."""
+        y: Tensor = super().forward(torch.cat([skip, enlarged], dim=1))  # type: ignore[no-untyped-call]
+        return y
 
 
 class CASAE(nn.Module):
