@@ -135,3 +135,15 @@ def test_a_part_of_a_very_long_picture_is_that_of_a_short_one(centre):
     )
     assert np.allclose(long[0], short[0], atol=0.02)
     assert np.mean(long[1] != short[1]) < 0.01
+
+
+@pytest.mark.parametrize("window", [None, Window(32, 32, (20.3, 30.7)), Window(64, 16, (20, 30))])
+def test_still_views_mix_no_pixels(window):
+    image = np.random.default_rng(0).random((60, 50), dtype=np.float32)
+    label = (image > 0.5).astype(np.uint8)
+    still, free = (replace(AUGMENTATIONS["medium"], still=share) for share in (1.0, 0.0))
+    for seed in range(8):
+        moved, moved_label = still.geometry(image, label, np.random.default_rng(seed), window)
+        assert np.isin(moved, image).all()
+        assert np.array_equal(moved_label, moved > 0.5)
+        assert not np.isin(free.geometry(image, label, np.random.default_rng(seed), window)[0], image).all()

@@ -72,6 +72,15 @@ def test_the_same_seed_gives_the_same_bundle(small, dataset, tmp_path):
     assert read_bundle(other).segmenter != read_bundle(files[0]).segmenter
 
 
+def test_an_earlier_model_is_kept_beside_the_new_one(small, dataset, tmp_path):
+    out, before = tmp_path / "a.casae", tmp_path / "a-before.casae"
+    out.write_bytes(b"of another training")
+    train(dataset, out, small)
+    assert before.read_bytes() == b"of another training"
+    train(dataset, out, small, resume=True)  # only exported again
+    assert before.read_bytes() == b"of another training"
+
+
 @pytest.mark.parametrize(("pause", "last_step", "again"), [(60, 3, 1), (-1, 1, 0), (-1, 4, 1)])
 def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, monkeypatch, pause, last_step, again):
     """Killed after `last_step` of two epochs with two steps each, it takes `again` of them again."""

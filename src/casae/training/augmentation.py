@@ -50,6 +50,7 @@ class Augmentation:
     zoom: float = 1.2  # factor, up or down
     shear: float = 0.06
     elastic: float = 0.012
+    still: float = 0.0  # share of views that are only turned by quarters, flipped and moved by whole pixels
     gain: float = 0.15
     bias: float = 0.06
     gamma: float = 0.15
@@ -76,16 +77,22 @@ class Augmentation:
         turn, narrow, reach = 90, 1.0, np.array([side, side])
         if side >= LONG * min(height, width):  # turned across, it would show its middle and mirror images of that
             turn, narrow, reach = 180, min(height, width) / side, np.array([width, height])
-        rotation = narrow * self.rotation
+        still = rng.random() < self.still
+        free = 0.0 if still else 1.0
+        rotation = free * narrow * self.rotation
         angle = np.deg2rad(rng.uniform(-rotation, rotation) + turn * self.quarter_turns * rng.integers(4))
-        scale = self.zoom ** rng.uniform(-1, 1)
+        scale = self.zoom ** (free * rng.uniform(-1, 1))
         flip = rng.choice([-1.0, 1.0])
         rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        shear = np.array([[flip, rng.uniform(-self.shear, self.shear)], [0, 1]])
+        shear = np.array([[flip, free * rng.uniform(-self.shear, self.shear)], [0, 1]])
         matrix = rotate @ shear / scale
         middle = np.array([(width - 1) / 2, (height - 1) / 2])
         shift = np.array(window.centre) + rng.uniform(-self.translation, self.translation, 2) * reach - matrix @ middle
-        field = rng.normal(0, narrow * self.elastic * side / 2, (ELASTIC_GRID, ELASTIC_GRID, 2)).astype(np.float32)
+        if still:
+            matrix, shift = np.rint(matrix), np.rint(shift)
+        field = rng.normal(0, free * narrow * self.elastic * side / 2, (ELASTIC_GRID, ELASTIC_GRID, 2)).astype(
+            np.float32
+        )
         bend = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         map_x = (matrix[0, 0] * x + matrix[0, 1] * y + shift[0]).astype(np.float32) + bend[..., 0]

@@ -125,7 +125,7 @@ def train(
 
     Args:
         dataset: all of it; `split` chooses the part to learn from.
-        out: file to write, ends in `.casae`.
+        out: file to write, ends in `.casae`; an earlier one becomes `NAME-before.casae`.
         split: name of a split list, or "all".
         fold: hold out this part of the split, instead of the list `val` or a drawn share.
         resume: go on with an interrupted training of the same settings and data; a finished one is only exported again.
@@ -156,6 +156,9 @@ def train(
     early = reporter.interrupted
     network, accuracy = _train_classifier(run)
     scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops": accuracy}
+    if fold is None and out.exists() and not (folder / FINISHED).exists():  # of another training
+        before = out.replace(out.with_name(f"{out.stem}-before{SUFFIX}"))
+        reporter.say(f"The earlier {out.name} is now {before.name}")
     scores |= _write(run, casae, network, scores, out, command)
     (folder / FINISHED).touch()
     return Trained(out, scores, run.held, folder, seconds_spent(folder), early or reporter.interrupted)
