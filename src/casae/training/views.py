@@ -28,6 +28,7 @@ from casae.training.data import LabelledCrop, LabelledImage, input_target
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
+STILL = 0.4  # share of tiles, see docs/results/training.md
 RIM = 3  # px around a pasted defect over which it passes into its new place
 THIN = 8  # times as long as thick
 POINTS = 2000  # pixels remembered of a region, at most
@@ -135,8 +136,12 @@ class TileViews(SegmenterViews):
         self.points = [_points_in_regions(defect > 0, min_area) for _, defect in pairs]
 
     def augmented(self, augmentation: Augmentation) -> Self:
-        """See `SegmenterViews.augmented`; the light stays even: what is smooth in a tile may be a part of a defect."""
-        return super().augmented(replace(augmentation, shading=0.0))
+        """See `SegmenterViews.augmented`.
+
+        The light stays even: what is smooth in a tile may be a part of a defect. And `STILL` of the views mix no
+        pixels, or the grain of an inspection would be half as strong again as any that was learned from.
+        """
+        return super().augmented(replace(augmentation, shading=0.0, still=STILL))
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
