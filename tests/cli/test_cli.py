@@ -40,7 +40,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
     done = casae("inspect", tmp_path, "--model", dark_model, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "bad.png: not a PNG, JPEG, BMP or TIFF image" in done.stderr
-    assert "1 image: 0 OK, 0 REVIEW, 1 NG, 1 not readable" in done.stdout
+    assert "1 image: 0 OK, 0 REVIEW, 1 NG, 1 not inspected" in done.stdout
 
 
 @pytest.mark.parametrize(
