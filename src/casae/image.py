@@ -203,7 +203,7 @@ class Frame:
 
 def find_images(path: Path) -> Iterable[Path]:
     """Image files under a folder, recursive, sorted; hidden ones left out."""
-    return sorted(file for file in _images_under(path) if file.is_file())
+    return sorted(file for file in _images_under(path) if os.path.isfile(file))  # noqa: PTH113  # False where it may not look
 
 
 def _images_under(path: Path) -> Iterator[Path]:
@@ -218,7 +218,7 @@ def _images_under(path: Path) -> Iterator[Path]:
             if here in seen:
                 continue
             seen.add(here)
-            linked += [str(link) for name in folders if (link := Path(folder, name)).is_symlink()]
+            linked += [str(Path(folder, name)) for name in folders if os.path.islink(Path(folder, name))]  # noqa: PTH114
             images = (name for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."))
             yield from (Path(folder, name) for name in images)
         waiting = linked

@@ -143,3 +143,8 @@ def test_the_best_f1_of_pixels_does_not_cost_defects():
     curve = [cost(gs, f1, escaped, gs) for gs, f1, escaped in ((30, 950, 4), (100, 900, 1), (130, 910, 1))]
     curve += [cost(gs, f1, escaped) for gs, f1, escaped in ((30, 950, 4), (100, 900, 1), (130, 910, 1))]
     assert choose(curve, "f1")[0].gs == 130
+
+
+def test_outline_and_core_together_cost_no_more_defects_than_one_of_them_may():
+    curve = [cost(100, 900, 0, 25), cost(100, 900, 0, 100), cost(30, 950, 2, 25), cost(30, 950, 1, 30)]
+    assert (choose(curve, "f1")[0].gs, choose(curve, "f1")[0].core_gs) == (30, 30)

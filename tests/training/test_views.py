@@ -1,6 +1,8 @@
+import pickle
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from casae.inspection.regions import find_regions
 from casae.training import views
@@ -126,3 +128,12 @@ def test_light_does_not_drown_faint_crops():
     clear = replace(crop_of(mask), gray=np.where(mask, 20, 220).astype(np.uint8))
     spread = [np.std([float(CropViews([crop], 30, seed=0)[i][0].mean()) for i in range(30)]) for crop in (faint, clear)]
     assert spread[0] < spread[1] / 3
+
+
+def test_views_of_crops_go_to_another_process():
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:20, 10:20] = 1
+    views = CropViews([crop_of(mask)], 4, seed=0)
+    packed, shown = pickle.dumps(views), views[2][0]
+    del views
+    assert torch.equal(pickle.loads(packed)[2][0], shown)

@@ -134,7 +134,7 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
     Raises:
         UsageError: another target.
     """
-    wanted = check_target(target)
+    wanted, needed = check_target(target), 0.0
     usual = [cost for cost in costs if cost.core_gs == (cost.gs if core_gs is None else min(core_gs, cost.gs))]
     kept = next(cost for cost in usual if cost.gs == DEFAULT_GS)
     if not kept.regions:
@@ -151,7 +151,7 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
         equal = [cost for cost in usual if cost.pixels.f1 >= best_f1 - EQUAL_F1]
         outline = min(equal, key=lambda cost: abs(cost.gs - DEFAULT_GS))
         why = "best F1 on the held-out images"
-    outline, relaxed = _with_a_core_that_holds(outline, costs)
+    outline, relaxed = _with_a_core_that_holds(outline, costs, needed)
     if wanted is None:
         return outline, ("the paper's Gs" if target == "keep" else why) + relaxed
     curve, among = sensitivity(costs, outline.gs), f"the {kept.regions} held-out defects"
@@ -165,10 +165,14 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
     return best, f"none touch {wanted:g} of the {kept.regions} held-out defects; these touch {best.region_recall:.3f}"
 
 
-def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost]) -> tuple[Cost, str]:
-    """Where the core costs too many defects, that of the surest one that does not; and what to say about it."""
+def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost], needed: float) -> tuple[Cost, str]:
+    """Where the core costs too many defects, that of the surest one that does not; and what to say about it.
+
+    At least `needed` are to be touched, where the Gs can.
+    """
     curve = [cost for cost in costs if cost.gs == chosen.gs]
-    least = _least(_most_touched(costs, chosen.gs))
+    most = _most_touched(costs, chosen.gs)
+    least = min(most, max(needed, _least(most)))
     holding = [cost for cost in curve if cost.core_gs >= chosen.core_gs and cost.touched >= least]
     best = min(holding, key=lambda cost: cost.core_gs)
     if best is chosen:

@@ -102,7 +102,8 @@ class _Keeper(Callback):
         task.budget.start()
 
     def on_train_batch_start(self, trainer: L.Trainer, task: Any, batch: Any, index: int) -> None:
-        torch.manual_seed(task.budget.step)  # of dropout, the same after a kill as without one
+        views: Any = trainer.train_dataloader
+        torch.manual_seed(1_000_003 * views.dataset.seed + task.budget.step)  # of dropout: after a kill as without one
 
     def on_train_batch_end(self, trainer: L.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
         before = task.budget.spent

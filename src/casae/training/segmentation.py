@@ -13,7 +13,7 @@ from casae.inspection import segmentation
 from casae.inspection.bundle import InputSize
 from casae.metrics import Counts
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, choose_fit, input_size, scaled, tile_size, view_size
+from casae.training.data import LabelledImage, choose_fit, input_size, scaled, smallest_region, tile_size, view_size
 from casae.training.fcn import FCN8
 from casae.training.lite import LiteAutoEncoder
 from casae.training.loop import ENOUGH, Task
@@ -97,11 +97,19 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
 
 
 def views_of(
-    images: Sequence[LabelledImage], size: InputSize, settings: SegmenterSettings, seed: int, min_area_px: int = 1
+    images: Sequence[LabelledImage],
+    size: InputSize,
+    settings: SegmenterSettings,
+    seed: int,
+    min_area_px: int | None = None,
 ) -> SegmenterViews:
-    """Random views of labelled images, as the network's input asks for them; smaller defects draw no tiles."""
+    """Random views of labelled images, as the network's input asks for them.
+
+    Smaller defects than `min_area_px` draw no tiles; None chooses as `smallest_region` does.
+    """
     if size.fit == "tile":
-        images, area = [scaled(image, size.scale) for image in images], min_area_px * size.scale**2
+        area = (min_area_px or smallest_region(images)) * size.scale**2
+        images = [scaled(image, size.scale) for image in images]
         height, width = view_size((size.height, size.width), settings.size, settings.stride)
         return TileViews(images, height, width, settings.views, seed, settings.paste, size.standardised, area)
     return MaskViews(images, size.height, size.width, size.fit, settings.views, seed, settings.paste)

@@ -1,5 +1,6 @@
 """`casae train`: labelled images -> one bundle. Network 1, network 2, compact CNN, export, proof."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -156,10 +157,10 @@ def train(
     early = reporter.interrupted
     network, accuracy = _train_classifier(run)
     scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops": accuracy}
+    before = None
     if fold is None and out.exists() and not (folder / FINISHED).exists():  # of another training
-        before = out.replace(out.with_name(f"{out.stem}-before{SUFFIX}"))
-        reporter.say(f"The earlier {out.name} is now {before.name}")
-    scores |= _write(run, casae, network, scores, out, command)
+        before = out.with_name(f"{out.stem}-before{SUFFIX}")
+    scores |= _write(run, casae, network, scores, out, command, before)
     (folder / FINISHED).touch()
     return Trained(out, scores, run.held, folder, seconds_spent(folder), early or reporter.interrupted)
 
@@ -226,8 +227,13 @@ def _write(
     scores: dict[str, float | None],
     out: Path,
     command: str,
+    before: Path | None,
 ) -> dict[str, float | None]:
-    """Write the bundle; returns how far the exported networks are from the trained ones, which is in it as well."""
+    """Write the bundle, and a copy of an earlier one to `before`.
+
+    Returns:
+        How far the exported networks are from the trained ones, which is in the bundle as well.
+    """
     exported = export.export_segmenter(casae, _segmenter_examples(run))
     classifier, crop_difference = _export_classifier(run, network)
     differences = {
@@ -235,6 +241,9 @@ def _write(
         "export_difference_classifier": crop_difference,
     }
     manifest = _manifest(run, out.stem, command, scores | differences)
+    if before is not None:
+        shutil.copy2(out, before)
+        run.reporter.say(f"The earlier {out.name} is kept as {before.name}")
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     return differences
 

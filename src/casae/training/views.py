@@ -138,8 +138,8 @@ class TileViews(SegmenterViews):
     def augmented(self, augmentation: Augmentation) -> Self:
         """See `SegmenterViews.augmented`.
 
-        The light stays even: what is smooth in a tile may be a part of a defect. And `STILL` of the views mix no
-        pixels, or the grain of an inspection would be half as strong again as any that was learned from.
+        The light stays even: what is smooth in a tile may be a part of a defect. And `STILL` of the views are not
+        resampled, or the grain of an inspection would be half as strong again as any that was learned from.
         """
         return super().augmented(replace(augmentation, shading=0.0, still=STILL))
 
@@ -191,7 +191,8 @@ class CropViews(TorchDataset[Pair]):
     ) -> None:
         self.crops, self.views, self.seed = crops, views, seed
         self.augmentation = Augmentation()
-        self._levels = {id(gray): gray_levels(gray) for gray in {id(crop.gray): crop.gray for crop in crops}.values()}
+        levels = {key: gray_levels(gray) for key, gray in {id(crop.gray): crop.gray for crop in crops}.items()}
+        self._levels = [levels[id(crop.gray)] for crop in crops]
         shown = range(len(crops))
         self._shown = [index for index in shown for _ in range(repeats[crops[index].defect_class] if repeats else 1)]
 
@@ -200,10 +201,11 @@ class CropViews(TorchDataset[Pair]):
 
     def __getitem__(self, position: int) -> Pair:
         place, rng = draw(position, self.views, len(self._shown), self.seed)
-        crop = self.crops[self._shown[place]]
+        index = self._shown[place]
+        crop = self.crops[index]
         view = classifier_input(crop.gray, _disturbed(_piece(crop.region, rng), rng))
         view = view[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-        view = self.augmentation.light(np.ascontiguousarray(view), rng, self._levels[id(crop.gray)])
+        view = self.augmentation.light(np.ascontiguousarray(view), rng, self._levels[index])
         return torch.from_numpy(view[None]), torch.tensor(crop.defect_class)
 
 
