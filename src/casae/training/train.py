@@ -375,7 +375,8 @@ def _describe(run: _Run) -> str:
         advice = ". Nothing is held out: only other labelled images can tell how good the model is"
     small = len(regions) - defects
     if small:
-        advice += f". {small} labelled defects are smaller than {run.min_area_px} px, what is reported (--min-area)"
+        few = "1 labelled defect is" if small == 1 else f"{small} labelled defects are"
+        advice += f". {few} smaller than {run.min_area_px} px, what is reported (--min-area)"
     return (
         f"{len(run.images)} images to learn from ({free} without defect, {defects} defects), {len(run.validation)} "
         f"held out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
