@@ -288,6 +288,8 @@ def test_scoring_leaves_the_clock_to_learning(tmp_path):
             return torch.optim.SGD(self.trained.parameters(), 0.1)
 
     class Views(TorchDataset):
+        seed = 0
+
         def __len__(self):
             return 4
 
