@@ -51,7 +51,8 @@ def read_image(path: str | Path, *, opaque: bool = False) -> Image:
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
     image = decode_image(data, str(path))
-    if opaque and _is_transparent(data):
+    may_be_transparent = image.ndim == 3 or data[:4] in TIFF_STARTS
+    if opaque and may_be_transparent and _is_transparent(data):
         raise ImageError(f"{path}: is partly transparent; flatten it on black and save it again")
     return image
 

@@ -220,8 +220,8 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
         return settings.fit, 1.0, ""
     wholes = [min(1.0, settings.size / max(image.gray.shape)) for image in images]
     smallest = smallest_region(images)
-    thin = _thinnest(images, [1.0] * len(images), smallest)
-    remains = _thinnest(images, wholes, smallest)
+    thicknesses = [_thicknesses(image, smallest) for image in images]
+    thin, remains = (_thinnest(thicknesses, scales) for scales in ([1.0] * len(images), wholes))
     left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
     if settings.fit == "choose" and (min(wholes) == 1 or remains >= THINNEST):
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
@@ -229,17 +229,22 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
 
 
-def _thinnest(images: Sequence[LabelledImage], scales: Sequence[float], smallest: int) -> float:
-    """Thickness, px, of the thinnest tenth of all defects, or of the typical one of a class where that is less."""
-    pooled: list[float] = []
-    by_class: dict[int, list[float]] = {}
-    for image, scale in zip(images, scales, strict=True):
-        pooled += [scale * _thickness(region) for region in find_regions(image.label > 0, smallest)]
-        for value in np.unique(image.label[image.label > 0]):
-            regions = find_regions(image.label == value, smallest)
-            by_class.setdefault(int(value), []).extend(scale * _thickness(region) for region in regions)
-    typical = [float(np.median(values)) for values in by_class.values() if values]
-    return min([float(np.percentile(pooled, 10)), *typical]) if pooled else THINNEST
+def _thicknesses(image: LabelledImage, smallest: int) -> dict[int, list[float]]:
+    """Thickness, px, of the defects of each class, and under 0 of all, whatever their class."""
+    values = [int(value) for value in np.unique(image.label[image.label > 0])]
+    masks = {0: image.label > 0} | {value: image.label == value for value in values if len(values) > 1}
+    found = {value: [_thickness(region) for region in find_regions(mask, smallest)] for value, mask in masks.items()}
+    return found if len(values) > 1 else found | dict.fromkeys(values, found[0])
+
+
+def _thinnest(thicknesses: Sequence[dict[int, list[float]]], scales: Sequence[float]) -> float:
+    """Thickness, px, at these scales of the thinnest tenth of all defects, or of a class's typical one where less."""
+    pooled: dict[int, list[float]] = {}
+    for found, scale in zip(thicknesses, scales, strict=True):
+        for value, each in found.items():
+            pooled.setdefault(value, []).extend(scale * thickness for thickness in each)
+    least = [float(np.percentile(each, 50 if value else 10)) for value, each in pooled.items() if each]
+    return min(least, default=THINNEST)
 
 
 def _thickness(region: Region) -> float:
