@@ -56,17 +56,16 @@ def main() -> None:
         size, _ = segmentation.input_of(images, settings)
         casae = segmentation.build(settings, standardised=size.standardised)
         begin(casae, wanted.start or preset.start)
-        views = segmentation.views_of(images, size, settings, wanted.seed)
-        strengths = settings.augmentation, settings.augmentation_2
+        drawn = segmentation.views_of(images, size, settings, wanted.seed)
+        views = drawn.augmented(AUGMENTATIONS[settings.augmentation])
         scores, rates = [], []
         with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
-            for stage, share, strength in zip((1, 2), (wanted.first, 1 - wanted.first), strengths, strict=True):
+            for stage, share in ((1, wanted.first), (2, 1 - wanted.first)):
                 reporter.stage(f"network {stage}")
                 budget = Budget(seconds=60 * wanted.minutes * share)
                 task = segmentation.SegmentationTask(casae, stage, settings, budget, validation, size)
                 start = time.monotonic()
-                batches = loader(views.augmented(AUGMENTATIONS[strength]), settings.batch)
-                scores.append(fit(task, batches, Path(folder, str(stage)), reporter))
+                scores.append(fit(task, loader(views, settings.batch), Path(folder, str(stage)), reporter))
                 rates.append(budget.step * settings.batch / (time.monotonic() - start))
         print(
             f"| {variant or wanted.preset} | {scores[0]:.4f} | {scores[1]:.4f} | {rates[0]:.0f}, {rates[1]:.0f} |",

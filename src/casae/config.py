@@ -9,7 +9,7 @@ Fit = Literal["letterbox", "squeeze", "tile"]
 
 Precision = Literal["auto", "f32", "bf16", "int8"]
 
-Strength = Literal["strong", "medium", "mild"]
+Strength = Literal["strong", "medium"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
@@ -60,8 +60,7 @@ class SegmenterSettings(_Settings):
         scale: of images before they are cut into tiles; None chooses it by the labelled defects.
         learning_rate: of network 1; `learning_rate_2` of what follows it.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
-        augmentation: of the views for network 1, see `casae.training.augmentation.AUGMENTATIONS`; `augmentation_2` of
-            those for what follows it.
+        augmentation: of the views, see `casae.training.augmentation.AUGMENTATIONS`.
         paste: probability that a view gets the labelled defects of another image as well; not in the paper.
         views: augmented images an epoch, at least.
     """
@@ -85,7 +84,6 @@ class SegmenterSettings(_Settings):
     learning_rate_2: float = Field(default=1e-4, gt=0)
     joint: bool = False
     augmentation: Strength = "strong"
-    augmentation_2: Strength = "strong"
     paste: float = Field(default=0, ge=0, le=1)
     one_cycle: bool = False
     batch: int = Field(default=2, ge=1)
@@ -153,7 +151,6 @@ _SCRATCH = TrainingSettings(
         learning_rate_2=1.5e-3,
         joint=True,
         augmentation="medium",
-        augmentation_2="mild",
         one_cycle=True,
         batch=8,
         epochs_1=40,

@@ -1,4 +1,3 @@
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -61,13 +60,12 @@ def test_a_long_picture_is_never_turned_across():
         assert np.ptp(moved[16]) > 0.5
 
 
-@pytest.mark.parametrize("strength", ["medium", "mild"])
-def test_a_narrow_picture_is_not_replaced_by_its_mirror_image(strength):
+def test_a_narrow_picture_is_not_replaced_by_its_mirror_image():
     image = np.zeros((32, 768), np.float32)
     image[:] = np.linspace(0, 1, 32, dtype=np.float32)[:, None]  # mirrored, it would fall again
     shown = []
     for seed in range(20):
-        moved, _ = AUGMENTATIONS[strength].geometry(image, image.astype(np.uint8), np.random.default_rng(seed))
+        moved, _ = AUGMENTATIONS["medium"].geometry(image, image.astype(np.uint8), np.random.default_rng(seed))
         steps = np.diff(moved, axis=0)
         shown.append(max((steps > 0).mean(), (steps < 0).mean()))
     assert np.mean(shown) > 0.8
@@ -102,14 +100,14 @@ def test_light_does_not_drown_what_has_little_contrast():
     rng = np.random.default_rng(0)
     sheet = rng.normal(0.5, 0.01, (64, 64)).astype(np.float32)
     dark = rng.normal(0.03, 0.01, (64, 64)).clip(0, 1).astype(np.float32)
-    for image, strength in itertools.product((sheet, dark), ("medium", "mild")):
+    for image in (sheet, dark):
         mean, deviation = float(image.mean()), float(image.std())
-        even = replace(AUGMENTATIONS[strength], shading=0)
+        even = replace(AUGMENTATIONS["medium"], shading=0)
         for seed in range(30):
             lit = even.light(image, np.random.default_rng(seed), (mean, deviation))
             assert abs(lit.mean() - mean) < 2 * deviation
             assert lit.std() < 1.6 * deviation
-            uneven = AUGMENTATIONS[strength].light(image, np.random.default_rng(seed), (mean, deviation))
+            uneven = AUGMENTATIONS["medium"].light(image, np.random.default_rng(seed), (mean, deviation))
             assert uneven.std() < 5 * deviation
 
 

@@ -119,14 +119,13 @@ def train_kind(
     L.seed_everything(seed, verbose=False)
     casae = segmentation.build(settings, standardised=parts.size.standardised)
     drawn = segmentation.views_of(parts.learned, parts.size, settings, seed)
-    strengths = (settings.augmentation, settings.augmentation_2)
+    shown = drawn.augmented(AUGMENTATIONS[settings.augmentation])
     shares = (FIRST_SHARE, 1 - FIRST_SHARE) if kind.cascade else (1.0,)
-    for stage, (share, strength) in enumerate(zip(shares, strengths, strict=False), start=1):
+    for stage, share in enumerate(shares, start=1):
         experiment.reporter.stage(f"network {stage}")
         budget = Budget(steps=max(1, round(share * views / settings.batch)))
         task = segmentation.SegmentationTask(casae, stage, settings, budget, parts.validation, parts.size)
-        batches = loader(drawn.augmented(AUGMENTATIONS[strength]), settings.batch)
-        fit(task, batches, folder / f"network-{stage}", experiment.reporter)
+        fit(task, loader(shown, settings.batch), folder / f"network-{stage}", experiment.reporter)
     network = casae if kind.cascade else casae.first
     network.eval()
 

@@ -160,20 +160,6 @@ AUGMENTATIONS = {
         shading=SHADING,
     ),
     "medium": Augmentation(shading=SHADING),
-    "mild": Augmentation(
-        quarter_turns=False,
-        rotation=8,
-        translation=0.05,
-        zoom=1.1,
-        shear=0.03,
-        elastic=0.008,
-        gain=0.1,
-        bias=0.04,
-        gamma=0.1,
-        blur=0.05,
-        noise=0.008,
-        shading=SHADING,
-    ),
 }
 
 

@@ -270,12 +270,12 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
 
 def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
-    views = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
+    drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
+    views = drawn.augmented(AUGMENTATIONS[settings.augmentation])
     ious, patient = [], reporter.patient
-    for stage, strength in enumerate((settings.augmentation, settings.augmentation_2), start=1):
+    for stage in (1, 2):
         # A second network that adds nothing to the first one's output is worth nothing before it has learned.
         reporter.patient = patient and (stage == 2 or settings.residual)
-        views = views.augmented(AUGMENTATIONS[strength])
         budget = run.budget(stage, len(views))
         if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
             views, budget = _with_unlabelled(run, casae, views, budget)
