@@ -5,6 +5,8 @@ from pydantic import ValidationError
 from casae.config import PRESETS, SCRATCH, TrainingSettings
 from casae.errors import UsageError
 
+OPTIONS = {"validation_share": "hold-out", "start": "from"}  # settings that are called otherwise on the command line
+
 
 def settings_for(
     preset: str = "fast",
@@ -52,7 +54,8 @@ def settings_for(
         settings = TrainingSettings.model_validate(base | {"minutes": minutes, "seed": seed})
     except ValidationError as error:
         first = error.errors()[0]
-        name = "-".join(str(step) for step in first["loc"][-1:])
+        field = str(first["loc"][-1])
+        name = OPTIONS.get(field, field.replace("_", "-"))
         raise UsageError(f"--{name} {first['input']}: {first['msg'].lower()}") from error
     side, stride = settings.segmenter.size, settings.segmenter.stride
     if side % stride:
