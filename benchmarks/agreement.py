@@ -1,18 +1,15 @@
-"""Whether a model draws the same masks in another precision on this processor, over the images of a list.
+"""Whether a model finds the same in another precision as in f32 on this processor, over the images of a list.
 
-    python benchmarks/agreement.py MODEL.casae sd-saliency-900:PATH --split test
-
-A model's int8 form, which inspections prefer, is left aside.
+python benchmarks/agreement.py MODEL.casae sd-saliency-900:PATH --split test
 """
 
 import argparse
 
 from casae.config import InspectionSettings
 from casae.datasets.readers import open_dataset
+from casae.image import to_gray
 from casae.inspection.inspector import Inspector
 from casae.metrics import Counts
-
-PRECISIONS = ("f32", "bf16")
 
 
 def main() -> None:
@@ -20,14 +17,22 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("dataset")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--precision", default="bf16", choices=("bf16", "int8"))
     wanted = parser.parse_args()
-    exact, rounded = (Inspector(wanted.model, InspectionSettings(precision=precision)) for precision in PRECISIONS)
+    exact, rounded = (
+        Inspector(wanted.model, InspectionSettings(precision=precision)) for precision in ("f32", wanted.precision)
+    )
     total, samples = Counts(0, 0, 0, 0), open_dataset(wanted.dataset).split(wanted.split).samples
+    alike = regions = 0
     for sample in samples:
-        total += Counts.of(rounded.inspect(sample.image).mask, exact.inspect(sample.image).mask)
+        found = exact.inspect(sample.image)
+        total += Counts.of(rounded.inspect(sample.image).mask, found.mask)
+        again = rounded.name_regions(to_gray(found.image), [defect.region for defect in found.defects])
+        alike += sum(name == defect.name for (name, _), defect in zip(again, found.defects, strict=True))
+        regions += len(again)
     differ = total.fp + total.fn
-    print(f"{len(samples)} images: IoU of the masks of {' and '.join(PRECISIONS)} {total.iou:.4f}, ", end="")
-    print(f"{differ} of {differ + total.tp + total.tn} pixels differ")
+    print(f"{len(samples)} images, f32 and {wanted.precision}: IoU of the masks {total.iou:.4f}, ", end="")
+    print(f"{differ} of {differ + total.tp + total.tn} pixels differ, {alike} of {regions} regions have the same name")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,9 @@ class InspectionSettings(_Settings):
         mm_per_pixel: side of an image pixel in millimetres. None takes that of the images the model learned from; where
             nobody stated it, there are no millimetres.
         threads: processor threads, 0 for all.
-        precision: of the segmenter's arithmetic; "auto" is int8 where the model has such a form, else bf16 where the
-            processor computes in it, else f32.
+        precision: of the networks' arithmetic; "int8" is that of the segmenter, beside a classifier in f32. "auto" is
+            bf16 where the processor computes in it, else f32, and for the segmenter int8 where the model has such a
+            form and the processor has no AMX.
     """
 
     gs: float | None = Field(default=None, ge=0, le=255)

@@ -14,13 +14,19 @@ from casae.evaluation.quantise import quantise
 from casae.inspection.bundle import Int8, read_bundle, write_bundle
 from casae.inspection.runtime import load_openvino
 
-nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs casae[int8]")
+nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs .[int8]")
 
 
 def as_int8(path, dark_model) -> Int8:
-    """The model's own network in the place of an int8 one."""
+    """The model's own network in the place of an int8 one, its input rounded to black and white."""
     openvino = load_openvino()
     network = openvino.Core().read_model(model=read_bundle(dark_model).segmenter)
+    image = network.input(0)
+    readers = list(image.get_target_inputs())
+    black, white = (openvino.opset13.constant(value, np.float32) for value in (0, 1))
+    rounding = openvino.opset13.fake_quantize(image, black, white, black, white, 2)
+    for reader in readers:
+        reader.replace_source_output(rounding.output(0))
     openvino.save_model(network, path / "a.xml", compress_to_fp16=False)
     return Int8((path / "a.xml").read_bytes(), (path / "a.bin").read_bytes())
 
@@ -35,8 +41,7 @@ def test_an_int8_form_is_kept_where_it_is_as_good_and_faster(dark_model, compone
     assert len(steps) == 2 * len(part.labelled.samples)
     manifest = read_bundle(out).manifest
     assert manifest.scores["int8 on all"]["iou_int8"] == result.int8.iou
-    assert Inspector(out).precision == "int8"
-    assert Inspector(dark_model).precision != "int8"
+    assert Inspector(out, InspectionSettings(precision="int8")).precision == "int8"
     assert Inspector(out, InspectionSettings(precision="f32")).precision == "f32"
 
 
@@ -52,23 +57,37 @@ def test_what_is_not_worth_it_leaves_the_model_alone(dark_model, components, mon
     assert dark_model.read_bytes() == before
 
 
-def test_an_int8_form_is_inspected_with(dark_model, spotted, tmp_path):
-    bundle = read_bundle(dark_model)
-    changed = tmp_path / "int8.casae"
-    write_bundle(replace(bundle, int8=as_int8(tmp_path, dark_model)), changed)
-    inspector = Inspector(changed)
-    assert inspector.precision == "int8"
-    assert np.array_equal(inspector.inspect(spotted).mask, Inspector(dark_model).inspect(spotted).mask)
+@pytest.fixture
+def with_int8(dark_model, tmp_path):
+    """A model with both forms."""
+    both = tmp_path / "both.casae"
+    write_bundle(replace(read_bundle(dark_model), int8=as_int8(tmp_path, dark_model)), both)
+    return both
 
 
-def test_the_int8_form_may_stand_alone(dark_model, spotted, tmp_path):
-    bundle = read_bundle(dark_model)
+@pytest.fixture
+def int8_alone(with_int8, tmp_path):
     alone = tmp_path / "alone.casae"
-    write_bundle(replace(bundle, segmenter=None, int8=as_int8(tmp_path, dark_model)), alone)
-    assert Inspector(alone).precision == "int8"
-    assert len(Inspector(alone).inspect(spotted).defects) == len(Inspector(dark_model).inspect(spotted).defects)
-    with pytest.raises(BundleError, match="holds its int8 form alone; leave --precision f32 out"):
-        Inspector(alone, InspectionSettings(precision="f32"))
+    write_bundle(replace(read_bundle(with_int8), segmenter=None), alone)
+    return alone
+
+
+@pytest.mark.parametrize("form", ["with_int8", "int8_alone"])
+@pytest.mark.parametrize("amx", [False, True])
+def test_an_int8_form_is_inspected_with_unless_bf16_is_quicker(form, amx, request, monkeypatch):
+    monkeypatch.setattr("casae.inspection.inspector.prefers_bf16", lambda: amx)
+    precision = Inspector(request.getfixturevalue(form)).precision
+    assert (precision == "int8") is not amx
+
+
+def test_an_int8_form_rounds_only_in_int8(dark_model, int8_alone):
+    levels = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+
+    def seen(model, precision):
+        return Inspector(model, InspectionSettings(precision=precision)).inspect(levels).probability
+
+    assert np.array_equal(seen(int8_alone, "f32"), seen(dark_model, "f32"))
+    assert not np.array_equal(seen(int8_alone, "int8"), seen(dark_model, "f32"))
 
 
 def test_a_model_without_any_segmenter_is_refused(dark_model, tmp_path):
@@ -95,7 +114,7 @@ def test_int8_is_refused_where_the_model_has_none(dark_model):
 
 def test_without_nncf_the_way_out_is_named(dark_model, components, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'casae\[int8\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[int8\]'"):
         quantise(dark_model, open_dataset(f"folder:{components}").split("all"), dark_model)
 
 

@@ -22,7 +22,10 @@ def evaluate(
     split: Annotated[str, typer.Option(help="List to judge on, or 'all', what was learned from too.")] = "test",
     threshold: Annotated[float | None, typer.Option(help="Threshold Gs. Default: the model's.")] = None,
     core: Annotated[
-        float | None, typer.Option(help="Smaller threshold that a pixel of every defect passes. Default: the model's.")
+        float | None,
+        typer.Option(
+            help="Smaller threshold that a pixel of every defect passes. Default: the model's; none with --threshold."
+        ),
     ] = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores here.")] = None,
@@ -142,6 +145,7 @@ def _write(
         "gs": inspector.gs,
         "core_gs": inspector.core_gs,
         "min_area_px": inspector.min_area_px,
+        "precision": inspector.precision,
     }
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,10 @@ def inspect(
         float | None, typer.Option(help="Threshold Gs; a larger one finds more. Default: the model's.")
     ] = None,
     core: Annotated[
-        float | None, typer.Option(help="Smaller threshold that a pixel of every defect passes. Default: the model's.")
+        float | None,
+        typer.Option(
+            help="Smaller threshold that a pixel of every defect passes. Default: the model's; none with --threshold."
+        ),
     ] = None,
     mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
@@ -39,7 +42,9 @@ def inspect(
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
     precision: Annotated[
         Literal["auto", "f32", "bf16", "int8"],
-        typer.Option(help="auto: int8 where the model has it, else bf16 where the processor has it, else f32."),
+        typer.Option(
+            help="auto: int8 if the model holds it and the processor has no AMX, else bf16 if it has that, else f32."
+        ),
     ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:

@@ -54,7 +54,7 @@ def train(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Part of the images that judges instead of being learned from; 0 learns from all. [default: 0.1]",
+            help="Part of the images that judges and is not learned from; 0: none. Default: 0.1 without a list val.",
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="How to choose the threshold Gs: recall=0.99, f1 or keep.")] = None,
@@ -91,7 +91,8 @@ def train(
         from casae.training.state import check_folds
         from casae.training.train import train as run
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"training needs {error.name}; install it with: pip install 'casae[train]'") from error
+        advice = "in casae's folder: pip install '.[train]' -c constraints.txt"
+        raise MissingExtraError(f"training needs {error.name}; {advice}") from error
     from casae.training.recipe import settings_for
 
     check_target(target)

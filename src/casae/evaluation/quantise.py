@@ -100,7 +100,7 @@ def quantise(
 
     iou = _iou(inputs, part, bundle.manifest, seen)
     form = _int8(bundle.segmenter, inputs.kept)
-    quick = Network(form.xml, f"{model}: int8 segmenter", threads, "f32", form.weights)
+    quick = Network(form.xml, f"{model}: int8 segmenter", threads, "int8", form.weights)
     iou_8 = _iou(quick, part, bundle.manifest, step)
     ms, ms_8 = _times((exact, quick), inputs.kept[0])
     result = Quantised(Form(exact.precision, iou, ms), Form("int8", iou_8, ms_8), _refusal(iou - iou_8, ms / ms_8))
@@ -179,7 +179,9 @@ def _nncf() -> Any:
         with without("openvino_telemetry"):  # it would report its use to its makers
             import nncf
     except ModuleNotFoundError as error:
-        raise MissingExtraError("quantise needs nncf; install it with: pip install 'casae[int8]'") from error
+        raise MissingExtraError(
+            "quantise needs nncf; in casae's folder: pip install '.[int8]' -c constraints.txt"
+        ) from error
     nncf.set_log_level(logging.ERROR)
     return nncf
 

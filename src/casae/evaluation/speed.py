@@ -13,7 +13,6 @@ import numpy as np
 
 from casae.config import InspectionSettings
 from casae.image import read_image
-from casae.inspection.bundle import read_bundle
 from casae.inspection.inspector import Inspection, Inspector
 from casae.inspection.runtime import processor
 from casae.results.folder import ResultsFolder
@@ -45,9 +44,8 @@ class Speed:
         stages: times of each stage, the whole last.
         images_per_second: number of streams -> rate.
         defects: found in the image.
-        precision: that the network computes in.
-        mask_agreement: IoU of the mask with that of single precision; None where that is the precision, or the model
-            has no such form.
+        precision: that the segmenter computes in.
+        mask_agreement: IoU of the mask with that of single precision; None where that is the precision.
         threads: of a single stream.
         peak_mb: most memory the process ever had, None where the system does not say.
         processor: its name; `features` that matter to a network.
@@ -158,7 +156,7 @@ def _rate(inspectors: Sequence[Inspector], image: Path, rounds: int, done: Calla
 def _agreement(
     model: str | Path, settings: InspectionSettings, inspector: Inspector, inspection: Inspection
 ) -> float | None:
-    if inspector.precision == "f32" or read_bundle(model).segmenter is None:
+    if inspector.precision == "f32":
         return None
     exact = Inspector(model, settings.model_copy(update={"precision": "f32"}))
     mask, _ = exact.find(exact.probability(read_image(inspection.source)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import DEFAULT_MODEL, InspectionSettings, Precision
+from casae.config import DEFAULT_MODEL, InspectionSettings
 from casae.errors import BundleError, ImageError
 from casae.image import Image, brightened, check_image, decode_image, to_gray
 from casae.inspection import segmentation
@@ -20,7 +20,7 @@ from casae.inspection.classification import INPUT_SHAPES, classify
 from casae.inspection.compiled import CompiledNetworks
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
-from casae.inspection.runtime import Network, load_openvino
+from casae.inspection.runtime import Network, load_openvino, prefers_bf16
 from casae.inspection.verdict import AcceptanceRules, Verdict, check_classes, check_scale, judge
 
 
@@ -145,12 +145,14 @@ class Inspector:
         self.roi = None if roi is None else _mask(roi)
         threads = self.settings.threads
         kept = CompiledNetworks.of_user()
-        network, self.precision = _segmenter(bundle, str(model), self.settings, kept)
+        network = _segmenter(bundle, str(model), self.settings, kept)
         self.segmenter: segmentation.Segmenter = network
+        self.precision = network.precision
         network.prepare((1, 1, self.manifest.input.height, self.manifest.input.width))
         self.classifier = None
         if bundle.classifier:
-            self.classifier = Network(bundle.classifier, f"{model}: classifier", threads, kept=kept)
+            precision = self.settings.precision if self.settings.precision != "int8" else "f32"
+            self.classifier = Network(bundle.classifier, f"{model}: classifier", threads, precision, kept=kept)
             self.classifier.prepare(*INPUT_SHAPES)
 
     @property
@@ -273,19 +275,16 @@ def thresholds(manifest: Manifest, settings: InspectionSettings) -> tuple[float,
     return gs, gs if core is None else min(core, gs)
 
 
-def _segmenter(
-    bundle: Bundle, model: str, settings: InspectionSettings, kept: CompiledNetworks
-) -> tuple[Network, Precision]:
-    """The segmenter in the precision that is asked for, and that precision."""
+def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: CompiledNetworks) -> Network:
+    """The segmenter in the precision that is asked for."""
     wanted, name, int8 = settings.precision, f"{model}: segmenter", bundle.int8
-    if int8 is not None and wanted in ("auto", "int8"):
-        return Network(int8.xml, name, settings.threads, "f32", int8.weights, kept), "int8"
-    if wanted == "int8":
+    if wanted == "auto" and int8 and not prefers_bf16():
+        wanted = "int8"
+    if bundle.segmenter and wanted != "int8":
+        return Network(bundle.segmenter, name, settings.threads, wanted, kept=kept)
+    if int8 is None:
         raise BundleError(f"{model}: holds no int8 form; make one with: casae quantise {model} DATASET")
-    if bundle.segmenter is None:
-        raise BundleError(f"{model}: holds its int8 form alone; leave --precision {wanted} out")
-    network = Network(bundle.segmenter, name, settings.threads, wanted, kept=kept)
-    return network, network.precision
+    return Network(int8.xml, name, settings.threads, wanted, int8.weights, kept)
 
 
 def _mask(roi: Image | str | Path) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ from casae.config import Precision
 from casae.errors import BundleError, UsageError
 from casae.inspection.compiled import CompiledNetworks, key_of
 
-CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_ne_convert")
+CPU_INFO = Path("/proc/cpuinfo")
+AMX_FLAGS = ("amx_bf16",)
+BF16_FLAGS = ("avx512_bf16", "avx_ne_convert", *AMX_FLAGS)
 NO_FORMATS = {"BIN", "EXPORT_IMPORT"}  # capabilities that are no number formats of a network
 
 NOTHING_KEPT = CompiledNetworks(None)
@@ -64,10 +66,20 @@ def processor() -> Processor:
     """The processor of the machine this runs on."""
     core = load_openvino().Core()
     features = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")) - NO_FORMATS
-    if CPU_INFO.exists() and not any(flag in CPU_INFO.read_text() for flag in BF16_FLAGS):
+    if CPU_INFO.exists() and not _has(BF16_FLAGS):
         features.discard("BF16")  # OpenVINO names it where AVX-512 can imitate it, which is slower than f32
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Processor(str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
+
+
+def prefers_bf16() -> bool:
+    """Whether bf16 is quicker than int8 here, as it is with AMX; see docs/results/speed.md."""
+    return CPU_INFO.exists() and _has(AMX_FLAGS)
+
+
+def _has(flags: Sequence[str]) -> bool:
+    known = CPU_INFO.read_text()
+    return any(flag in known for flag in flags)
 
 
 @functools.cache
@@ -90,7 +102,8 @@ class Network:
         name: stands in error messages.
         threads: processor threads to use, 0 for as many as there are.
         precision: of the arithmetic; "auto" is bf16 where the processor has it, else f32.
-        weights: of a model in OpenVINO's own form, whose XML `onnx` then is.
+        weights: of a quantised model in OpenVINO's own form, whose XML `onnx` then is. In another precision than int8
+            its weights stay rounded, and what they are multiplied with is not.
         kept: what other processes compiled; by default nothing is kept.
 
     Attributes:
@@ -120,10 +133,10 @@ class Network:
         self._name, self._kept = name, kept
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
             "INFERENCE_NUM_THREADS": str(threads),
         }
-        parts = (onnx, weights, self._config, openvino.get_version(), processor()) if kept.folder else ()
+        parts = (onnx, weights, precision, self._config, openvino.get_version(), processor()) if kept.folder else ()
         self._identity = key_of(parts)
         self._requests: dict[tuple[int, ...], Any] = {}
         self._turn = threading.Lock()  # a request has one place for what goes in and one for what comes out
@@ -172,10 +185,14 @@ class Network:
         """Read only where it must be compiled."""
         onnx, weights = self._parts
         try:
-            return self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
+            model = self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
         except RuntimeError as error:
             rule = "OpenVINO cannot read the network; train or export it again"
             raise BundleError(f"{self._name}: {rule}") from error
+        if self.precision != "int8":
+            for rounding in [each for each in model.get_ops() if each.get_type_name() == "FakeQuantize"]:
+                rounding.output(0).replace(rounding.input_value(0))
+        return model
 
     def _known(self, key: str) -> Any:
         """What was compiled earlier, None where nothing usable is kept."""
