@@ -278,6 +278,15 @@ def test_a_mask_with_transparency_is_refused(folder):
         read_label(open_dataset(f"folder:{folder}").samples[0], (4, 6), 2)
 
 
+def test_a_jpeg_names_no_classes(folder):
+    (folder / "masks/a.png").unlink()
+    cv2.imwrite(str(folder / "masks/a.jpg"), np.zeros((4, 6), np.uint8))
+    with pytest.raises(
+        ImageError, match=r"a\.jpg: JPEG changes gray values, which name classes here; save masks as PNG"
+    ):
+        read_label(open_dataset(f"folder:{folder}").samples[0], (4, 6), 2)
+
+
 def test_a_defect_without_class_may_have_16_bits(folder):
     cv2.imwrite(str(folder / "masks/a.png"), np.full((4, 6), 255, np.uint16))
     assert read_label(open_dataset(f"folder:{folder}").samples[0], (4, 6), 2).max() == 255

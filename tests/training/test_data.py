@@ -372,3 +372,50 @@ def test_a_class_of_few_tiny_defects_is_not_outvoted():
     fit, scale, why = choose_fit([LabelledImage("a", gray, label)], CHOOSE)
     assert (fit, scale) == ("tile", 1)
     assert "a thin labelled defect, 3.0 px" in why
+
+
+def block(shape: tuple[int, int], side: int) -> LabelledImage:
+    """One square defect in an image (H, W)."""
+    label = np.zeros(shape, np.uint8)
+    label[10 : 10 + side, 10 : 10 + side] = 1
+    return LabelledImage("a", np.where(label, 20, 200).astype(np.uint8), label)
+
+
+def test_squares_among_strips_are_not_scaled_away():
+    """The input follows the strips, and a square fits it at a quarter of what its longer side says."""
+    assert choose_fit([block((500, 500), 9)] * 10, CHOOSE)[:2] == ("letterbox", 1)
+    fit, _, why = choose_fit([block((250, 450), 9)] * 6 + [block((450, 450), 9)] * 4, CHOOSE)
+    assert (fit, "has 2.6 px" in why) == ("tile", True)
+
+
+def test_narrow_images_are_seen_at_a_scale_that_fills_the_views():
+    fit, scale, why = choose_fit([block((256, 1600), 40)], CHOOSE)
+    assert (fit, scale) == ("tile", 0.4)
+    assert "images this narrow show few pixels in an input of 256 px" in why
+    assert choose_fit([block((256, 1600), 4)], CHOOSE)[:2] == ("tile", 1)
+    assert choose_fit([block((60, 250), 40)], CHOOSE)[:2] == ("letterbox", 1)
+    assert choose_fit([block((900, 1600), 60)], CHOOSE)[:2] == ("letterbox", 1)
+
+
+def test_one_crumbled_mask_decides_nothing():
+    good = block((1024, 1024), 400)
+    label = good.label.copy()
+    for place in range(20):
+        label[600:605, 20 * place : 20 * place + 5] = 1
+    crumbled = LabelledImage("b", good.gray, label)
+    assert choose_fit([good] * 10 + [crumbled], CHOOSE)[:2] == ("letterbox", 1)
+    assert choose_fit([good] * 5 + [crumbled] * 5, CHOOSE)[:2] == ("tile", 0.6)
+
+
+def test_every_class_is_judged_where_the_masks_name_it(tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "dataset.toml").write_text('classes = ["dent", "crack", "stain"]')
+    values = [1] * 24 + [2] * 8 + [3] * 8
+    for index, value in enumerate(values):
+        cv2.imwrite(str(tmp_path / "images" / f"{index:02d}.png"), np.full((4, 4), index, np.uint8))
+        cv2.imwrite(str(tmp_path / "masks" / f"{index:02d}.png"), np.array([[1, value]] * 2, np.uint8))
+    dataset = open_dataset(f"folder:{tmp_path}")
+    for seed in range(8):
+        held = [values[int(sample.name)] for sample in hold_out(dataset, "all", 0.125, seed)[1].samples]
+        assert sorted(held) == [1, 1, 1, 2, 3]

@@ -231,6 +231,29 @@ def test_images_without_any_defect_are_refused(small, dataset, tmp_path):
     assert not (tmp_path / "part-training").exists()
 
 
+def test_masks_that_name_no_class_are_refused_before_anything_is_learned(small, components, tmp_path):
+    shutil.copytree(components, tmp_path / "part")
+    for mask in (tmp_path / "part/masks").iterdir():
+        defect = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED) > 0
+        cv2.imwrite(str(mask), defect.astype(np.uint8) * 255)
+    with pytest.raises(DatasetError, match=r"names its class; paint the values 1\.\.4, or list a single class"):
+        train(open_dataset(f"folder:{tmp_path / 'part'}"), tmp_path / "part.casae", small)
+    assert not (tmp_path / "part-training").exists()
+
+
+def test_images_and_classes_that_nothing_is_learned_from_are_spoken_of(small, components, tmp_path, capsys):
+    shutil.copytree(components, tmp_path / "part")
+    (tmp_path / "part/masks/component-0000.png").unlink()
+    for mask in (tmp_path / "part/masks").iterdir():
+        label = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(mask), np.where(label == 2, 1, label))
+    data = open_dataset(f"folder:{tmp_path / 'part'}")
+    train(data, tmp_path / "part.casae", small, reporter=Reporter(Console(stderr=True, width=2000)))
+    said = capsys.readouterr().err
+    assert ". 1 images without a mask are not learned from; move those without defects to good/" in said
+    assert f". No labelled defect of class {data.classes[1]} to learn from: it will hardly be recognised" in said
+
+
 def test_starting_anew_from_ones_own_weights_can_be_resumed(small, dataset, tmp_path, monkeypatch):
     """They were in the folder that the new training takes over; what they have learned is not held out."""
     everything = replace(dataset, splits={})

@@ -136,7 +136,13 @@ def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[
 
 
 def label_values(mask: Image, sample: Sample) -> NDArray[np.uint8]:
-    """Pixels of a mask file -> label values, (H, W) uint8."""
+    """Pixels of a mask file -> label values, (H, W) uint8.
+
+    Raises:
+        ImageError: it is a colour picture, or a JPEG, where each gray value names a class.
+    """
+    if sample.mask_class is None and sample.mask and sample.mask.suffix.lower() in (".jpg", ".jpeg"):
+        raise ImageError(f"{sample.mask}: JPEG changes gray values, which name classes here; save masks as PNG")
     if mask.ndim == 3:
         same = np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2])
         if not same and sample.mask_class is None:

@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from casae.config import MIN_AREA_PX, STRIDE, Fit, SegmenterSettings
 from casae.datasets.sample import UNCLASSED, Dataset, Sample, label_values, read_label
 from casae.errors import DatasetError
-from casae.image import Frame, Image, read_image, scaled_shape, to_gray
+from casae.image import Frame, Image, lies_across, read_image, scaled_shape, to_gray
 from casae.inspection.regions import Rectangle, Region, find_regions
 from casae.inspection.segmentation import MOST_OVERLAP
 
@@ -23,6 +23,7 @@ LARGEST_TILE = 768  # px
 LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
 FAINTEST = 0.25  # of what a line of one pixel covers at most; where it lies on a border it covers half of that
+NARROW = 2.0  # times as long as wide
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 
 
@@ -96,9 +97,9 @@ def hold_out(
     """Cut a split into a part to train on and a part to choose by; the two never overlap.
 
     A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`: of
-    the images with and without defects, each a share and at least one, where there are two; evenly of each class where
-    the reader knows an image's class, and never the last image of a class; images in `known`, which start weights have
-    learned, only where no others are.
+    the images with and without defects, each a share and at least one, where there are two; of each class one, as far
+    as the share goes, and then in proportion, but never the last image of a class; images in `known`, which start
+    weights have learned, only where no others are.
     A share of 0 holds nothing out, a fold its own part.
 
     Raises:
@@ -135,9 +136,11 @@ def _draw_held_out(
     part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None, known: Container[str]
 ) -> set[str]:
     classes = {sample.name: _classes_of(sample) for sample in part.samples}
+    left = Counter(itertools.chain(*classes.values()))
     groups: dict[tuple[int | None, bool], list[str]] = {}
     for sample in part.samples:
-        groups.setdefault((sample.mask_class, not classes[sample.name]), []).append(sample.name)
+        rarest = min(classes[sample.name], key=lambda value: (left[value], value), default=sample.mask_class)
+        groups.setdefault((rarest, not classes[sample.name]), []).append(sample.name)
     shuffled = {
         key: sorted((str(name) for name in rng.permutation(group)), key=known.__contains__)
         for key, group in groups.items()
@@ -146,11 +149,11 @@ def _draw_held_out(
         return set(list(itertools.chain(*shuffled.values()))[fold.index :: fold.count])
     if share == 0:
         return set()
-    left = Counter(itertools.chain(*classes.values()))
     held: set[str] = set()
     for good in (False, True):
-        turns = itertools.zip_longest(*(group for (_, is_good), group in shuffled.items() if is_good is good))
-        kind = [name for turn in turns for name in turn if name is not None]
+        alike = [group for (_, is_good), group in shuffled.items() if is_good is good]
+        places = [(place / len(group), name) for group in alike for place, name in enumerate(group)]
+        kind = [name for _, name in sorted(places, key=lambda pair: pair[0])]  # of each class one, then in proportion
         wanted = min(len(kind) - 1, max(1, round(share * len(kind))))
         for name in kind:
             if wanted > 0 and all(left[value] > 1 for value in classes[name]):
@@ -214,19 +217,38 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
 
     The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels. Tiles
     where images scaled to the input leave fewer, at the smallest scale that leaves as many: a tile then shows more
-    around a defect, and few are needed.
+    around a defect, and few are needed. Of images `NARROW` times as long as wide an input shows few pixels: they are
+    cut into tiles too, at the scale at which they have as many as a square one.
     """
     if settings.fit in ("letterbox", "squeeze"):
         return settings.fit, 1.0, ""
-    wholes = [min(1.0, settings.size / max(image.gray.shape)) for image in images]
+    wholes = [
+        _whole(image.gray.shape, *input_size(images, settings.size, "letterbox", settings.stride)) for image in images
+    ]
     smallest = smallest_region(images)
     thicknesses = [_thicknesses(image, smallest) for image in images]
     thin, remains = (_thinnest(thicknesses, scales) for scales in ([1.0] * len(images), wholes))
+    narrow = min(1.0, settings.size / _typical(images, lambda height, width: math.sqrt(height * width)))
+    if _typical(images, lambda height, width: max(height, width) / min(height, width)) < NARROW:
+        narrow = 0.0
     left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
-    if settings.fit == "choose" and (min(wholes) == 1 or remains >= THINNEST):
+    if settings.fit == "choose" and (min(wholes) == 1 or (remains >= THINNEST and not narrow)):
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
-    scale = settings.scale or round(max(min(wholes), min(1.0, THINNEST / thin)), 2)
+    scale = settings.scale or round(max(min(wholes), narrow, min(1.0, THINNEST / thin)), 2)
+    if narrow and remains >= THINNEST:
+        left = f"images this narrow show few pixels in an input of {settings.size} px"
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
+
+
+def _typical(images: Sequence[LabelledImage], measure: Callable[[int, int], float]) -> float:
+    return float(np.median([measure(*image.gray.shape[:2]) for image in images]))
+
+
+def _whole(shape: tuple[int, ...], height: int, width: int) -> float:
+    """Scale at which an image of `shape` (H, W) fits an input, 1 at most; it may be seen transposed."""
+    if lies_across(shape, height, width):
+        height, width = width, height
+    return min(1.0, height / shape[0], width / shape[1])
 
 
 def _thicknesses(image: LabelledImage, smallest: int) -> dict[int, list[float]]:
@@ -238,13 +260,22 @@ def _thicknesses(image: LabelledImage, smallest: int) -> dict[int, list[float]]:
 
 
 def _thinnest(thicknesses: Sequence[dict[int, list[float]]], scales: Sequence[float]) -> float:
-    """Thickness, px, at these scales of the thinnest tenth of all defects, or of a class's typical one where less."""
-    pooled: dict[int, list[float]] = {}
+    """Thickness, px, at these scales of the thinnest tenth of all defects, or of a class's typical one where less.
+
+    Each image counts once, or the crumbs of a single mask would decide.
+    """
+    pooled: dict[int, list[tuple[float, float]]] = {}
     for found, scale in zip(thicknesses, scales, strict=True):
         for value, each in found.items():
-            pooled.setdefault(value, []).extend(scale * thickness for thickness in each)
-    least = [float(np.percentile(each, 50 if value else 10)) for value, each in pooled.items() if each]
-    return min(least, default=THINNEST)
+            pooled.setdefault(value, []).extend((scale * thickness, 1 / len(each)) for thickness in each)
+    return min((_quantile(each, 0.5 if value else 0.1) for value, each in pooled.items() if each), default=THINNEST)
+
+
+def _quantile(weighted: Sequence[tuple[float, float]], share: float) -> float:
+    """Of (value, weight), the value up to which `share` of the weight lies."""
+    values, weights = np.array(sorted(weighted)).T
+    passed = np.cumsum(weights)
+    return float(values[np.searchsorted(passed, share * passed[-1])])
 
 
 def _thickness(region: Region) -> float:

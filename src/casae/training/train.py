@@ -182,6 +182,9 @@ def _prepare(
     part, held, images, validation = sides
     if not any(image.label.any() for image in images):
         raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
+    unmasked = sum(not sample.labelled for sample in dataset.split(split).samples)
+    if unmasked and not unlabelled:
+        copied += f". {unmasked} images without a mask are not learned from; move those without defects to good/"
     if known & {image.name for image in validation}:
         copied += ". Scores will be too good: the start weights have learned held-out images"
     white = white_of([*images, *validation])
@@ -190,7 +193,7 @@ def _prepare(
     more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
     smallest = settings.min_area_px or smallest_region([*images, *validation])
     run = _Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
-    return run, _describe(run) + why + copied
+    return run, _describe(run) + _check_classes(run) + why + copied
 
 
 def _begin(run: _Run, casae: CASAE, start: str, known: frozenset[str], resume: bool) -> None:
@@ -304,16 +307,10 @@ def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Bud
 def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
     settings, classes = run.settings.classifier, len(run.classes)
     crops = labelled_crops(run.images, classes, run.min_area_px)
-    present = {crop.defect_class for crop in crops}
     if classes == 1:
         return None, None
-    if len(present) < classes:
-        missing = ", ".join(name for index, name in enumerate(run.classes) if index not in present)
-        run.reporter.say(f"No labelled defect of class {missing} in the training part: it will hardly be recognised.")
     L.seed_everything(run.settings.seed, verbose=False)  # whatever came before: resumed or not, the start is the same
     network = classification.build(settings, classes)
-    if not crops:
-        return network, None
     run.reporter.stage("classifier")
     validation = labelled_crops(run.validation, classes, run.min_area_px)
     repeats = classification.repeats(crops, classes) if settings.optimiser == "adamw" else None
@@ -359,6 +356,24 @@ def _identity(run: _Run) -> dict[str, object]:
     if run.unlabelled:
         identity["unlabelled"] = identity_of(run.unlabelled)
     return identity
+
+
+def _check_classes(run: _Run) -> str:
+    """What there is to say about classes that nothing is learned of.
+
+    Raises:
+        DatasetError: there are several, and nothing is of any of them.
+    """
+    if len(run.classes) == 1:
+        return ""
+    present = {crop.defect_class for crop in labelled_crops(run.images, len(run.classes), run.min_area_px)}
+    if not present:
+        rule = (
+            f"no defect to learn from names its class; paint the values 1..{len(run.classes)}, or list a single class"
+        )
+        raise DatasetError(f"{run.part.name}: {rule}")
+    missing = ", ".join(name for index, name in enumerate(run.classes) if index not in present)
+    return f". No labelled defect of class {missing} to learn from: it will hardly be recognised" if missing else ""
 
 
 def _describe(run: _Run) -> str:
