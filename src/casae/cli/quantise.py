@@ -57,6 +57,6 @@ def quantise(
         console.print(f"int8 is not kept: {result.refused}", soft_wrap=True, markup=False)
         raise typer.Exit(1)
     before = "" if only else f"; --precision {result.exact.precision} still does as before"
-    where = ", not on this one but" if prefers_bf16() else ""
+    where = ", not on this machine but" if prefers_bf16() else ""
     said = f"{target} now inspects in int8{where} where the processor has no AMX{before}"
     console.print(said, soft_wrap=True, markup=False)

@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -222,15 +222,12 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
     """
     if settings.fit in ("letterbox", "squeeze"):
         return settings.fit, 1.0, ""
-    wholes = [
-        _whole(image.gray.shape, *input_size(images, settings.size, "letterbox", settings.stride)) for image in images
-    ]
+    height, width = input_size(images, settings.size, "letterbox", settings.stride)
+    wholes = [_whole(image.gray.shape, height, width) for image in images]
     smallest = smallest_region(images)
     thicknesses = [_thicknesses(image, smallest) for image in images]
     thin, remains = (_thinnest(thicknesses, scales) for scales in ([1.0] * len(images), wholes))
-    narrow = min(1.0, settings.size / _typical(images, lambda height, width: math.sqrt(height * width)))
-    if _typical(images, lambda height, width: max(height, width) / min(height, width)) < NARROW:
-        narrow = 0.0
+    narrow = _narrow_scale(images, settings.size)
     left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
     if settings.fit == "choose" and (min(wholes) == 1 or (remains >= THINNEST and not narrow)):
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
@@ -240,8 +237,12 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
 
 
-def _typical(images: Sequence[LabelledImage], measure: Callable[[int, int], float]) -> float:
-    return float(np.median([measure(*image.gray.shape[:2]) for image in images]))
+def _narrow_scale(images: Sequence[LabelledImage], size: int) -> float:
+    """Scale at which narrow images have as many pixels as a square input of `size`; 0 where the images are not."""
+    shapes = [image.gray.shape for image in images]
+    if np.median([max(shape) / min(shape) for shape in shapes]) < NARROW:
+        return 0.0
+    return min(1.0, size / float(np.median([math.sqrt(math.prod(shape)) for shape in shapes])))
 
 
 def _whole(shape: tuple[int, ...], height: int, width: int) -> float:
