@@ -37,7 +37,7 @@ class InspectionSettings(_Settings):
         threads: processor threads, 0 for all.
         precision: of the networks' arithmetic; "int8" is that of the segmenter, beside a classifier in f32. "auto" is
             bf16 where the processor computes in it, else f32, and for the segmenter int8 where the model has such a
-            form and the processor has no AMX.
+            form.
     """
 
     gs: float | None = Field(default=None, ge=0, le=255)

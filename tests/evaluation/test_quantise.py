@@ -73,11 +73,10 @@ def int8_alone(with_int8, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["with_int8", "int8_alone"])
-@pytest.mark.parametrize("amx", [False, True])
-def test_an_int8_form_is_inspected_with_unless_bf16_is_quicker(form, amx, request, monkeypatch):
-    monkeypatch.setattr("casae.inspection.inspector.prefers_bf16", lambda: amx)
-    precision = Inspector(request.getfixturevalue(form)).precision
-    assert (precision == "int8") is not amx
+def test_an_int8_form_is_inspected_with(form, request):
+    model = request.getfixturevalue(form)
+    assert Inspector(model).precision == "int8"
+    assert Inspector(model, InspectionSettings(precision="f32")).precision == "f32"
 
 
 def test_an_int8_form_rounds_only_in_int8(dark_model, int8_alone):

@@ -23,9 +23,7 @@ def benchmark(
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
     precision: Annotated[
         Literal["auto", "f32", "bf16", "int8"],
-        typer.Option(
-            help="auto: int8 if the model holds it and the processor has no AMX, else bf16 if it has that, else f32."
-        ),
+        typer.Option(help="auto: int8 if the model holds it, else bf16 if the processor has it, else f32."),
     ] = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures here.")] = None,
 ) -> None:

@@ -42,9 +42,7 @@ def inspect(
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
     precision: Annotated[
         Literal["auto", "f32", "bf16", "int8"],
-        typer.Option(
-            help="auto: int8 if the model holds it and the processor has no AMX, else bf16 if it has that, else f32."
-        ),
+        typer.Option(help="auto: int8 if the model holds it, else bf16 if the processor has it, else f32."),
     ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:

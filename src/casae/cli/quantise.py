@@ -25,9 +25,7 @@ def quantise(
 ) -> None:
     """Give a model an int8 form, where that is faster on this machine and costs less than half a point of IoU.
 
-    `casae inspect` then uses it where the processor has no AMX.
-
-    Exit codes: 0 written, 1 not worth it (nothing is written), 2 wrong usage or data.
+    `casae inspect` then uses it. Exit codes: 0 written, 1 not worth it (nothing is written), 2 wrong usage or data.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -38,7 +36,6 @@ def quantise(
     from casae.evaluation.quantise import images_of
     from casae.evaluation.quantise import quantise as run
     from casae.inspection.bundle import resolve_model
-    from casae.inspection.runtime import prefers_bf16
 
     data = open_dataset(dataset)
     part = data.split(split or ("train" if "train" in data.splits else "all"))
@@ -57,6 +54,4 @@ def quantise(
         console.print(f"int8 is not kept: {result.refused}", soft_wrap=True, markup=False)
         raise typer.Exit(1)
     before = "" if only else f"; --precision {result.exact.precision} still does as before"
-    where = ", not on this machine but" if prefers_bf16() else ""
-    said = f"{target} now inspects in int8{where} where the processor has no AMX{before}"
-    console.print(said, soft_wrap=True, markup=False)
+    console.print(f"{target} inspects in int8 from now on{before}", soft_wrap=True, markup=False)

@@ -20,7 +20,7 @@ from casae.inspection.classification import INPUT_SHAPES, classify
 from casae.inspection.compiled import CompiledNetworks
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region, find_regions
-from casae.inspection.runtime import Network, load_openvino, prefers_bf16
+from casae.inspection.runtime import Network, load_openvino
 from casae.inspection.verdict import AcceptanceRules, Verdict, check_classes, check_scale, judge
 
 
@@ -278,7 +278,7 @@ def thresholds(manifest: Manifest, settings: InspectionSettings) -> tuple[float,
 def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: CompiledNetworks) -> Network:
     """The segmenter in the precision that is asked for."""
     wanted, name, int8 = settings.precision, f"{model}: segmenter", bundle.int8
-    if wanted == "auto" and int8 and not prefers_bf16():
+    if wanted == "auto" and int8:
         wanted = "int8"
     if bundle.segmenter and wanted != "int8":
         return Network(bundle.segmenter, name, settings.threads, wanted, kept=kept)

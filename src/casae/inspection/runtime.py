@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,9 +19,7 @@ from casae.config import Precision
 from casae.errors import BundleError, UsageError
 from casae.inspection.compiled import CompiledNetworks, key_of
 
-CPU_INFO = Path("/proc/cpuinfo")
-AMX_FLAGS = ("amx_bf16",)
-BF16_FLAGS = ("avx512_bf16", "avx_ne_convert", *AMX_FLAGS)
+CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_ne_convert")
 NO_FORMATS = {"BIN", "EXPORT_IMPORT"}  # capabilities that are no number formats of a network
 
 NOTHING_KEPT = CompiledNetworks(None)
@@ -66,20 +64,10 @@ def processor() -> Processor:
     """The processor of the machine this runs on."""
     core = load_openvino().Core()
     features = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")) - NO_FORMATS
-    if CPU_INFO.exists() and not _has(BF16_FLAGS):
+    if CPU_INFO.exists() and not any(flag in CPU_INFO.read_text() for flag in BF16_FLAGS):
         features.discard("BF16")  # OpenVINO names it where AVX-512 can imitate it, which is slower than f32
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Processor(str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
-
-
-def prefers_bf16() -> bool:
-    """Whether bf16 is quicker than int8 here, as it is with AMX; see docs/results/speed.md."""
-    return CPU_INFO.exists() and _has(AMX_FLAGS)
-
-
-def _has(flags: Sequence[str]) -> bool:
-    known = CPU_INFO.read_text()
-    return any(flag in known for flag in flags)
 
 
 @functools.cache
