@@ -1,6 +1,8 @@
 """Whether a model finds the same in another precision as in f32 on this processor, over the images of a list.
 
-python benchmarks/agreement.py MODEL.casae sd-saliency-900:PATH --split test
+    python benchmarks/agreement.py MODEL.casae sd-saliency-900:PATH --precision int8
+
+Masks, and the names of what f32 finds.
 """
 
 import argparse

@@ -1,3 +1,19 @@
 """The command line: one thin module a command."""
 
+from typing import Annotated, Literal
+
+import typer
+
 DATASET_HELP = "READER:PATH, such as folder:my-part; others: sd-saliency-900, neu-seg, nanotwice, dagm."
+
+Core = Annotated[
+    float | None,
+    typer.Option(
+        help="Smaller threshold that a pixel of every defect passes. Default: the model's; none with --threshold."
+    ),
+]
+Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")]
+Precision = Annotated[
+    Literal["auto", "f32", "bf16", "int8"],
+    typer.Option(help="auto: int8 if the model holds it, else bf16 if the processor has it, else f32."),
+]

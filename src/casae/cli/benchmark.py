@@ -1,9 +1,11 @@
 """`casae benchmark`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from casae.cli import Precision, Threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +22,8 @@ def benchmark(
     ] = None,
     rounds: Annotated[int, typer.Option(help="Inspections that are timed.", min=1)] = 30,
     streams: Annotated[str, typer.Option(help="Numbers of inspections at once, such as 1,2.")] = "1,2",
-    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
-    precision: Annotated[
-        Literal["auto", "f32", "bf16", "int8"],
-        typer.Option(help="auto: int8 if the model holds it, else bf16 if the processor has it, else f32."),
-    ] = "auto",
+    threads: Threads = 0,
+    precision: Precision = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures here.")] = None,
 ) -> None:
     """Measure how long inspections take on this machine, from the file to the recorded result.

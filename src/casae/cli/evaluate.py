@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from casae.cli import DATASET_HELP
+from casae.cli import DATASET_HELP, Core
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,12 +21,7 @@ def evaluate(
     model: Annotated[str, typer.Option(help="A .casae file, or a shipped model.")],
     split: Annotated[str, typer.Option(help="List to judge on, or 'all', what was learned from too.")] = "test",
     threshold: Annotated[float | None, typer.Option(help="Threshold Gs. Default: the model's.")] = None,
-    core: Annotated[
-        float | None,
-        typer.Option(
-            help="Smaller threshold that a pixel of every defect passes. Default: the model's; none with --threshold."
-        ),
-    ] = None,
+    core: Core = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores here.")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture of the worst cases here.")] = None,

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from casae.cli import Core, Precision, Threads
 
 if TYPE_CHECKING:
     from casae.results.lines import Records
@@ -27,23 +29,15 @@ def inspect(
     threshold: Annotated[
         float | None, typer.Option(help="Threshold Gs; a larger one finds more. Default: the model's.")
     ] = None,
-    core: Annotated[
-        float | None,
-        typer.Option(
-            help="Smaller threshold that a pixel of every defect passes. Default: the model's; none with --threshold."
-        ),
-    ] = None,
+    core: Core = None,
     mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
     roi: Annotated[
         Path | None, typer.Option(metavar="MASK", help="Image of the same size; nothing is looked for where it is 0.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
-    precision: Annotated[
-        Literal["auto", "f32", "bf16", "int8"],
-        typer.Option(help="auto: int8 if the model holds it, else bf16 if the processor has it, else f32."),
-    ] = "auto",
+    threads: Threads = 0,
+    precision: Precision = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:
     """Find, outline, crop, classify and measure defects.

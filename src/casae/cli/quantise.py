@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from casae.cli import DATASET_HELP
+from casae.cli import DATASET_HELP, Threads
 
 
 def quantise(
@@ -21,7 +21,7 @@ def quantise(
             "--only", help="Keep nothing but the int8 form: half the file. f32 and bf16 then use rounded weights."
         ),
     ] = False,
-    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")] = 0,
+    threads: Threads = 0,
 ) -> None:
     """Give a model an int8 form, where that is faster on this machine and costs less than half a point of IoU.
 

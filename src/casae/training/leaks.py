@@ -20,7 +20,7 @@ THUMBNAIL = 32  # px a side; what differs here is another picture
 ALIKE = 0.9  # correlation of thumbnails from which the grain is looked at
 GRAIN_SIDE, NARROWEST = 128, 64  # px of the longer side at which grain is compared, and at least of the shorter one
 SAME_GRAIN = 0.6  # correlation; on rolled steel other pictures have at most 0.07, copies in JPEG of quality 80 0.79
-MOST_KNOWN = 4000  # grains of 64 kB; where each image has a size of its own, every pair has
+MOST_KNOWN = 1000  # grains of 64 kB, of narrow images 300; where each image has a size of its own, every pair has
 BLOCK = 8  # px; the middle of all blocks, so that edges of a fixture do not decide
 
 

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from casae.errors import DatasetError, UsageError
 from casae.image import Frame, brightened, gray_levels, standardise, to_unit
 from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
 from casae.inspection.card import write_card
-from casae.inspection.classification import CROP_SIDE, classifier_input
+from casae.inspection.classification import classifier_input
 from casae.inspection.regions import find_regions
 from casae.training import classification, export, segmentation
 from casae.training.augmentation import AUGMENTATIONS
@@ -43,7 +44,6 @@ from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labe
 from casae.training.views import CropViews, SegmenterViews, loader
 
 START = "start.pt"  # what a training started from, which may have been in the folder that it takes over
-EMPTY_CROP = (CROP_SIDE, CROP_SIDE)
 LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
 SHORTEST = 1.0  # s of a stage
 HURRIED = 30.0  # s for the compact CNN after Ctrl-C, which ended the segmenter
@@ -91,6 +91,11 @@ class _Run:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
         return self.part.classes
+
+    @cached_property
+    def crops(self) -> Sequence[LabelledCrop]:
+        """Defects that the classifier learns from."""
+        return labelled_crops(self.images, len(self.classes), self.min_area_px)
 
     def budget(self, stage: int, images: int) -> Budget:
         """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
@@ -306,21 +311,20 @@ def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Bud
 
 def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
     settings, classes = run.settings.classifier, len(run.classes)
-    crops = labelled_crops(run.images, classes, run.min_area_px)
     if classes == 1:
         return None, None
     L.seed_everything(run.settings.seed, verbose=False)  # whatever came before: resumed or not, the start is the same
     network = classification.build(settings, classes)
     run.reporter.stage("classifier")
     validation = labelled_crops(run.validation, classes, run.min_area_px)
-    repeats = classification.repeats(crops, classes) if settings.optimiser == "adamw" else None
-    views = CropViews(crops, max(len(crops), 10 * settings.batch), run.settings.seed, repeats)
+    repeats = classification.repeats(run.crops, classes) if settings.optimiser == "adamw" else None
+    views = CropViews(run.crops, max(len(run.crops), 10 * settings.batch), run.settings.seed, repeats)
     budget = run.budget(3, len(views))
     if run.reporter.interrupted:
         run.reporter.say(f"Classes are learned for {HURRIED:.0f} s more; Ctrl-C ends that as well")
         run.reporter.interrupted = False
         budget = Budget(seconds=min(HURRIED, budget.seconds or HURRIED))
-    task = classification.ClassificationTask(network, settings, budget, crops, validation, classes)
+    task = classification.ClassificationTask(network, settings, budget, run.crops, validation, classes)
     return network, fit(task, loader(views, settings.batch), run.folder / "classifier", run.reporter)
 
 
@@ -339,9 +343,8 @@ def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
 def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | None, float | None]:
     if network is None:
         return None, None
-    crops: list[LabelledCrop] = labelled_crops([*run.validation, *run.images[:COMPARED]], len(run.classes), 1)
-    examples = [classifier_input(crop.gray, crop.rectangle) for crop in crops[:COMPARED]]
-    exported = export.export_classifier(network, np.stack(examples or [np.zeros(EMPTY_CROP, np.float32)])[:, None])
+    examples = [classifier_input(crop.gray, crop.rectangle) for crop in run.crops[:COMPARED]]
+    exported = export.export_classifier(network, np.stack(examples)[:, None])
     return exported.onnx, exported.difference
 
 
@@ -366,11 +369,9 @@ def _check_classes(run: _Run) -> str:
     """
     if len(run.classes) == 1:
         return ""
-    present = {crop.defect_class for crop in labelled_crops(run.images, len(run.classes), run.min_area_px)}
+    present = {crop.defect_class for crop in run.crops}
     if not present:
-        rule = (
-            f"no defect to learn from names its class; paint the values 1..{len(run.classes)}, or list a single class"
-        )
+        rule = f"no defect names its class; paint the values 1..{len(run.classes)}, or list a single class"
         raise DatasetError(f"{run.part.name}: {rule}")
     missing = ", ".join(name for index, name in enumerate(run.classes) if index not in present)
     return f". No labelled defect of class {missing} to learn from: it will hardly be recognised" if missing else ""
