@@ -31,7 +31,7 @@ TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, what cv2.cvtColor applies to integers
 
 
-def read_image(path: str | Path, *, opaque: bool = False) -> Image:
+def read_image(path: str | Path) -> Image:
     """Read a PNG, JPEG, BMP or TIFF file of 8 or 16 bits a channel.
 
     Transparency is dropped, CMYK becomes RGB, EXIF orientation is applied, and of a TIFF with many pages the first is
@@ -41,20 +41,21 @@ def read_image(path: str | Path, *, opaque: bool = False) -> Image:
         (H, W) or (H, W, 3) RGB, uint8 or uint16, or float32 in 0..1 from a floating-point TIFF.
 
     Raises:
-        ImageError: the file is missing, empty, truncated, of another format, or too large to decode; or, where it shall
-            be `opaque`, partly transparent, or a TIFF that could be: what such a mask shows there depends on the
-            program that wrote it.
+        ImageError: the file is missing, empty, truncated, of another format, or too large to decode.
     """
-    path = Path(path)
+    return decode_image(read_file(path), str(path))
+
+
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
-    image = decode_image(data, str(path))
-    may_be_transparent = image.ndim == 3 or data[:4] in TIFF_STARTS
-    if opaque and may_be_transparent and _is_transparent(data):
-        raise ImageError(f"{path}: is partly transparent; flatten it on black and save it again")
-    return image
 
 
 def decode_image(data: bytes, name: str) -> Image:
@@ -293,12 +294,20 @@ def _jpeg_scan(data: bytes) -> int:
     return at
 
 
-def _is_transparent(data: bytes) -> bool:
+def is_transparent(data: bytes, decoded: Image) -> bool:
+    """Whether a picture is transparent somewhere, or is a TIFF that could be; what it shows there depends on programs.
+
+    Args:
+        data: the bytes of its file.
+        decoded: what `decode_image` makes of them.
+    """
     if data[:4] in TIFF_STARTS:
         import tifffile
 
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             return bool(file.pages[0].aspage().extrasamples)
+    if decoded.ndim == 2:
+        return False
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 3 or image.shape[2] != 4:
         return False

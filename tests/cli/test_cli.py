@@ -146,7 +146,9 @@ def test_evaluation_says_what_it_needs_and_what_is_too_good(components, dark_mod
     (data / "dataset.toml").write_text('classes = ["stain", "glare"]')
     for mask in (data / "masks").iterdir():
         cv2.imwrite(str(mask), np.minimum(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), 2))
+    next((data / "masks").iterdir()).unlink()
     done = casae("evaluate", f"folder:{data}", "--model", dark_model, "--split", "all")
+    assert "1 images of 'all' have no mask and are not judged" in done.stdout
     assert "Too good for a judgement if the model has learned from these images" in done.stdout
 
 

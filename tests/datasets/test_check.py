@@ -44,7 +44,7 @@ def test_every_problem_is_named_by_file(folder):
     for file, problem in found.problems:
         by_file.setdefault(file.name, []).append(problem)
     assert found.unlabelled == 1
-    assert "no image of this name" in by_file["stranger.png"][0]
+    assert by_file["stranger.png"] == ["no image of this name; name it like its image"]
     assert "5 x 5 px, its image 256 x 192" in by_file["component-0001.png"][0]
     assert "value 9 names no class" in by_file["component-0002.png"][0]
     assert "colour picture is no label" in by_file["component-0003.png"][0]
@@ -54,3 +54,17 @@ def test_every_problem_is_named_by_file(folder):
     assert any("ghost" in problem for problem in by_file["test.txt"])
     assert any("2 times" in problem for problem in by_file["test.txt"])
     assert any("'component-0007' is in 'train'" in problem for problem in by_file["test.txt"])
+
+
+def test_inverted_masks_are_suspected(folder):
+    for mask in (folder / "masks").iterdir():
+        cv2.imwrite(str(mask), np.where(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), 0, 255).astype(np.uint8))
+    assert "most show more defect than background, which is 0; are they inverted?" in problems(folder)["masks"]
+
+
+def test_what_no_training_can_learn_is_a_problem(folder):
+    for mask in (folder / "masks").iterdir():
+        cv2.imwrite(str(mask), 255 * (cv2.imread(str(mask), cv2.IMREAD_UNCHANGED) > 0).astype(np.uint8))
+    assert "no defect names its class; paint the values 1.." in problems(folder)["masks"]
+    (folder / "masks").rename(folder / "ground_truth")
+    assert "no defect is labelled; masks are PNG, BMP or TIFF" in problems(folder)["masks"]

@@ -4,11 +4,12 @@ import unicodedata
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
+from casae.datasets.masks import label_values, read_label
 from casae.datasets.readers import open_dataset, packaged_splits
-from casae.datasets.sample import read_label
 from casae.errors import DatasetError, ImageError
 
 
@@ -162,7 +163,7 @@ def test_labels_that_do_not_fit_are_explained(folder):
     sample = open_dataset(f"folder:{folder}").samples[0]
     with pytest.raises(DatasetError, match="mask is 6 x 4 px, its image 7 x 4; both must have one size"):
         read_label(sample, (4, 7), 2)
-    with pytest.raises(DatasetError, match=r"value 2 names no class; use 0\.\.1 or 255"):
+    with pytest.raises(DatasetError, match=r"value 2 names no class; use 0\.\.1, or 255"):
         read_label(sample, (4, 6), 1)
     with pytest.raises(DatasetError, match="has no mask"):
         read_label(open_dataset(f"folder:{folder}").samples[1], (4, 6), 2)
@@ -285,6 +286,77 @@ def test_a_jpeg_names_no_classes(folder):
         ImageError, match=r"a\.jpg: JPEG changes gray values, which name classes here; save masks as PNG"
     ):
         read_label(open_dataset(f"folder:{folder}").samples[0], (4, 6), 2)
+
+
+@pytest.fixture
+def disc():
+    """A white disc with soft edges on black, (64, 64) uint8."""
+    return cv2.GaussianBlur(cv2.circle(np.zeros((64, 64), np.uint8), (30, 30), 12, 255, -1), (0, 0), 1.5)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "deep.png"])
+def test_of_one_class_a_mask_may_have_soft_edges(folder, disc, name):
+    mask = disc.astype(np.uint16) * 257 if name == "deep.png" else disc
+    cv2.imwrite(str(folder / name), mask)
+    assert np.array_equal(label_values(folder / name, None, 1), np.where(disc > 127, 255, 0))
+
+
+def test_gray_values_of_classes_are_not_taken_for_soft_edges(folder, disc):
+    """Three classes in a set that lists one: nothing is thrown away in silence."""
+    levels = np.zeros((64, 64), np.uint8)
+    for index, value in enumerate((85, 170, 255)):
+        levels[20 * index : 20 * index + 10, 5:50] = value
+    cv2.imwrite(str(folder / "a.png"), levels)
+    assert set(np.unique(label_values(folder / "a.png", None, 1))) == {0, 85, 170, 255}
+    levels[disc > 0] = disc[disc > 0]
+    cv2.imwrite(str(folder / "a.png"), levels)
+    assert 85 in label_values(folder / "a.png", None, 1)
+    cv2.imwrite(str(folder / "a.jpg"), levels)
+    with pytest.raises(ImageError, match="JPEG changes gray values"):
+        label_values(folder / "a.jpg", None, 1)
+    cv2.imwrite(str(folder / "a.png"), disc)
+    assert np.array_equal(label_values(folder / "a.png", None, 2), disc)
+
+
+def test_places_in_a_palette_are_classes(folder):
+    indices = np.random.default_rng(0).integers(0, 4, (16, 16), np.uint8)
+    picture = PIL.Image.fromarray(indices)
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    picture.save(folder / "a.png")
+    assert np.array_equal(label_values(folder / "a.png", None, 3), indices)
+    picture.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2, 255, 255, 255])
+    picture.save(folder / "a.png")
+    assert np.array_equal(label_values(folder / "a.png", None, 3), np.where(indices == 3, 255, indices))
+
+
+def test_masks_may_be_named_as_others_do(folder):
+    (folder / "masks/a.png").rename(folder / "masks/a_GT.png")
+    (folder / "images/b_mask.bmp").write_bytes((folder / "images/b.bmp").read_bytes())
+    cv2.imwrite(str(folder / "masks/b_mask.png"), np.ones((4, 6), np.uint8))
+    cv2.imwrite(str(folder / "masks/c_label.png"), np.ones((4, 6), np.uint8))
+    cv2.imwrite(str(folder / "masks/d_label.png"), np.ones((4, 6), np.uint8))
+    dataset = open_dataset(f"folder:{folder}")
+    masks = {sample.name: sample.mask and sample.mask.name for sample in dataset.samples}
+    assert masks == {"a": "a_GT.png", "b": None, "b_mask": "b_mask.png", "c": "c.png"}
+    assert [mask.name for mask in dataset.orphans] == ["c_label.png", "d_label.png"]
+
+
+def test_a_good_picture_may_have_a_mask(folder):
+    (folder / "good").mkdir()
+    (folder / "masks/good").mkdir()
+    for name in ("x", "y"):
+        cv2.imwrite(str(folder / f"good/{name}.png"), np.full((4, 6), 90, np.uint8))
+    cv2.imwrite(str(folder / "masks/good/x.png"), np.zeros((4, 6), np.uint8))
+    dataset = open_dataset(f"folder:{folder}")
+    x, y = (sample for sample in dataset.samples if sample.name.startswith("good/"))
+    assert (x.mask.name, x.defect_free, y.mask, y.defect_free) == ("x.png", False, None, True)
+    assert dataset.orphans == ()
+
+
+def test_a_value_of_16_bits_is_named_as_it_is(folder):
+    cv2.imwrite(str(folder / "a.png"), np.full((4, 6), 65535, np.uint16))
+    with pytest.raises(ImageError, match="value 65535 names no class; save masks with 8 bits a pixel"):
+        label_values(folder / "a.png", None, 2)
 
 
 def test_a_defect_without_class_may_have_16_bits(folder):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from casae.config import PRESETS
+from casae.datasets.masks import read_label
 from casae.datasets.readers import open_dataset, packaged_splits
-from casae.datasets.sample import read_label
 from casae.errors import DatasetError, UsageError
 from casae.image import read_image
 from casae.inspection.segmentation import threshold

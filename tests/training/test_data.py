@@ -352,12 +352,33 @@ def test_the_class_with_the_smallest_defects_decides_what_is_reported():
     assert sum(crop.defect_class == 1 for crop in labelled_crops(images, 2, 1)) == 7
 
 
+@pytest.mark.parametrize("defective", [1, 2])
+def test_each_fold_learns_from_a_defect(tmp_path, defective):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(10):
+        cv2.imwrite(str(tmp_path / f"images/{index}.png"), rng.integers(0, 255, (32, 32), np.uint8))
+        mask = np.zeros((32, 32), np.uint8)
+        mask[4:9, 4:9] = 0 if index % 5 else 1 + index // 5 % 2 if index // 5 < defective else 0
+        cv2.imwrite(str(tmp_path / f"masks/{index}.png"), mask)
+    (tmp_path / "dataset.toml").write_text('classes = ["dent", "scratch"]')
+    dataset = open_dataset(f"folder:{tmp_path}")
+    if defective < 2:
+        with pytest.raises(DatasetError, match="folds need two images with labelled defects"):
+            hold_out(dataset, "all", 0, 0, Fold(0, 5))
+        return
+    for index in range(5):
+        part, _ = hold_out(dataset, "all", 0, 0, Fold(index, 5))
+        assert {"0", "5"} & {sample.name for sample in part.samples}
+
+
 def test_masks_of_other_names_are_spoken_of(tmp_path):
-    for part, name in (("images", "a.png"), ("masks", "a_mask.png")):
+    for part, name in (("images", "a.png"), ("masks", "a_seg.png")):
         (tmp_path / part).mkdir()
         cv2.imwrite(str(tmp_path / part / name), np.ones((4, 4), np.uint8))
     (tmp_path / "dataset.toml").write_text('classes = ["dent"]')
-    rule = "0 labelled images in 'all', and 1 masks that no image is named like .masks/a_mask.png ...."
+    rule = "0 labelled images in 'all', and 1 masks that no image is named like .masks/a_seg.png ...."
     with pytest.raises(DatasetError, match=rule):
         hold_out(open_dataset(f"folder:{tmp_path}"), "all", 0.1, 0)
 

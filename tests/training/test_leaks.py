@@ -46,8 +46,9 @@ def test_the_same_picture_on_both_sides_is_refused(dataset):
         keep_copies_together(dataset, sides, fixed=True)
 
 
-def test_a_copy_is_learned_from_and_not_held_out(dataset):
-    sides = with_copy(sides_of(dataset, 8), worn(sides_of(dataset, 8).images[0].gray))
+@pytest.mark.parametrize("copy", [worn, np.copy])
+def test_a_copy_is_learned_from_and_not_held_out(dataset, copy):
+    sides = with_copy(sides_of(dataset, 8), copy(sides_of(dataset, 8).images[0].gray))
     kept, said = keep_copies_together(dataset, sides, fixed=False)
     assert [len(side) for side in (kept.images, kept.validation)] == [9, len(sides.validation) - 1]
     assert {s.name for s in kept.part.samples} == {image.name for image in kept.images}

@@ -57,6 +57,10 @@ def evaluate(
     scores = result.scores(seed)
     console = Console()
     _print(console, result, scores)
+    unlabelled = len(part.samples) - len(part.labelled.samples)
+    if unlabelled:
+        unjudged = f"{unlabelled} images of '{split}' have no mask and are not judged{part.strays}"
+        console.print(unjudged, style="yellow", markup=False)
     learned = inspector.manifest.dataset.split
     if split in ("all", "train", learned) or learned == "all":
         console.print("Too good for a judgement if the model has learned from these images.", style="yellow")

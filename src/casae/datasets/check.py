@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from casae.datasets.sample import UNCLASSED, Dataset, Sample, label_values, unknown_values
+from casae.datasets.masks import label_values, problem_of
+from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import CasaeError
 from casae.image import Image, read_image
 
@@ -24,6 +25,8 @@ class Findings:
         sizes: (width, height) -> images.
         class_images: label value -> images that show it; 255 is a defect without class.
         class_pixels: label value -> pixels, 0 included.
+        defective: with a labelled defect.
+        flooded: of these, images in which more than half of the pixels are defective.
         splits: list -> names in it.
         problems: (file, what is wrong and how to mend it).
     """
@@ -34,6 +37,8 @@ class Findings:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     class_images: Counter[int] = field(default_factory=Counter)
     class_pixels: Counter[int] = field(default_factory=Counter)
+    defective: int = 0
+    flooded: int = 0
     splits: dict[str, int] = field(default_factory=dict)
     problems: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -43,13 +48,14 @@ def check(dataset: Dataset, done: Callable[[Sample], object] = lambda sample: No
     findings = Findings(
         images=len(dataset.samples), splits={name: len(names) for name, names in dataset.splits.items()}
     )
-    findings.problems += [(mask, "no image of this name; add the image or remove the mask") for mask in dataset.orphans]
+    findings.problems += [(mask, "no image of this name; name it like its image") for mask in dataset.orphans]
     pictures: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples:
         digest = _check_sample(sample, len(dataset.classes), findings)
         if digest:
             pictures[digest].append(sample)
         done(sample)
+    _check_labels(dataset, findings)
     _check_splits(dataset, findings)
     _check_duplicates(dataset, pictures, findings)
     return findings
@@ -74,23 +80,34 @@ def _check_sample(sample: Sample, classes: int, findings: Findings) -> str | Non
 
 def _check_mask(sample: Sample, mask: Path, image: Image, classes: int, findings: Findings) -> None:
     try:
-        label = label_values(read_image(mask, opaque=True), sample)
+        label = label_values(mask, sample.mask_class, classes)
     except CasaeError as error:
         findings.problems.append((mask, _without_name(error, mask)))
         return
+    problem = problem_of(label, image.shape, classes)
+    if problem:
+        findings.problems.append((mask, problem))
     if label.shape != image.shape[:2]:
-        sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {image.shape[1]} x {image.shape[0]}"
-        findings.problems.append((mask, f"{sizes}; both must have one size"))
         return
-    unknown = unknown_values(label, classes)
-    if unknown:
-        some = ", ".join(map(str, unknown[:5]))
-        findings.problems.append((mask, f"value {some} names no class; use 0..{classes}, or {UNCLASSED} without class"))
     counts = np.bincount(label.ravel(), minlength=256)
     present = [int(value) for value in np.flatnonzero(counts)]
     findings.class_pixels.update({value: int(counts[value]) for value in present})
     findings.class_images.update(value for value in present if value)
     findings.defect_free += present == [0]
+    findings.defective += present != [0]
+    findings.flooded += 2 * int(counts[0]) < label.size
+
+
+def _check_labels(dataset: Dataset, findings: Findings) -> None:
+    """What is wrong with the masks as a whole."""
+    masks, several = Path("masks"), len(dataset.classes) > 1
+    if not findings.class_images:
+        findings.problems.append((masks, "no defect is labelled; masks are PNG, BMP or TIFF, named like their images"))
+    elif several and set(findings.class_images) == {UNCLASSED}:
+        rule = f"no defect names its class; paint the values 1..{len(dataset.classes)}, or list a single class"
+        findings.problems.append((masks, rule))
+    if 2 * findings.flooded > findings.defective:
+        findings.problems.append((masks, "most show more defect than background, which is 0; are they inverted?"))
 
 
 def _check_splits(dataset: Dataset, findings: Findings) -> None:

@@ -6,7 +6,7 @@ order; what has no partner is kept and reported by `casae data check`.
 
 import tomllib
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from casae.image import SUFFIXES, find_images
 from casae.text import printable, read_text
 
 MAX_CLASSES = 200
+MASK_ENDINGS = ("_mask", "_gt", "_label")  # of masks, in upper or lower case, behind the name of their image
 KNOWN_LISTS = frozenset({"train", "val", "test"})  # in upper or lower case
 
 
@@ -47,7 +48,10 @@ def open_dataset(spec: str) -> Dataset:
 
 
 def read_folder(root: Path) -> Dataset:
-    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt."""
+    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt.
+
+    Masks may be called NAME_mask.png, NAME_gt.png or NAME_label.png as well.
+    """
     settings = _read_toml(root / "dataset.toml")
     classes = _read_classes(settings, root)
     mm = settings.get("mm_per_pixel")
@@ -59,15 +63,17 @@ def read_folder(root: Path) -> Dataset:
     twice = sorted(good.keys() & images.keys())
     if twice:
         raise DatasetError(f"{good[twice[0]]}: same name as {images[twice[0]]}; rename one")
-    samples = [Sample(name, image, masks.get(name)) for name, image in images.items()]
-    samples += [Sample(name, image, None, defect_free=True) for name, image in good.items()]
+    paired = _paired({*images, *good}, masks)
+    samples = [Sample(name, image, paired.get(name)) for name, image in images.items()]
+    samples += [Sample(name, image, paired.get(name), defect_free=name not in paired) for name, image in good.items()]
+    used = set(paired.values())
     return Dataset(
         name=f"folder:{root}",
         classes=classes,
         samples=tuple(sorted(samples, key=lambda sample: sample.name)),
         splits=_read_splits(root),
         mm_per_pixel=None if mm is None else float(mm),
-        orphans=tuple(mask for name, mask in masks.items() if name not in images),
+        orphans=tuple(mask for mask in masks.values() if mask not in used),
         licence=str(settings.get("licence", "not stated")),
     )
 
@@ -173,6 +179,17 @@ def packaged_splits(dataset: str) -> dict[str, tuple[str, ...]]:
     return {Path(file.name).stem: tuple(file.read_text("utf-8").split()) for file in lists}
 
 
+def _paired(images: Container[str], masks: Mapping[str, Path]) -> dict[str, Path]:
+    """The mask of each image that has one: that of its own name, or else with one of `MASK_ENDINGS` behind it."""
+    paired = {name: mask for name, mask in masks.items() if name in images}
+    for name, mask in masks.items():
+        for ending in MASK_ENDINGS:
+            image = name[: -len(ending)]
+            if name not in images and name.lower().endswith(ending) and image in images:
+                paired.setdefault(image, mask)
+    return paired
+
+
 def _read_splits(root: Path) -> dict[str, tuple[str, ...]]:
     lists: dict[str, tuple[str, ...]] = {}
     for file in sorted((root / "splits").glob("*")):
@@ -212,7 +229,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
             raise DatasetError(f"{printable(file)}: the name is not UTF-8; rename the file")
         name = _same(file.relative_to(folder).with_suffix("").as_posix())
         if name in found:
-            raise DatasetError(f"{file}: same name as {found[name].name}; names without suffix must differ")
+            raise DatasetError(f"{file}: same name as {found[name].name}; keep one, or move masks to masks/")
         found[name] = file
     return found
 

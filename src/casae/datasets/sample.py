@@ -10,12 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from casae.errors import DatasetError, ImageError
-from casae.image import Image, read_image
+from casae.errors import DatasetError
 
 UNCLASSED = 255
 
@@ -102,6 +97,14 @@ class Dataset:
         """The samples that are labelled."""
         return replace(self, samples=tuple(sample for sample in self.samples if sample.labelled))
 
+    @property
+    def strays(self) -> str:
+        """What to say about masks to which no image belongs, which leave their images unlabelled; empty without."""
+        if not self.orphans:
+            return ""
+        first = self.orphans[0]
+        return f", and {len(self.orphans)} masks that no image is named like ({first.parent.name}/{first.name} ...)"
+
     @cached_property
     def sha256(self) -> str:
         """Hash over names and bytes of all images and masks: the same data has the same hash, wherever it lies."""
@@ -112,50 +115,3 @@ class Dataset:
                 absent = b"defect-free" if sample.defect_free else b"unlabelled"
                 digest.update(hashlib.sha256(file.read_bytes()).digest() if file else absent)
         return digest.hexdigest()
-
-
-def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
-    """The label values (H, W) uint8 of a labelled sample whose image has `shape`.
-
-    Raises:
-        DatasetError: the mask has another size than the image, or holds a value that names no class.
-        ImageError: the mask cannot be read.
-    """
-    if sample.defect_free:
-        return np.zeros(shape[:2], np.uint8)
-    if sample.mask is None:
-        raise DatasetError(f"{sample.image}: has no mask; label it, or an all-zero mask says it is free of defects")
-    label = label_values(read_image(sample.mask, opaque=True), sample)
-    if label.shape != shape[:2]:
-        sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {shape[1]} x {shape[0]}"
-        raise DatasetError(f"{sample.mask}: mask is {sizes}; both must have one size")
-    unknown = unknown_values(label, classes)
-    if unknown:
-        raise DatasetError(f"{sample.mask}: value {unknown[0]} names no class; use 0..{classes} or {UNCLASSED}")
-    return label
-
-
-def label_values(mask: Image, sample: Sample) -> NDArray[np.uint8]:
-    """Pixels of a mask file -> label values, (H, W) uint8.
-
-    Raises:
-        ImageError: it is a colour picture, or a JPEG, where each gray value names a class.
-    """
-    if sample.mask_class is None and sample.mask and sample.mask.suffix.lower() in (".jpg", ".jpeg"):
-        raise ImageError(f"{sample.mask}: JPEG changes gray values, which name classes here; save masks as PNG")
-    if mask.ndim == 3:
-        same = np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2])
-        if not same and sample.mask_class is None:
-            raise ImageError(f"{sample.mask}: a colour picture is no label mask; save one gray value a class")
-        mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
-    if sample.mask_class is not None:
-        return np.where(mask > 127, np.uint8(sample.mask_class), np.uint8(0))
-    if mask.dtype == np.uint8:
-        return mask
-    return np.where(mask == UNCLASSED, UNCLASSED, np.minimum(mask, UNCLASSED - 1)).astype(np.uint8)
-
-
-def unknown_values(label: NDArray[np.uint8], classes: int) -> list[int]:
-    """Values in a label that are neither background, a class, nor `UNCLASSED`."""
-    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
-    return [int(value) for value in present if classes < value < UNCLASSED]

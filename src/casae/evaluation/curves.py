@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import CORE_GS, DEFAULT_GS
-from casae.datasets.sample import Dataset, Sample, read_label
+from casae.datasets.masks import read_label
+from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError, UsageError
 from casae.evaluation.scores import true_regions
 from casae.image import read_image

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import InspectionSettings, Precision
-from casae.datasets.sample import Dataset, read_label
+from casae.datasets.masks import read_label
+from casae.datasets.sample import Dataset
 from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.image import Image, brightened, read_image
 from casae.inspection import segmentation

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.sample import UNCLASSED, Dataset, Sample, read_label
+from casae.datasets.masks import read_label
+from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import DatasetError, ImageError
 from casae.image import Image, read_image, to_gray
 from casae.inspection.classification import classify

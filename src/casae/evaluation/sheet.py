@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.sample import Dataset, Sample, read_label
+from casae.datasets.masks import read_label
+from casae.datasets.sample import Dataset, Sample
 from casae.errors import OutputError
 from casae.evaluation.scores import Evaluation, ImageScore
 from casae.image import read_image, resize

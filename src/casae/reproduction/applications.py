@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import TrainingSettings
-from casae.datasets.sample import Dataset, Sample, read_label
+from casae.datasets.masks import read_label
+from casae.datasets.sample import Dataset, Sample
 from casae.evaluation.scores import evaluate
 from casae.image import read_image
 from casae.inspection.bundle import read_bundle

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import MIN_AREA_PX, STRIDE, Fit, SegmenterSettings
-from casae.datasets.sample import UNCLASSED, Dataset, Sample, label_values, read_label
+from casae.datasets.masks import label_values, read_label
+from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import DatasetError
 from casae.image import Frame, Image, lies_across, read_image, scaled_shape, to_gray
 from casae.inspection.regions import Rectangle, Region, find_regions
@@ -103,13 +104,13 @@ def hold_out(
     A share of 0 holds nothing out, a fold its own part.
 
     Raises:
-        DatasetError: no such split, or too few labelled images in it.
+        DatasetError: no such split, or too few labelled images in it; of folds, too few with a defect.
         ImageError: a mask cannot be read.
     """
     part = dataset.split(split).labelled
     needed = fold.count if fold else 2
     if len(part.samples) < needed:
-        few = f"{dataset.name}: {len(part.samples)} labelled images in '{split}'{strays(dataset)}"
+        few = f"{dataset.name}: {len(part.samples)} labelled images in '{split}'{dataset.strays}"
         raise DatasetError(f"{few}; label at least {needed}")
     if fold is None and "val" in dataset.splits and split != "val":
         validation = dataset.split("val").labelled
@@ -124,18 +125,10 @@ def hold_out(
     return part.only(outside, split), validation
 
 
-def strays(dataset: Dataset) -> str:
-    """What to say about masks to which no image belongs, which leave their images unlabelled."""
-    if not dataset.orphans:
-        return ""
-    first = dataset.orphans[0]
-    return f", and {len(dataset.orphans)} masks that no image is named like ({first.parent.name}/{first.name} ...)"
-
-
 def _draw_held_out(
     part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None, known: Container[str]
 ) -> set[str]:
-    classes = {sample.name: _classes_of(sample) for sample in part.samples}
+    classes = {sample.name: _classes_of(sample, len(part.classes)) for sample in part.samples}
     left = Counter(itertools.chain(*classes.values()))
     groups: dict[tuple[int | None, bool], list[str]] = {}
     for sample in part.samples:
@@ -145,8 +138,11 @@ def _draw_held_out(
         key: sorted((str(name) for name in rng.permutation(group)), key=known.__contains__)
         for key, group in groups.items()
     }
-    if fold:  # dealt out like cards, so that each fold has its share of every class
-        return set(list(itertools.chain(*shuffled.values()))[fold.index :: fold.count])
+    if fold:  # dealt out like cards, so that each fold has its share of every class, and none all of the defects
+        if sum(map(bool, classes.values())) < 2:
+            raise DatasetError(f"{part.name}: folds need two images with labelled defects; label more")
+        groups_in_turn = (shuffled[key] for key in sorted(shuffled, key=lambda key: key[1]))
+        return set(list(itertools.chain(*groups_in_turn))[fold.index :: fold.count])
     if share == 0:
         return set()
     held: set[str] = set()
@@ -165,11 +161,11 @@ def _draw_held_out(
     return {next((group[0] for (_, is_good), group in shuffled.items() if is_good), next(iter(shuffled.values()))[0])}
 
 
-def _classes_of(sample: Sample) -> set[int]:
+def _classes_of(sample: Sample, classes: int) -> set[int]:
     """Label values of the defects in an image; none in one without."""
     if sample.defect_free or sample.mask is None:
         return set()
-    return {int(value) for value in np.unique(label_values(read_image(sample.mask, opaque=True), sample))} - {0}
+    return {int(value) for value in np.unique(label_values(sample.mask, sample.mask_class, classes))} - {0}
 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit, stride: int = STRIDE) -> tuple[int, int]:

@@ -4,7 +4,8 @@ It is the grain that is compared, noise and texture of a few pixels, which a sav
 a surface with fine structure of its own, the fingers of a solar cell, two parts of one design count as copies too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import cv2
@@ -20,7 +21,7 @@ THUMBNAIL = 32  # px a side; what differs here is another picture
 ALIKE = 0.9  # correlation of thumbnails from which the grain is looked at
 GRAIN_SIDE, NARROWEST = 128, 64  # px of the longer side at which grain is compared, and at least of the shorter one
 SAME_GRAIN = 0.6  # correlation; on rolled steel other pictures have at most 0.07, copies in JPEG of quality 80 0.79
-MOST_KNOWN = 1000  # grains of 64 kB, of narrow images 300; where each image has a size of its own, every pair has
+MOST_KNOWN = 1000  # grains of 64 kB, of narrow images 300, beside those of the held-out images
 BLOCK = 8  # px; the middle of all blocks, so that edges of a fixture do not decide
 
 
@@ -45,31 +46,32 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
         The sides, and what there is to say about them, empty if nothing.
 
     Raises:
-        DatasetError: the very same picture, pixel for pixel, is on both sides; names the pictures.
+        DatasetError: the very same picture, pixel for pixel, has to stay on both sides; names the pictures.
     """
-    if not sides.validation:
-        return sides, ""
-    leaks = [f"{b.name} = {a.name}" for a, b in _alike(sides.images, sides.validation) if _identical(a.gray, b.gray)]
-    if leaks:
-        raise DatasetError(f"{_some(leaks)}: the same picture is learned from and held out; keep one")
     moved: set[str] = set()
-    grains = Grains()
-    while copies := _copies(sides, grains):
+    grains, fresh = Grains(MOST_KNOWN + len(sides.validation)), sides.images
+    while sides.validation and (copies := _copies(fresh, sides.validation, grains)):
         staying = [image for image in sides.validation if image.name not in copies]
         if fixed or not staying or (_defective(sides.validation) and not _defective(staying)):
+            same = [f"{held.name} = {ours.name}" for ours, held in copies.values() if _identical(ours, held)]
+            if same:
+                rule = "the same picture is learned from and held out; keep one, 'casae data check' names all"
+                raise DatasetError(f"{_some(same)}: {rule}")
             look = f"held out are copies of learned pictures ({_some(sorted(copies))}), or parts of one design"
             return sides, f". Scores may be too good: {look}"
-        moved |= copies
-        sides = _learn_too(dataset, sides, copies)
+        moved |= copies.keys()
+        fresh = [held for _, held in copies.values()]
+        sides = _learn_too(dataset, sides, copies.keys())
     if not moved:
         return sides, ""
     return sides, f". {len(moved)} drawn pictures are not held out: they look like copies of learned ones"
 
 
 class Grains:
-    """Grain of images, looked at once however often they are compared."""
+    """Grain of images, looked at once however often they are compared; the last `most` looks are remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_KNOWN) -> None:
+        self._most = most
         self._known: dict[tuple[str, tuple[int, int]], NDArray[np.float32]] = {}
 
     def is_copy(self, one: LabelledImage, other: LabelledImage) -> bool:
@@ -77,18 +79,14 @@ class Grains:
         shape = one.gray.shape
         longest, shortest = max(*shape, *other.gray.shape), min(*shape, *other.gray.shape)
         scale = min(1.0, max(GRAIN_SIDE / longest, NARROWEST / shortest))
-        size = max(BLOCK, round(shape[1] * scale)), max(BLOCK, round(shape[0] * scale))
-        first, second = self._blocks(one, size), self._blocks(other, size)
-        strength = np.sqrt((first**2).sum(1) * (second**2).sum(1))
-        grained = strength > 0
-        if not grained.any():
-            return False
-        return float(np.median((first * second).sum(1)[grained] / strength[grained])) > SAME_GRAIN
+        size = _in_blocks(shape[1] * scale), _in_blocks(shape[0] * scale)
+        correlation = np.einsum("bp,bp->b", self._blocks(one, size), self._blocks(other, size))
+        return 2 * int(np.count_nonzero(correlation > SAME_GRAIN)) > np.count_nonzero(correlation)
 
     def _blocks(self, image: LabelledImage, size: tuple[int, int]) -> NDArray[np.float32]:
         key = image.name, size
         if key not in self._known:
-            if len(self._known) == MOST_KNOWN:
+            if len(self._known) == self._most:
                 del self._known[next(iter(self._known))]
             self._known[key] = _blocks(cv2.resize(to_unit(image.gray), size, interpolation=cv2.INTER_AREA))
         return self._known[key]
@@ -98,7 +96,11 @@ def _defective(images: Sequence[LabelledImage]) -> bool:
     return any(image.label.any() for image in images)
 
 
-def _learn_too(dataset: Dataset, sides: Sides, names: set[str]) -> Sides:
+def _in_blocks(length: float) -> int:
+    return BLOCK * max(1, round(length / BLOCK))
+
+
+def _learn_too(dataset: Dataset, sides: Sides, names: AbstractSet[str]) -> Sides:
     ours = {image.name for image in sides.images} | names
     theirs = {image.name for image in sides.validation} - names
     both = [*sides.images, *sides.validation]
@@ -110,20 +112,17 @@ def _learn_too(dataset: Dataset, sides: Sides, names: set[str]) -> Sides:
     )
 
 
-def _copies(sides: Sides, grains: Grains) -> set[str]:
-    return {held.name for ours, held in _alike(sides.images, sides.validation) if grains.is_copy(ours, held)}
-
-
-def _alike(
-    images: Sequence[LabelledImage], validation: Sequence[LabelledImage]
-) -> Iterator[tuple[LabelledImage, LabelledImage]]:
+def _copies(
+    images: Sequence[LabelledImage], validation: Sequence[LabelledImage], grains: Grains
+) -> dict[str, tuple[LabelledImage, LabelledImage]]:
+    """Of each held-out picture that is learned from as well: the learned one and itself, by its name."""
     ours, theirs = (np.stack([_thumbnail(image.gray) for image in side]) for side in (images, validation))
-    for index, held in np.argwhere(ours @ theirs.T / THUMBNAIL**2 >= ALIKE):
-        yield images[index], validation[held]
+    alike = ((images[a], validation[b]) for a, b in np.argwhere(ours @ theirs.T / THUMBNAIL**2 >= ALIKE))
+    return {held.name: (one, held) for one, held in alike if _identical(one, held) or grains.is_copy(one, held)}
 
 
-def _identical(one: Image, other: Image) -> bool:
-    return one.dtype == other.dtype and np.array_equal(one, other)
+def _identical(one: LabelledImage, other: LabelledImage) -> bool:
+    return one.gray.dtype == other.gray.dtype and np.array_equal(one.gray, other.gray)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -136,8 +135,10 @@ def _thumbnail(image: Image) -> NDArray[np.float32]:
 
 
 def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grain of an image, block by block: (blocks, `BLOCK` squared)."""
+    """Grain of an image, block by block: (blocks, `BLOCK` squared), each of length 1, or 0 where it has none."""
     grain = image - cv2.GaussianBlur(image, (0, 0), 2)
     rows, columns = (side // BLOCK for side in grain.shape)
     cut = grain[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
-    return cut.swapaxes(1, 2).reshape(rows * columns, -1)
+    blocks = cut.swapaxes(1, 2).reshape(rows * columns, -1)
+    length = np.linalg.norm(blocks, axis=1, keepdims=True)
+    return np.divide(blocks, length, out=np.zeros_like(blocks), where=length > 0)

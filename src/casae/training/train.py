@@ -31,7 +31,6 @@ from casae.training.data import (
     labelled_crops,
     load,
     smallest_region,
-    strays,
     white_of,
 )
 from casae.training.leaks import Sides, keep_copies_together
@@ -385,10 +384,13 @@ def _describe(run: _Run) -> str:
     size = run.size
     at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
     unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
-    unlabelled += strays(run.part)
+    unlabelled += run.part.strays
+    covered = [np.count_nonzero(image.label) / image.label.size for image in run.images if image.label.any()]
     advice = "" if free else ". No image is free of defects: nothing will tell how many good parts are rejected"
     if not run.held.samples:
         advice = ". Nothing is held out: only other labelled images can tell how good the model is"
+    if np.median(covered) > 0.5:
+        advice += ". Masks show more defect than background, which is 0: are they inverted?"
     small = len(regions) - defects
     if small:
         few = "1 labelled defect is" if small == 1 else f"{small} labelled defects are"

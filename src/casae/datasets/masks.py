@@ -1,0 +1,113 @@
+"""From a mask's file to label values, whatever program painted it: gray values, a palette, or white on black."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.datasets.sample import UNCLASSED, Sample
+from casae.errors import DatasetError, ImageError
+from casae.image import FULL_SCALE, Image, decode_image, is_transparent, read_file
+
+FEWEST_SOFT = 8  # different gray values of a mask with soft edges
+NOISE = 32  # of 255: what a JPEG may make of black and white
+
+
+def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
+    """The label values (H, W) uint8 of a labelled sample whose image has `shape`.
+
+    Raises:
+        DatasetError: the mask has another size than the image, or holds a value that names no class.
+        ImageError: the mask cannot be read.
+    """
+    if sample.defect_free:
+        return np.zeros(shape[:2], np.uint8)
+    if sample.mask is None:
+        raise DatasetError(f"{sample.image}: has no mask; label it, or an all-zero mask says it is free of defects")
+    label = label_values(sample.mask, sample.mask_class, classes)
+    problem = problem_of(label, shape, classes)
+    if problem:
+        raise DatasetError(f"{sample.mask}: {problem}")
+    return label
+
+
+def problem_of(label: NDArray[np.uint8], shape: tuple[int, ...], classes: int) -> str:
+    """What is wrong with label values (H, W) for an image of `shape`, and how to mend it; empty if nothing is."""
+    if label.shape != shape[:2]:
+        sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {shape[1]} x {shape[0]}"
+        return f"mask is {sizes}; both must have one size"
+    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    unknown = [str(value) for value in present if classes < value < UNCLASSED]
+    if not unknown:
+        return ""
+    return f"value {', '.join(unknown[:5])} names no class; use 0..{classes}, or {UNCLASSED} without class"
+
+
+def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np.uint8]:
+    """Read a mask, (H, W) uint8; values that name no class are still in it.
+
+    Args:
+        file: the mask. Of a PNG with a colour palette, the places in the palette are the values. Where there is a
+            single class, whatever is nearer to white than to black in a mask with soft edges, or in a JPEG, is defect.
+        mask_class: see `Sample.mask_class`.
+        classes: how many there are.
+
+    Raises:
+        ImageError: it cannot be read, is partly transparent, is a colour picture, or a JPEG where gray values name
+            several classes.
+    """
+    data = read_file(file)
+    mask = decode_image(data, str(file))
+    indices = _palette_indices(data, mask)
+    if indices is not None and mask_class is None:
+        return indices
+    if indices is None and is_transparent(data, mask):
+        raise ImageError(f"{file}: is partly transparent; flatten it on black and save it again")
+    if mask.ndim == 3:
+        same = np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2])
+        if not same and mask_class is None:
+            raise ImageError(f"{file}: a colour picture is no label mask; save gray values or a palette of classes")
+        mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
+    if mask_class is not None:
+        return np.where(mask > 127, np.uint8(mask_class), np.uint8(0))
+    is_jpeg = data.startswith(b"\xff\xd8")
+    if classes == 1 and _is_white_on_black(mask, is_jpeg):
+        return np.where(mask > FULL_SCALE[mask.dtype] / 2, np.uint8(UNCLASSED), np.uint8(0))
+    if is_jpeg:
+        raise ImageError(f"{file}: JPEG changes gray values, which name classes here; save masks as PNG")
+    if mask.max() > UNCLASSED:
+        raise ImageError(f"{file}: value {mask.max()} names no class; save masks with 8 bits a pixel")
+    return mask.astype(np.uint8)
+
+
+def _is_white_on_black(mask: Image, is_jpeg: bool) -> bool:
+    """Whether gray values say how white a pixel is, as at soft edges, and not what class it has.
+
+    Values of classes are few and fill areas; those of soft edges are many and change from pixel to pixel.
+    """
+    scale = FULL_SCALE.get(mask.dtype)
+    if scale is None or 2 * int(mask.max()) <= scale:
+        return False
+    if not is_jpeg and len(np.unique(mask)) < FEWEST_SOFT and not np.isin(mask, (0, scale)).all():
+        return False
+    black, white = (NOISE, UNCLASSED - NOISE) if is_jpeg else (0, scale)
+    kernel = np.ones((3, 3), np.uint8)
+    filled = cv2.dilate(mask, kernel) == cv2.erode(mask, kernel)
+    return not (filled & (mask > black) & (mask < white)).any()
+
+
+def _palette_indices(data: bytes, mask: Image) -> NDArray[np.uint8] | None:
+    """Of a PNG with a palette of colours, the place of each pixel's colour in it; None of any other picture.
+
+    A palette of grays alone is how programs save a gray picture in fewer bytes.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[25] != 3:
+        return None
+    start = data.index(b"PLTE")
+    entries = np.frombuffer(data, np.uint8, int.from_bytes(data[start - 4 : start], "big"), start + 4).reshape(-1, 3)
+    if (entries == entries[:, :1]).all():
+        return None
+    weights = np.array([1 << 16, 1 << 8, 1])
+    colours, places = np.unique(entries @ weights, return_index=True)
+    return places[np.searchsorted(colours, mask @ weights)].astype(np.uint8)
