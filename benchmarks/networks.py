@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from casae.config import PRESETS, Precision
 from casae.inspection.runtime import Network, processor
 from casae.training import segmentation
-from casae.training.export import export_plain, export_segmenter
-from casae.training.networks import CASAE
+from casae.training.export import export_segmenter
 from unet import UNet
 
 SIDE = 512
@@ -57,7 +56,7 @@ def _add(
     runs: dict[str, Callable[[], object]], name: str, network: nn.Module, precision: Precision, eager: bool = True
 ) -> None:
     image = np.random.default_rng(0).random((1, 1, SIDE, SIDE), np.float32)
-    exported = export_segmenter(network, image) if isinstance(network, CASAE) else export_plain(network, image)
+    exported = export_segmenter(network, image)
     compiled = Network(exported.onnx, name, precision=precision)
     runs[name] = lambda: compiled(image)
     if eager:

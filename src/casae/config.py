@@ -13,6 +13,7 @@ Strength = Literal["strong", "medium"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
+ENOUGH_DEFECTIVE = 8  # held-out images with a defect; with fewer, the best weights and the best F1 are luck
 MIN_AREA_PX = 12  # of a reported region, where the labels do not ask for a smaller one
 DEFAULT_MODEL = "strip-steel"
 SCRATCH, IMAGENET = "scratch", "imagenet"  # weights to start from, besides those of a file
@@ -20,11 +21,13 @@ LARGEST_SIDE = 8192  # of a network's input, px
 STRIDE = 32  # sides of a network input are multiples of this at least, see `SegmenterSettings.stride`
 
 
-class _Settings(BaseModel):
+class Frozen(BaseModel):
+    """Values that are read from people or files: nothing unknown among them, and none changes."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class InspectionSettings(_Settings):
+class InspectionSettings(Frozen):
     """What may change from one inspection to the next, with the same model.
 
     Attributes:
@@ -48,7 +51,7 @@ class InspectionSettings(_Settings):
     precision: Precision = "auto"
 
 
-class SegmenterSettings(_Settings):
+class SegmenterSettings(Frozen):
     """The cascade and how it learns; see `AutoEncoder` for the networks' own options.
 
     Attributes:
@@ -98,7 +101,7 @@ class SegmenterSettings(_Settings):
         return max(STRIDE, 16 * self.patch)
 
 
-class ClassifierSettings(_Settings):
+class ClassifierSettings(Frozen):
     """The compact CNN and how it learns."""
 
     width: int = Field(default=96, ge=3)
@@ -111,7 +114,7 @@ class ClassifierSettings(_Settings):
     iterations: int = Field(default=30_000, ge=1)
 
 
-class TrainingSettings(_Settings):
+class TrainingSettings(Frozen):
     """Everything that decides what `casae train` makes, except the data.
 
     Attributes:

@@ -28,7 +28,6 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4}
-GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, what cv2.cvtColor applies to integers
 
 
 def read_image(path: str | Path) -> Image:
@@ -71,7 +70,7 @@ def decode_image(data: bytes, name: str) -> Image:
     except cv2.error as error:
         raise ImageError(f"{name}: cannot be decoded ({error.err}); save it as an ordinary PNG") from error
     if image is None:
-        raise ImageError(f"{name}: not a PNG, JPEG, BMP or TIFF image; casae reads only these")
+        raise ImageError(f"{name}: is damaged or not a PNG, JPEG, BMP or TIFF image; casae reads only these")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
 
 

@@ -120,7 +120,7 @@ def bootstrap(
     """Percentile bootstrap over images.
 
     Args:
-        per_image: (images, columns) counts or scores, a row an image.
+        per_image: (images, columns) counts or scores, one row per image.
         statistic: rows -> score; called on resampled rows. None where it is undefined.
         seed: of the resampling.
     """

@@ -1,7 +1,7 @@
 import shutil
 
 from casae.inspection.bundle import read_bundle
-from casae.inspection.card import add_scores, set_gs
+from casae.inspection.card import add_scores
 
 
 def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
@@ -17,7 +17,7 @@ def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
 
 def test_a_threshold_is_set_with_what_it_costs(dark_model, tmp_path):
     file = shutil.copy(dark_model, tmp_path / "dark.casae")
-    set_gs(file, 130, 25, {"escaped_regions": 0.02, "rejected_good_images": None})
+    add_scores(file, "validation, at Gs", {"escaped_regions": 0.02, "rejected_good_images": None}, gs=130, core_gs=25)
     bundle = read_bundle(file)
     assert (bundle.manifest.gs, bundle.manifest.core_gs) == (130, 25)
     assert "| threshold Gs | 130; in every defect a pixel passes 25 |" in bundle.card

@@ -154,6 +154,16 @@ def test_nothing_is_found_outside_the_region_of_interest(dark_model, spotted, tm
         Inspector(dark_model, roi=np.zeros_like(roi))
 
 
+def test_a_region_of_interest_with_transparency_is_refused(dark_model, tmp_path):
+    roi = np.full((48, 64, 4), 255, np.uint8)
+    roi[:20, :, 3] = 0
+    cv2.imwrite(str(tmp_path / "roi.png"), roi)
+    with pytest.raises(
+        ImageError, match=r"roi\.png: is partly transparent; draw the area to inspect in white on black"
+    ):
+        Inspector(dark_model, roi=tmp_path / "roi.png")
+
+
 def test_precision_is_the_processors_own_unless_asked_for(dark_model, spotted):
     assert Inspector(dark_model, InspectionSettings(precision="f32")).precision == "f32"
     assert Inspector(dark_model).precision == ("bf16" if "BF16" in processor().features else "f32")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from casae.errors import UsageError
-from casae.inspection.measurement import measure
+from casae.inspection.measurement import measure, rounded
 from casae.inspection.regions import find_regions
 from casae.inspection.verdict import AcceptanceRules, check_scale, judge, read_rules
 
@@ -38,6 +38,12 @@ def test_a_limit_in_millimetres_may_be_reached_as_well(mm):
         defect = sizes(length, mm)
         limit = rules(rule=[{"max_length_mm": round(length * mm, 3), "max_area_mm2": round(length * mm**2, 6)}])
         assert judge([("scratch", 0.9, defect)], limit).decision == "OK"
+
+
+def test_a_limit_of_many_digits_may_be_reached_too():
+    limit = rules(rule=[{"max_area_mm2": 107 * 0.01237**2, "max_length_mm": 20 / 3}])
+    defect = dataclasses.replace(sizes(10, 1), area_mm2=rounded(107 * 0.01237**2), length_mm=rounded(20 / 3))
+    assert judge([("scratch", 0.9, defect)], limit).decision == "OK"
 
 
 def test_the_rule_of_the_class_goes_before_the_general_one():

@@ -1,10 +1,12 @@
 import base64
 import csv
+import errno
 import json
 import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from casae import InspectionSettings, Inspector
 from casae.errors import OutputError, UsageError
 from casae.inspection.inspector import Picture
 from casae.inspection.verdict import AcceptanceRules
+from casae.results import folder
 from casae.results.folder import ResultsFolder
 from casae.results.lines import RecordLines
 from casae.results.record import InspectionRecord, to_record
@@ -147,7 +150,7 @@ def test_the_report_is_one_file_with_pictures(inspector, pictures, tmp_path):
     inspect_files(inspector, gather([str(pictures)]), out)
     html = (out / "report.html").read_text()
     assert html.count("<article>") == 2
-    assert "text.png: not a PNG" in html
+    assert "text.png: is damaged or not a PNG" in html
     assert 'src="data:image/jpeg;base64,' in html
     assert "http" not in html.replace("http-equiv", "")
     assert "None" not in html
@@ -342,6 +345,65 @@ def test_a_drive_without_locks_is_not_taken_for_another_inspection(inspector, pi
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(OutputError, match="cannot lock files"):
         inspect_files(inspector, [pictures / "clean.png"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["inspect", "add"])
+def test_an_image_too_large_for_the_memory_stops_nothing(inspector, pictures, tmp_path, monkeypatch, place):
+    owner, error = (Inspector, MemoryError()) if place == "inspect" else (ResultsFolder, cv2.error("Insufficient"))
+    real = getattr(owner, place)
+
+    def scarce(self, image, *arguments):
+        if image.source.endswith("clean.png"):
+            raise error
+        return real(self, image, *arguments)
+
+    monkeypatch.setattr(owner, place, scarce)
+    records, failures = inspect_files(inspector, gather([str(pictures)]), tmp_path / "out")
+    assert len(records) == 2
+    assert [reason for path, reason in failures.items() if path.endswith("clean.png")] == [
+        f"{pictures}/clean.png: does not fit into this machine's memory; make it smaller, or inspect it elsewhere"
+    ]
+
+
+def test_a_folder_has_one_name_however_it_is_reached(inspector, pictures, tmp_path, monkeypatch):
+    (tmp_path / "cron").mkdir()
+    (tmp_path / "today").symlink_to(pictures)
+    monkeypatch.chdir(tmp_path / "cron")
+    assert gather(["../in", "../today", str(pictures)]) == gather([str(pictures)])
+    (pictures / "link.png").symlink_to(pictures / "clean.png")
+    assert str(gather(["../today/link.png"])[0]) == f"{pictures}/link.png"
+
+
+def test_a_table_that_cannot_be_written_leaves_the_one_before(inspector, pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    inspect_files(inspector, gather([str(pictures)]), out)
+    before = (out / "defects.csv").read_text()
+    monkeypatch.setattr(folder.csv, "writer", lambda stream: SimpleNamespace(writerow=full_disk, writerows=full_disk))
+    with pytest.raises(OutputError, match=r"defects.csv: cannot be written .*; free space, start again"):
+        inspect_files(inspector, gather([str(pictures)]), out)
+    assert (out / "defects.csv").read_text() == before
+
+
+def full_disk(_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_record_states_what_the_classifier_computed_in(dark_model, inspector, pictures, tmp_path):
+    out, files = tmp_path / "out", gather([str(pictures / "clean.png")])
+    [record], _ = inspect_files(inspector, files, out)
+    assert record.classifier_precision == inspector.classifier_precision
+    other = Inspector(dark_model)
+    other.classifier_precision = "f16"
+    [record], _ = inspect_files(other, files, out)
+    assert record.classifier_precision == "f16"
+
+
+def test_records_of_a_file_that_was_written_anew_are_not_mixed_up(dark_model, inspector, pictures, tmp_path):
+    out, files = tmp_path / "out", gather([str(pictures)])
+    records, _ = inspect_files(inspector, files, out)
+    inspect_files(Inspector(dark_model, InspectionSettings(min_area_px=60)), files, out)
+    with pytest.raises(OutputError, match="was written anew since; read the file"):
+        list(records)
 
 
 def test_a_record_names_the_rules_that_decided(inspector, spotted):

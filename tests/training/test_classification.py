@@ -5,12 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from casae.config import PRESETS
+from casae.config import ENOUGH_DEFECTIVE, PRESETS
 from casae.inspection.regions import find_regions
 from casae.training.budget import Budget
 from casae.training.classification import ClassificationTask, build, repeats
 from casae.training.data import LabelledCrop
-from casae.training.loop import ENOUGH
 
 
 def crops_of(images):
@@ -25,7 +24,7 @@ def crops_of(images):
 
 @pytest.mark.parametrize(
     ("preset", "images", "decides"),
-    [("fast", 0, False), ("fast", ENOUGH - 1, False), ("fast", ENOUGH, True), ("paper", 1, True)],
+    [("fast", 0, False), ("fast", ENOUGH_DEFECTIVE - 1, False), ("fast", ENOUGH_DEFECTIVE, True), ("paper", 1, True)],
 )
 def test_few_held_out_images_do_not_choose_weights(preset, images, decides):
     """However many crops they hold; the paper's constant learning rate needs the choice."""

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from casae.training.lite import LiteAutoEncoder
-from casae.training.networks import CASAE, AutoEncoder, CompactCNN, defect_probability
+from casae.training.networks import CASAE, AutoEncoder, CompactCNN, probability_of
 
 
 def conv(before: int, after: int, side: int = 3) -> int:
@@ -142,7 +142,7 @@ def test_the_second_network_sees_the_mask_alone():
     casae.second.register_forward_hook(lambda layer, given, result: seen.append(given[0]))
     image = torch.rand(1, 1, 32, 32)
     casae(image)
-    assert torch.equal(seen[0], defect_probability(casae.first(image)))
+    assert torch.equal(seen[0], probability_of(casae.first(image)))
 
 
 def test_a_residual_cascade_starts_where_the_first_network_ended():
@@ -162,7 +162,7 @@ def test_standardising_takes_the_lamp_out():
 
 def test_probability_of_defect_is_the_softmax():
     logits = torch.randn(2, 2, 3, 3)
-    assert torch.allclose(defect_probability(logits)[:, 0], logits.softmax(1)[:, 1], atol=1e-6)
+    assert torch.allclose(probability_of(logits)[:, 0], logits.softmax(1)[:, 1], atol=1e-6)
 
 
 def test_a_second_network_may_see_the_image_too():

@@ -44,7 +44,7 @@ def test_without_start_weights_the_paper_s_encoder_learns():
         ({"patch": 3}, "--patch 3: input should be 1, 2 or 4"),
         ({"minutes": -1}, "--minutes -1: input should be greater than 0"),
         ({"width": 1}, "--width 1"),
-        ({"hold_out": 1.0}, "--hold-out 1.0: input should be less than 1"),
+        ({"validation_share": 1.0}, "--hold-out 1.0: input should be less than 1"),
         ({"epochs_1": 0}, "--epochs-1 0"),
         ({"scale": 0.0}, "--scale 0.0: input should be greater than 0"),
         ({"scale": 0.5, "tile": False}, "--scale and --no-tile"),

@@ -4,7 +4,7 @@ from torch import nn
 
 from casae.training.fcn import FCN8
 from casae.training.lite import LiteAutoEncoder
-from casae.training.networks import CASAE, AutoEncoder, defect_probability
+from casae.training.networks import CASAE, AutoEncoder, probability_of
 from casae.training.simplify import simplified
 
 NETWORKS = {
@@ -40,7 +40,7 @@ def test_a_simplified_cascade_computes_the_same(name):
         logits, evidence = casae(image), quick(image)
     assert logits.shape[1] == 2
     assert float(logits.std()) > 0.01
-    assert torch.allclose(defect_probability(evidence), defect_probability(logits), atol=1e-6)
+    assert torch.allclose(probability_of(evidence), probability_of(logits), atol=1e-6)
 
 
 def test_the_trained_cascade_stays_as_it_was():

@@ -1,11 +1,13 @@
-"""Options of several commands -> settings, with errors in the words of the command line."""
+"""Options that several commands have, and what they mean: settings, and a file of results."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from casae.config import InspectionSettings
-from casae.errors import UsageError
+from casae.errors import OutputError, UsageError
 
 OPTIONS = {
     "gs": "--threshold",
@@ -29,3 +31,16 @@ def inspection_settings(**values: Any) -> InspectionSettings:
         first = error.errors()[0]
         option = OPTIONS[str(first["loc"][0])]
         raise UsageError(f"{option} {first['input']}: {first['msg'].lower()}") from error
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write what `--json FILE` asks for; /dev/stdout works too.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error

@@ -31,11 +31,12 @@ def benchmark(
     Exit codes: 0 done, 2 wrong usage.
     """
     import tempfile
+    from dataclasses import asdict
 
     from rich.console import Console
-    from rich.progress import track
 
-    from casae.cli.arguments import inspection_settings
+    from casae.cli.arguments import inspection_settings, write_json
+    from casae.cli.progress import progress
     from casae.errors import UsageError
     from casae.evaluation.speed import measure_speed
 
@@ -46,16 +47,13 @@ def benchmark(
         raise UsageError(f"--streams {streams}: must be whole numbers, such as 1,2") from error
     if min(counts) < 1:
         raise UsageError(f"--streams {streams}: an inspection at once is the least; say 1,2")
-    errors = Console(stderr=True)
     total = rounds + (rounds + 2) * sum(counts)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, progress("measuring", total) as step:
         file = image or _drawn(Path(folder))
-        steps = iter(track(range(total), "measuring", console=errors, transient=True, disable=not errors.is_terminal))
-        next(steps, None)
-        speed = measure_speed(model, file, settings, rounds, counts, lambda: next(steps, None))
+        speed = measure_speed(model, file, settings, rounds, counts, step)
     _print(Console(), speed, model, str(image or f"drawn, {WIDTH} x {HEIGHT} px, JPEG"))
     if json:
-        _write(json, speed)
+        write_json(json, asdict(speed))
 
 
 def _drawn(folder: Path) -> Path:
@@ -85,15 +83,3 @@ def _print(console: "Console", speed: "Speed", model: str, image: str) -> None:
     memory = "" if speed.peak_mb is None else f", peak memory {speed.peak_mb:.0f} MB"
     console.print(f"{speed.precision}{agreement}, {speed.threads} threads{memory}")
     console.print(f"{speed.processor}: {', '.join(speed.features)}", soft_wrap=True)
-
-
-def _write(file: Path, speed: "Speed") -> None:
-    import json
-    from dataclasses import asdict
-
-    from casae.errors import OutputError
-
-    try:
-        file.write_text(json.dumps(asdict(speed), indent=2) + "\n", "utf-8")
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error

@@ -30,16 +30,14 @@ def check(
     Exit codes: 0 no problem, 1 problems found, 2 no such dataset.
     """
     from rich.console import Console
-    from rich.progress import track
 
+    from casae.cli.progress import progress
     from casae.datasets.check import check as run
     from casae.datasets.readers import open_dataset
 
     data = open_dataset(dataset)
-    errors = Console(stderr=True)
-    steps = iter(track(data.samples, "checking", console=errors, transient=True, disable=not errors.is_terminal))
-    next(steps, None)
-    findings = run(data, lambda sample: next(steps, None))
+    with progress("checking", len(data.samples)) as step:
+        findings = run(data, step)
     _print(Console(), data, findings)
     if findings.problems:
         raise typer.Exit(1)

@@ -35,9 +35,9 @@ def evaluate(
     Exit codes: 0 done, 1 some images unreadable (named, the rest judged), 2 wrong usage or data.
     """
     from rich.console import Console
-    from rich.progress import track
 
-    from casae.cli.arguments import inspection_settings
+    from casae.cli.arguments import inspection_settings, write_json
+    from casae.cli.progress import progress
     from casae.errors import UsageError
     from casae.evaluation.scores import evaluate as run
     from casae.evaluation.sheet import write_sheet
@@ -48,12 +48,8 @@ def evaluate(
         raise UsageError("--into-card: states scores of the model's own thresholds; leave the others out")
     part = _part(dataset, split)
     inspector = Inspector(model, inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area))
-    errors = Console(stderr=True)
-    steps = iter(
-        track(part.labelled.samples, "evaluating", console=errors, transient=True, disable=not errors.is_terminal)
-    )
-    next(steps, None)
-    result = run(inspector, part, lambda score: next(steps, None))
+    with progress("evaluating", len(part.labelled.samples)) as step:
+        result = run(inspector, part, step)
     scores = result.scores(seed)
     console = Console()
     _print(console, result, scores)
@@ -65,14 +61,14 @@ def evaluate(
     if split in ("all", "train", learned) or learned == "all":
         console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
     if json:
-        _write(json, result, scores, inspector, dataset, split)
+        write_json(json, _content(result, scores, inspector, dataset, split))
     if sheet:
         write_sheet(sheet, result, inspector, part)
         console.print(f"Worst cases: {sheet}", soft_wrap=True, markup=False)
     if into_card:
         add_scores(model, f"{split} of {_short(dataset)}", {name: s.value for name, s in scores.items()})
     for reason in result.failures.values():
-        errors.print(f"casae: {reason}", markup=False, soft_wrap=True)
+        typer.echo(f"casae: {reason}", err=True)
     if result.failures:
         raise typer.Exit(1)
 
@@ -120,15 +116,13 @@ def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval
         console.print(confusion)
 
 
-def _write(
-    file: Path, result: "Evaluation", scores: "dict[str, Interval]", inspector: "Inspector", dataset: str, split: str
-) -> None:
-    import json
+def _content(
+    result: "Evaluation", scores: "dict[str, Interval]", inspector: "Inspector", dataset: str, split: str
+) -> dict[str, object]:
+    """What `--json` writes."""
     from dataclasses import asdict
 
-    from casae.errors import OutputError
-
-    content = {
+    return {
         **{name: asdict(score) for name, score in scores.items()},
         "confusion": {"classes": result.classes, "true_by_named": result.confusion().tolist()},
         "region_recall_by_size": [
@@ -146,8 +140,3 @@ def _write(
         "min_area_px": inspector.min_area_px,
         "precision": inspector.precision,
     }
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error

@@ -113,8 +113,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from casae.results.folder import common_folder, within
-    from casae.text import printable
+    from casae.text import common_folder, printable, within
 
     console, colours = Console(), {"OK": "green", "REVIEW": "yellow", "NG": "red"}
     counts, folders = Counter[str](), set[Path]()

@@ -1,6 +1,7 @@
 """The command `casae`. Each command's module imports what it needs only when it runs, so that `--help` is quick."""
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -44,7 +45,7 @@ def _options(
 
 
 def main() -> None:
-    """Run; a user's mistake is one line on stderr and exit code 2."""
+    """Run; a user's mistake is one line on stderr and exit code 2, an error of casae's own a traceback and 2."""
     from casae.errors import CasaeError
 
     try:
@@ -60,4 +61,7 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         typer.echo(f"casae: {where}{error.strerror or error}; check the path and its permissions", err=True)
+        sys.exit(2)
+    except Exception:  # 1 would say that the rest is done
+        traceback.print_exc()
         sys.exit(2)

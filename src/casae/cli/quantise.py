@@ -29,9 +29,9 @@ def quantise(
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress
     from rich.table import Table
 
+    from casae.cli.progress import progress
     from casae.datasets.readers import open_dataset
     from casae.evaluation.quantise import images_of
     from casae.evaluation.quantise import quantise as run
@@ -40,10 +40,9 @@ def quantise(
     data = open_dataset(dataset)
     part = data.split(split or ("train" if "train" in data.splits else "all"))
     target = out or resolve_model(model)
-    console, errors = Console(), Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("quantising", total=2 * images_of(part))
-        result = run(model, part, target, lambda: bar.advance(task), threads, only)
+    console = Console()
+    with progress("quantising", 2 * images_of(part)) as step:
+        result = run(model, part, target, step, threads, only)
     table = Table(box=None, padding=(0, 3, 0, 0))
     for heading in ("arithmetic", f"IoU on {images_of(part)} images of {part.split_name}", "network, ms"):
         table.add_column(escape(heading), justify="left" if heading == "arithmetic" else "right")

@@ -15,9 +15,7 @@ def synthetic(
     """Draw pictures of metal parts with damage spots, glue marks, dust, fibres and scratches, and exact labels."""
     import re
 
-    from rich.console import Console
-    from rich.progress import track
-
+    from casae.cli.progress import progress
     from casae.errors import UsageError
     from casae.synthetic.components import write_components
 
@@ -25,8 +23,7 @@ def synthetic(
     if not sides:
         raise UsageError(f"--size {size}: write width x height in pixels, such as 1360x1020")
     width, height = int(sides[1]), int(sides[2])
-    files = write_components(out, count, seed, height, width)
-    errors = Console(stderr=True)
-    for _ in track(files, "drawing", total=count, console=errors, transient=True, disable=not errors.is_terminal):
-        pass
+    with progress("drawing", count) as step:
+        for file in write_components(out, count, seed, height, width):
+            step(file)
     typer.echo(f"{count} pictures in {out}; learn from them: casae train folder:{out} --out part.casae")

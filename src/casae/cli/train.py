@@ -100,7 +100,20 @@ def train(
         raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
     if folds and start not in (None, SCRATCH, IMAGENET):
         raise UsageError(f"--folds with --from {start}: these weights may have learned what a fold holds out; drop one")
-    settings = settings_for(preset, width, size, epochs_1, epochs_2, minutes, seed, tile, scale, start, hold_out, patch)
+    settings = settings_for(
+        preset,
+        tile=tile,
+        width=width,
+        size=size,
+        epochs_1=epochs_1,
+        epochs_2=epochs_2,
+        minutes=minutes,
+        seed=seed,
+        scale=scale,
+        start=start,
+        validation_share=hold_out,
+        patch=patch,
+    )
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
     if folds:  # what cannot be cut is said now, and not when the first model is done
@@ -148,7 +161,7 @@ def _judge(
     from casae.evaluation.curves import choose, cost_curve
     from casae.evaluation.page import Training, write_page
     from casae.evaluation.scores import evaluate
-    from casae.inspection.card import set_gs
+    from casae.inspection.card import add_scores
     from casae.inspection.inspector import Inspector
 
     held = bool(trained.validation.samples)
@@ -158,7 +171,7 @@ def _judge(
     fresh = Inspector(trained.file)
     costs = costs or cost_curve(fresh, trained.validation)
     chosen, why = choose(costs, target, fresh.manifest.core_gs)
-    set_gs(trained.file, chosen.gs, chosen.core_gs, chosen.summary())
+    add_scores(trained.file, "validation, at Gs", chosen.summary(), gs=chosen.gs, core_gs=chosen.core_gs)
     console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {why}", soft_wrap=True)
     _print_scores(console, chosen.summary())
     if not held:
@@ -203,8 +216,9 @@ def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", o
         if trained.early:
             console.print("Ended early: the folds are left out")
             return []
-        rows.append(evaluate(Inspector(file), trained.validation).scores())
-        costs = cost_curve(Inspector(file), trained.validation, costs)
+        inspector = Inspector(file)
+        rows.append(evaluate(inspector, trained.validation).scores())
+        costs = cost_curve(inspector, trained.validation, costs)
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")
     for heading in ("score", "mean", "spread", "each fold"):
         table.add_column(heading)

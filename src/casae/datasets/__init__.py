@@ -1,1 +1,1 @@
-"""What casae learns from: tables of labelled images and one reader a dataset."""
+"""What casae learns from: tables of labelled images and one reader per dataset."""

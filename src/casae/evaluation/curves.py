@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import CORE_GS, DEFAULT_GS
+from casae.config import CORE_GS, DEFAULT_GS, ENOUGH_DEFECTIVE
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError, UsageError
@@ -25,7 +25,6 @@ THRESHOLDS = tuple((gs, core) for gs in GS_GRID for core in (*(core for core in 
 NO_PIXELS = Counts(0, 0, 0, 0)
 EQUAL_F1 = 0.002  # less is no difference: the paper's Gs is kept, or left by as little as possible
 LOST_TO_CORE = 0.1  # of the held-out defects that are touched without one, at most
-FEW = 8  # defective images; with fewer, the best F1 is luck
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
     kept = next(cost for cost in usual if cost.gs == DEFAULT_GS)
     if not kept.regions:
         return kept, "no defect among the held-out images: the paper's Gs is kept"
-    if target == "keep" or (target != "f1" and kept.defective < FEW):
+    if target == "keep" or (target != "f1" and kept.defective < ENOUGH_DEFECTIVE):
         outline, why = (
             kept,
             f"the paper's Gs: only {kept.defective} defective image{'' if kept.defective == 1 else 's'} held out",

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from casae.datasets.sample import Dataset, Sample
-from casae.errors import ImageError, OutputError
+from casae.errors import ImageError
 from casae.evaluation.charts import Points, line_chart
 from casae.evaluation.curves import Cost, sensitivity
 from casae.evaluation.scores import Evaluation
-from casae.evaluation.sheet import draw_sheet, worst_cases
+from casae.evaluation.sheet import draw_sheet
 from casae.image import read_image
 from casae.inspection.inspector import Inspector
 from casae.results.overlay import encode
+from casae.text import write_whole
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
 LONGEST = 60.0  # seconds of looking
@@ -27,7 +28,7 @@ DOUBTFUL_SHARE = 0.01  # of the pixels: an image is as doubtful as its most doub
 
 @dataclass(frozen=True)
 class Training:
-    """What a page tells of.
+    """What the page shows.
 
     Attributes:
         inspector: of the finished bundle.
@@ -58,9 +59,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.PackageLoader("casae.evaluation"), autoescape=True)
-    sheet = draw_sheet(
-        worst_cases(training.result, training.validation), training.inspector, len(training.result.classes)
-    )
+    sheet = draw_sheet(training.result, training.inspector, training.validation)
     doubtful, asked = most_doubtful(training.inspector, unlabelled)
     html = environment.get_template("training.html.j2").render(
         manifest=training.inspector.manifest,
@@ -74,10 +73,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         asked=asked,
         doubtful=doubtful,
     )
-    try:
-        file.write_text(html, "utf-8")
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error
+    write_whole(file, html)
 
 
 def learning_curve(folder: Path) -> str | None:

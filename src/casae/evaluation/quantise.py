@@ -25,7 +25,7 @@ from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.image import Image, brightened, read_image
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, Int8, Manifest, read_bundle, write_bundle
-from casae.inspection.card import write_card
+from casae.inspection.card import with_scores
 from casae.inspection.inspector import reported, thresholds
 from casae.inspection.runtime import Network, load_openvino, without
 from casae.metrics import Counts
@@ -223,6 +223,4 @@ def _write(bundle: Bundle, form: Int8, result: Quantised, part: Dataset, out: Pa
         "iou_int8": result.int8.iou,
         "times_as_fast": result.exact.milliseconds / result.int8.milliseconds,
     }
-    key = f"int8 on {part.split_name}"
-    manifest = bundle.manifest.model_copy(update={"scores": bundle.manifest.scores | {key: scores}})
-    write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest), int8=form), out)
+    write_bundle(replace(with_scores(bundle, f"int8 on {part.split_name}", scores), int8=form), out)

@@ -11,7 +11,6 @@ from casae.datasets.masks import read_label
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import DatasetError, ImageError
 from casae.image import Image, read_image, to_gray
-from casae.inspection.classification import classify
 from casae.inspection.inspector import Inspector
 from casae.inspection.regions import Region, find_regions
 from casae.metrics import Counts, Interval, average_precision, bootstrap
@@ -25,7 +24,7 @@ class ImageScore:
 
     Attributes:
         pixels: of the defect class.
-        confidence: P(defect) that as many pixels reach as the smallest reported region has.
+        confidence: the n-th largest P(defect), n being the smallest reported area.
         true_regions: labelled regions, connected and of one class, at least as large as what is reported: area in px,
             and whether the found mask overlaps it.
         found_regions: reported regions.
@@ -59,7 +58,7 @@ class Evaluation:
     """Scores of a model on a split.
 
     Attributes:
-        images: one score an image.
+        images: one score per image.
         classes: names in the order of the confusion matrix.
         failures: images that could not be read, and why.
     """
@@ -102,7 +101,7 @@ class Evaluation:
         }
 
     def recall_by_size(self) -> list[tuple[int, int | None, int, int]]:
-        """(smallest area, largest area, regions, touched) of labelled regions, in steps of `AREA_STEPS` px."""
+        """(from area, below area, regions, touched) of labelled regions, in steps of `AREA_STEPS` px."""
         regions = [region for score in self.images for region in score.true_regions]
         rows = []
         for low, high in itertools.pairwise((0, *AREA_STEPS, None)):
@@ -192,7 +191,6 @@ def _true_class(label: NDArray[np.uint8], region: Region) -> int:
 
 
 def _named(inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]]) -> tuple[tuple[int, int], ...]:
-    if inspector.classifier is None:
-        return tuple((true, 0) for true, _ in regions)
-    rows = classify(inspector.classifier, to_gray(inspector.lit(image)), [region.rectangle for _, region in regions])
-    return tuple((true, int(row.argmax())) for (true, _), row in zip(regions, rows, strict=True))
+    classes = inspector.manifest.classes
+    names = inspector.name_regions(to_gray(inspector.lit(image)), [region for _, region in regions])
+    return tuple((true, classes.index(name)) for (true, _), (name, _) in zip(regions, names, strict=True))

@@ -1,6 +1,5 @@
 """Contact sheet of the worst cases: each image beside itself with found, wrongly found and missed pixels."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,7 @@ from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import OutputError
 from casae.evaluation.scores import Evaluation, ImageScore
-from casae.image import read_image, resize
+from casae.image import read_image, resize, scaled_shape
 from casae.inspection.inspector import Inspector
 from casae.results.overlay import FONT, encode, to_rgb
 
@@ -27,7 +26,7 @@ def write_sheet(file: Path, evaluation: Evaluation, inspector: Inspector, datase
     Raises:
         OutputError: the place cannot be written.
     """
-    sheet = draw_sheet(worst_cases(evaluation, dataset), inspector, len(dataset.classes))
+    sheet = draw_sheet(evaluation, inspector, dataset)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(encode(sheet, file.suffix if file.suffix in (".jpg", ".jpeg") else ".png"))
@@ -35,16 +34,11 @@ def write_sheet(file: Path, evaluation: Evaluation, inspector: Inspector, datase
         raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error
 
 
-def worst_cases(evaluation: Evaluation, dataset: Dataset) -> list[tuple[ImageScore, Sample]]:
-    """The images with the lowest IoU, worst first."""
+def draw_sheet(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> NDArray[np.uint8]:
+    """The images with the lowest IoU, worst first: (h, w, 3) uint8 RGB, `COLUMNS` in a row, each two pictures wide."""
     worst = sorted(evaluation.images, key=lambda score: (score.pixels.iou, -score.pixels.fp - score.pixels.fn))[:CASES]
     samples = {sample.name: sample for sample in dataset.samples}
-    return [(score, samples[score.name]) for score in worst]
-
-
-def draw_sheet(cases: Sequence[tuple[ImageScore, Sample]], inspector: Inspector, classes: int) -> NDArray[np.uint8]:
-    """The sheet as (h, w, 3) uint8 RGB, `COLUMNS` cases a row, each two pictures wide."""
-    cells = [_cell(score, sample, inspector, classes) for score, sample in cases]
+    cells = [_cell(score, samples[score.name], inspector) for score in worst]
     rows = -(-len(cells) // COLUMNS)
     height, width = max(cell.shape[0] for cell in cells), cells[0].shape[1]
     sheet = np.full((rows * (height + GAP) + GAP + CAPTION, COLUMNS * (width + GAP) + GAP, 3), PAPER, np.uint8)
@@ -56,16 +50,15 @@ def draw_sheet(cases: Sequence[tuple[ImageScore, Sample]], inspector: Inspector,
     return sheet
 
 
-def _cell(score: ImageScore, sample: Sample, inspector: Inspector, classes: int) -> NDArray[np.uint8]:
+def _cell(score: ImageScore, sample: Sample, inspector: Inspector) -> NDArray[np.uint8]:
     image = read_image(sample.image)
-    truth = read_label(sample, image.shape, classes) > 0
+    truth = read_label(sample, image.shape, len(inspector.manifest.classes)) > 0
     found, _ = inspector.find(inspector.probability(image))
     picture = to_rgb(inspector.lit(image))
     marked = picture.copy()
     for pixels, colour in ((found & truth, RIGHT), (found & ~truth, WRONG), (truth & ~found, MISSED)):
         marked[pixels] = (0.4 * marked[pixels] + 0.6 * np.array(colour)).astype(np.uint8)
-    scale = CELL / max(picture.shape[:2])
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    height, width = scaled_shape(picture.shape, CELL / max(picture.shape[:2]))
     cell = np.full((height + CAPTION, 2 * CELL + 2, 3), PAPER, np.uint8)
     for left, part in ((0, picture), (CELL + 2, marked)):
         cell[:height, left : left + width] = resize(part, height, width)

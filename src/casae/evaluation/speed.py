@@ -15,6 +15,7 @@ from casae.config import InspectionSettings
 from casae.image import read_image
 from casae.inspection.inspector import Inspection, Inspector
 from casae.inspection.runtime import processor
+from casae.metrics import Counts
 from casae.results.folder import ResultsFolder
 from casae.results.run import inspect_files
 
@@ -94,12 +95,12 @@ def measure_speed(
                 for stage, milliseconds in laps.items():
                     times.setdefault(stage, []).append(milliseconds)
                 done()
-    threads = settings.threads or processor().threads
+    cpu = processor()
+    threads = settings.threads or cpu.threads
     rates = {}
     for count in streams:
         shared = settings.model_copy(update={"threads": max(1, threads // count)})
         rates[count] = _rate([Inspector(model, shared) for _ in range(count)], image, rounds, done)
-    name = processor()
     return Speed(
         stages={stage: Timing.of(values) for stage, values in times.items()},
         images_per_second=rates,
@@ -108,8 +109,8 @@ def measure_speed(
         mask_agreement=_agreement(model, settings, inspector, inspection),
         threads=threads,
         peak_mb=_peak_mb(),
-        processor=name.name,
-        features=name.features,
+        processor=cpu.name,
+        features=cpu.features,
     )
 
 
@@ -160,8 +161,7 @@ def _agreement(
         return None
     exact = Inspector(model, settings.model_copy(update={"precision": "f32"}))
     mask, _ = exact.find(exact.probability(read_image(inspection.source)))
-    union = (mask | inspection.mask).sum()
-    return float((mask & inspection.mask).sum() / union) if union else 1.0
+    return Counts.of(mask, inspection.mask).iou
 
 
 def _peak_mb() -> float | None:

@@ -16,10 +16,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from casae.config import LARGEST_SIDE, MIN_AREA_PX, Fit
-from casae.errors import BundleError, OutputError
+from casae.config import LARGEST_SIDE, MIN_AREA_PX, Fit, Frozen
+from casae.errors import BundleError
+from casae.text import write_whole
 
 SCHEMA_VERSION = 1
 SUFFIX = ".casae"
@@ -29,11 +30,7 @@ MAX_BYTES = 512 * 2**20  # of one part, unpacked
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same file
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputSize(_Record):
+class InputSize(Frozen):
     """The segmenter's input in pixels, and how an image is brought there.
 
     Attributes:
@@ -48,7 +45,7 @@ class InputSize(_Record):
     standardised: bool = False
 
 
-class Origin(_Record):
+class Origin(Frozen):
     """What the model learned from."""
 
     name: str
@@ -60,14 +57,14 @@ class Origin(_Record):
     licence: str
 
 
-class Part(_Record):
+class Part(Frozen):
     """Size and hash of one file in the bundle."""
 
     bytes: int = Field(ge=0, le=MAX_BYTES)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Manifest(_Record):
+class Manifest(Frozen):
     """`model.json`. Unknown fields are refused; `schema_version` rises when the meaning of a field changes."""
 
     schema_version: Literal[1] = 1
@@ -138,13 +135,7 @@ def write_bundle(bundle: Bundle, path: Path) -> str:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in {MANIFEST: text.encode(), **parts}.items():
             archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), data, zipfile.ZIP_DEFLATED)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(stream.getvalue())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    write_whole(path, stream.getvalue())
     return hashlib.sha256(stream.getvalue()).hexdigest()
 
 
@@ -160,11 +151,12 @@ def read_bundle(model: str | Path) -> Bundle:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             manifest = _read_manifest(archive, path)
             parts = {name: _read_part(archive, name, part, path) for name, part in manifest.files.items()}
+        card = parts[CARD].decode()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
-    card, sha256 = parts[CARD].decode(), hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(data).hexdigest()
     int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
     return Bundle(manifest, parts.get(SEGMENTER), parts.get(CLASSIFIER), card, sha256, int8)
 

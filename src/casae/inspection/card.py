@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from casae.inspection.bundle import Manifest, read_bundle, resolve_model, write_bundle
+from casae.inspection.bundle import Bundle, Manifest, read_bundle, resolve_model, write_bundle
 
 TEMPLATE = """# {name}
 
@@ -65,31 +65,22 @@ def write_card(manifest: Manifest) -> str:
     )
 
 
-def add_scores(model: str | Path, part: str, scores: Mapping[str, float | None]) -> None:
-    """Write scores of a data part, such as "test", into a bundle's `model.json` and card.
+def add_scores(model: str | Path, part: str, scores: Mapping[str, float | None], **changes: object) -> None:
+    """Write scores of a data part, such as "test", and other `changes` of the manifest into a model's file.
 
     Raises:
         BundleError: the model cannot be read.
         OutputError: its file cannot be written.
     """
-    _rewrite(resolve_model(model), {part: scores})
+    path = resolve_model(model)
+    write_bundle(with_scores(read_bundle(path), part, scores, **changes), path)
 
 
-def set_gs(model: str | Path, gs: float, core_gs: float, cost: Mapping[str, float | None]) -> None:
-    """Make these the thresholds of a bundle, and write what they cost on validation images into `model.json` and card.
-
-    Raises:
-        BundleError: the model cannot be read.
-        OutputError: its file cannot be written.
-    """
-    _rewrite(resolve_model(model), {"validation, at Gs": cost}, gs=gs, core_gs=core_gs)
-
-
-def _rewrite(path: Path, scores: Mapping[str, Mapping[str, float | None]], **changes: object) -> None:
-    bundle = read_bundle(path)
-    known = bundle.manifest.scores | {part: dict(values) for part, values in scores.items()}
+def with_scores(bundle: Bundle, part: str, scores: Mapping[str, float | None], **changes: object) -> Bundle:
+    """The bundle with scores of a data part, and other `changes`, in its manifest and card."""
+    known = bundle.manifest.scores | {part: dict(scores)}
     manifest = bundle.manifest.model_copy(update={"scores": known, **changes})
-    write_bundle(replace(bundle, manifest=manifest, card=write_card(manifest)), path)
+    return replace(bundle, manifest=manifest, card=write_card(manifest))
 
 
 def _score_table(scores: dict[str, dict[str, float | None]]) -> str:

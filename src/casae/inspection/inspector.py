@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from casae.config import DEFAULT_MODEL, InspectionSettings
 from casae.errors import BundleError, ImageError
-from casae.image import Image, brightened, check_image, decode_image, to_gray
+from casae.image import Image, brightened, check_image, decode_image, is_transparent, read_file, to_gray
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, Manifest, read_bundle
 from casae.inspection.classification import INPUT_SHAPES, classify
@@ -61,11 +61,7 @@ class Picture:
         if isinstance(image, np.ndarray):
             checked = check_image(image)
             return cls("array", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(), checked)
-        try:
-            data = Path(image).read_bytes()
-        except OSError as error:
-            rule = f"cannot be read ({error.strerror}); check the path and its permissions"
-            raise ImageError(f"{image}: {rule}") from error
+        data = read_file(image)
         return cls(str(image), hashlib.sha256(data).hexdigest(), decode_image(data, str(image)))
 
 
@@ -116,7 +112,7 @@ class Inspector:
         gs: threshold in force, where regions end; `core_gs` is the smaller one that a pixel of each passes too.
         min_area_px: smaller regions are not reported.
         mm_per_pixel: scale in force, None where there is none.
-        precision: that the segmenter computes in.
+        precision: that the segmenter computes in; `classifier_precision` is the classifier's, None without one.
 
     Raises:
         BundleError: the model cannot be used.
@@ -149,10 +145,11 @@ class Inspector:
         self.segmenter: segmentation.Segmenter = network
         self.precision = network.precision
         network.prepare((1, 1, self.manifest.input.height, self.manifest.input.width))
-        self.classifier = None
+        self.classifier, self.classifier_precision = None, None
         if bundle.classifier:
             precision = self.settings.precision if self.settings.precision != "int8" else "f32"
             self.classifier = Network(bundle.classifier, f"{model}: classifier", threads, precision, kept=kept)
+            self.classifier_precision = self.classifier.precision
             self.classifier.prepare(*INPUT_SHAPES)
 
     @property
@@ -233,12 +230,12 @@ class Inspector:
         return reported(probability, self.gs, self.core_gs, self.min_area_px, self.roi)
 
     def name_regions(self, image: Image, regions: list[Region]) -> list[tuple[str, float]]:
-        """Class name and probability of each region."""
+        """Class name and probability of each region, the latter with four digits, as verdicts and records see it."""
         classes = self.manifest.classes
         if self.classifier is None:
             return [(classes[0], 1.0)] * len(regions)
         rows = classify(self.classifier, image, [region.rectangle for region in regions])
-        return [(classes[int(row.argmax())], float(row.max())) for row in rows]
+        return [(classes[int(row.argmax())], round(float(row.max()), 4)) for row in rows]
 
 
 def reported(
@@ -288,9 +285,14 @@ def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: C
 
 
 def _mask(roi: Image | str | Path) -> NDArray[np.bool_]:
-    if isinstance(roi, np.ndarray) and roi.dtype == np.bool_:
-        roi = roi.astype(np.uint8)
-    mask = np.ascontiguousarray(to_gray(Picture.of(roi).image) > 0)
+    if isinstance(roi, np.ndarray):
+        image = check_image(roi.astype(np.uint8) if roi.dtype == np.bool_ else roi)
+    else:
+        data = read_file(roi)
+        image = decode_image(data, str(roi))
+        if is_transparent(data, image):
+            raise ImageError(f"{roi}: is partly transparent; draw the area to inspect in white on black")
+    mask = np.ascontiguousarray(to_gray(image) > 0)
     if not mask.any():
         raise ImageError("region of interest: is 0 everywhere; draw the area to inspect in white")
     return mask

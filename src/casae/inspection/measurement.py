@@ -53,24 +53,25 @@ def measure(region: Region, gray: Image, defective: Image, mm_per_pixel: float |
     """
     rectangle, contrast = region.rectangle, _contrast(region, gray, defective)
     lengths = (rectangle.length, rectangle.width, region.perimeter)
-    length_mm, width_mm, perimeter_mm = (_rounded(v * mm_per_pixel) if mm_per_pixel else None for v in lengths)
+    length_mm, width_mm, perimeter_mm = (rounded(v * mm_per_pixel) if mm_per_pixel else None for v in lengths)
     return Measures(
         area_px=region.area,
-        length_px=_rounded(rectangle.length),
-        width_px=_rounded(rectangle.width),
-        perimeter_px=_rounded(region.perimeter),
-        angle_deg=_rounded(rectangle.angle) % 180,
-        centre_x_px=_rounded(rectangle.centre[0]),
-        centre_y_px=_rounded(rectangle.centre[1]),
-        contrast=None if contrast is None else _rounded(contrast),
-        area_mm2=_rounded(region.area * mm_per_pixel**2) if mm_per_pixel else None,
+        length_px=rounded(rectangle.length),
+        width_px=rounded(rectangle.width),
+        perimeter_px=rounded(region.perimeter),
+        angle_deg=rounded(rectangle.angle) % 180,
+        centre_x_px=rounded(rectangle.centre[0]),
+        centre_y_px=rounded(rectangle.centre[1]),
+        contrast=None if contrast is None else rounded(contrast),
+        area_mm2=rounded(region.area * mm_per_pixel**2) if mm_per_pixel else None,
         length_mm=length_mm,
         width_mm=width_mm,
         perimeter_mm=perimeter_mm,
     )
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """To the `DIGITS` that are recorded, and that verdicts compare."""
     return float(f"{value:.{DIGITS}g}")
 
 

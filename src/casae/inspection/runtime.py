@@ -42,7 +42,7 @@ def without(module: str) -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[module]
+        sys.modules.pop(module, None)
         if hidden:
             sys.modules[module] = hidden
 

@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from casae.config import Frozen
 from casae.errors import UsageError
-from casae.inspection.measurement import Measures
+from casae.inspection.measurement import Measures, rounded
 from casae.text import read_text
 
 Decision = Literal["OK", "REVIEW", "NG"]
 LIMITS = ("area_px", "length_px", "width_px", "area_mm2", "length_mm", "width_mm")
 
 
-class Rule(BaseModel):
+class Rule(Frozen):
     """What is still acceptable of one class, or of every class that has no rule of its own.
 
     A defect may reach each limit; `max_count` limits how many of the class one image may show.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     defect_class: str | None = Field(default=None, alias="class")
     max_count: int | None = Field(default=None, ge=0)
@@ -34,15 +35,13 @@ class Rule(BaseModel):
     max_width_mm: float | None = Field(default=None, ge=0)
 
 
-class AcceptanceRules(BaseModel):
+class AcceptanceRules(Frozen):
     """A rules file (TOML): `[[rule]]` tables and `review_below`. Without any rule no defect is accepted.
 
     Attributes:
         rule: the rules; the first one that names a defect's class, else the first one that names none, applies.
         review_below: a part that would pass goes to REVIEW if a defect's class probability is below this.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: tuple[Rule, ...] = ()
     review_below: float = Field(default=0.6, ge=0, le=1)
@@ -100,7 +99,8 @@ def check_scale(rules: AcceptanceRules, mm_per_pixel: float | None) -> None:
         f"max_{field}" for rule in rules.rule for field in LIMITS if "_mm" in field and _limit(rule, field) is not None
     ]
     if needs and mm_per_pixel is None:
-        raise UsageError(f"rule {needs[0]} needs the scale of the image; add --mm-per-pixel")
+        way = "add --mm-per-pixel, in Python InspectionSettings(mm_per_pixel=...)"
+        raise UsageError(f"rule {needs[0]} needs the scale of the image; {way}")
 
 
 def judge(defects: Sequence[tuple[str, float, Measures]], rules: AcceptanceRules) -> Verdict:
@@ -132,7 +132,7 @@ def _rule_for(name: str, rules: AcceptanceRules) -> Rule | None:
 def _broken_limit(name: str, measures: Measures, rule: Rule) -> str | None:
     for field in LIMITS:
         limit, value = _limit(rule, field), getattr(measures, field)
-        if limit is not None and value > limit:
+        if limit is not None and value > rounded(limit):
             return f"{name}: {field} {value:.7g} exceeds {limit:.7g}"
     return None
 

@@ -1,7 +1,7 @@
 """Figures 8 and 9: the whole system on other surfaces, nanofibres and textured backgrounds."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ COLUMNS = ("iou", "region_recall", "false_regions_per_image", "image_ap")
 
 def application(
     experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
-) -> list[Row]:
+) -> None:
     """Train on one list and judge on another for every seed; writes NAME.md, NAME.json and a picture NAME.png."""
     part, clean = dataset.split(test), _unlisted_clean(dataset, split)
     parts = hold_out(dataset, split, settings.validation_share, 0)
@@ -38,9 +38,9 @@ def application(
     rows = []
     for seed in range(seeds):
         experiment.reporter.overall(seed, seeds, f"seed {seed}")
-        file = experiment.rows / f"casae-{seed}" / "model.casae"
 
-        def work(_: object, file: Any = file, seed: int = seed) -> Row:
+        def work(folder: Path, seed: int = seed) -> Row:
+            file = folder / "model.casae"
             wanted = settings.model_copy(update={"seed": seed})
             train(dataset, file, wanted, split=split, resume=True, reporter=experiment.reporter)
             return _judged(Inspector(file), part, clean)
@@ -50,7 +50,6 @@ def application(
     _publish(experiment, rows, parts, part, settings)
     inspector = Inspector(experiment.rows / "casae-0" / "model.casae")
     experiment.picture(_pictures(inspector, part))
-    return rows
 
 
 def _unlisted_clean(dataset: Dataset, split: str) -> Dataset:
@@ -64,7 +63,7 @@ def _unlisted_clean(dataset: Dataset, split: str) -> Dataset:
 def _judged(inspector: Inspector, part: Dataset, clean: Dataset) -> Row:
     result = evaluate(inspector, part)
     scored = [*result.images, *(evaluate(inspector, clean).images if clean.samples else ())]
-    alarms = [score.found_regions > 0 for score in scored if not score.pixels.tp + score.pixels.fn]
+    alarms = [score.found_regions > 0 for score in scored if not score.defective]
     defect, background = np.zeros(FINE_LEVELS, np.int64), np.zeros(FINE_LEVELS, np.int64)
     for sample in part.labelled.samples:
         level, truth = _levels(inspector, sample, len(part.classes))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from casae.errors import OutputError, UsageError
-from casae.results.folder import write_whole
 from casae.results.overlay import encode
+from casae.text import write_whole
 from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
 

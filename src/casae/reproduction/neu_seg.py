@@ -18,7 +18,7 @@ from torch.nn import functional
 from casae.config import SegmenterSettings, TrainingSettings
 from casae.datasets.sample import UNCLASSED, Dataset
 from casae.errors import DatasetError
-from casae.image import Frame, Image, to_unit
+from casae.image import Frame, Image, lies_across, to_unit
 from casae.inspection.bundle import InputSize
 from casae.inspection.inspector import Inspector
 from casae.reproduction.experiment import Experiment, Row, mean_and_spread
@@ -78,6 +78,8 @@ class SoftmaxTask(Task):
 
     def predict(self, gray: Image) -> NDArray[np.uint8]:
         """The class of every pixel of an image (H, W), 0 for background."""
+        if lies_across(gray.shape, self.size.height, self.size.width):  # seen transposed, as in training
+            return np.ascontiguousarray(self.predict(np.ascontiguousarray(gray.T)).T)
         frame = Frame.of(gray.shape, self.size.height, self.size.width, self.size.fit)
         with torch.inference_mode():
             logits = self.trained(torch.from_numpy(to_unit(frame.put(gray))[None, None]))[0].float().numpy()
@@ -90,7 +92,7 @@ class SoftmaxTask(Task):
 
 def neu_seg(
     experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
-) -> list[Row]:
+) -> None:
     """Both ways for every seed; writes neu-seg.md and neu-seg.json; returns the rows.
 
     Raises:
@@ -132,7 +134,6 @@ def neu_seg(
         f"cross-entropy and Dice over all classes. {PUBLISHED}"
     ]
     experiment.publish("NEU-Seg: classes by two stages and by one network", table, rows, notes)
-    return rows
 
 
 def confusion(

@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
@@ -18,7 +17,6 @@ from casae.results.record import version
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 
-What = Literal["table3", "table4", "figure6", "figure7", "figure8", "figure9", "neu-seg"]
 BELONGS_TO = {"figure6": "table3", "figure7": "table4"}  # whose rows they show
 
 
@@ -50,9 +48,9 @@ class Request:
 
 
 def reproduce(
-    what: What, dataset: Dataset, out: Path, request: Request, command: str = "", reporter: Reporter | None = None
+    what: str, dataset: Dataset, out: Path, request: Request, command: str = "", reporter: Reporter | None = None
 ) -> Path:
-    """Make a table or figure of the paper from `dataset` in the folder `out`.
+    """Make a table or figure of the paper, such as "table3" or "neu-seg", from `dataset` in the folder `out`.
 
     Finished rows stand in `out` and are not made again; a row that was interrupted is gone on with.
 
@@ -66,7 +64,7 @@ def reproduce(
     name = BELONGS_TO.get(what, what)
     split = request.split or ("train10" if what == "figure8" else "train")
     preset = request.preset or ("fast" if what in ("figure8", "figure9") else "scratch")
-    settings = settings_for(preset, request.width, request.size)
+    settings = settings_for(preset, width=request.width, size=request.size)
     if name == "figure8":
         settings = settings.model_copy(update={"validation_share": 0.0})  # ten images are few, and nothing is chosen
     if name != "table4":

@@ -14,7 +14,7 @@ from casae.config import DEFAULT_GS, SegmenterSettings
 from casae.datasets.sample import Dataset
 from casae.image import Image
 from casae.inspection.bundle import InputSize
-from casae.inspection.segmentation import defect_probability as probability_of
+from casae.inspection.segmentation import defect_probability
 from casae.metrics import ratio
 from casae.reproduction.experiment import Experiment, Row
 from casae.training import segmentation
@@ -22,7 +22,7 @@ from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, hold_out, load
 from casae.training.loop import fit, seconds_spent
-from casae.training.networks import defect_probability
+from casae.training.networks import probability_of
 from casae.training.views import loader
 
 FIRST_SHARE = 0.6  # of a cascade's views go into network 1; the paper's 30 of 50 epochs
@@ -131,9 +131,9 @@ def train_kind(
 
     def segmenter(values: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return defect_probability(network(torch.from_numpy(values))).float().numpy()
+            return probability_of(network(torch.from_numpy(values))).float().numpy()
 
-    return lambda gray: probability_of(segmenter, gray, parts.size)
+    return lambda gray: defect_probability(segmenter, gray, parts.size)
 
 
 def learned_row(

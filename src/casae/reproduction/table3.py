@@ -20,8 +20,8 @@ TITLES = {"otsu": "Otsu", "kittler": "Kittler (minimum error)"} | {key: kind.tit
 FIGURE_ROWS = 6  # images, as in the paper
 
 
-def table3(experiment: Experiment, parts: Parts, settings: SegmenterSettings, views: int, seeds: int) -> list[Row]:
-    """Every row for every seed; writes table3.md, table3.json and table3.png; returns the rows."""
+def table3(experiment: Experiment, parts: Parts, settings: SegmenterSettings, views: int, seeds: int) -> None:
+    """Every row for every seed; writes table3.md, table3.json and table3.png."""
     experiment.claim()
     rows = [experiment.row(key, 0, lambda _, key=key: _classic_row(key, parts.judged)) for key in THRESHOLDS]  # type: ignore[misc]
     total = seeds * len(KINDS)
@@ -35,7 +35,6 @@ def table3(experiment: Experiment, parts: Parts, settings: SegmenterSettings, vi
         rows.append(experiment.row(key, seed, work))
     experiment.reporter.overall(total, total, "done")
     _publish(experiment, rows, settings, views, parts)
-    return rows
 
 
 def figure6(experiment: Experiment, parts: Parts, settings: SegmenterSettings, views: int) -> Path:

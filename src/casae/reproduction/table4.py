@@ -43,7 +43,7 @@ class Halves:
     judged: Sequence[LabelledCrop]
 
 
-def table4(experiment: Experiment, dataset: Dataset, iterations: int, seeds: int) -> list[Row]:
+def table4(experiment: Experiment, dataset: Dataset, iterations: int, seeds: int) -> None:
     """Every row for every seed; writes table4.md, table4.json, table4.png and figure7.png; returns the rows.
 
     Raises:
@@ -69,7 +69,6 @@ def table4(experiment: Experiment, dataset: Dataset, iterations: int, seeds: int
         rows.append(experiment.row(key, seed, work))
     experiment.reporter.overall(total, total, "done")
     _publish(experiment, rows, classes, iterations, dataset)
-    return rows
 
 
 def halved(by_image: Sequence[Sequence[LabelledCrop]], seed: int) -> Halves:

@@ -1,13 +1,13 @@
-"""A results folder: one line an image, masks, overlays, table and report; killed at any moment, it goes on from there.
+"""A results folder: one line per image, masks, overlays, table and report; killed at any moment, it goes on from there.
 
 `inspections.jsonl` is the only truth: a line is on disk before the next image begins. Everything else is made from it.
 """
 
 import csv
+import errno
 import hashlib
-import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ class ResultsFolder:
                 self._lock.close()
                 raise
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}); choose another --out") from error
+            raise _unwritten(self.folder, error) from error
         return self
 
     def __exit__(
@@ -100,7 +100,7 @@ class ResultsFolder:
             for part, picture in zip(parts, pictures, strict=True):
                 part.replace(picture)
         except OSError as error:
-            raise self._full(error) from error
+            raise _unwritten(self.folder, error) from error
         return record
 
     def finish(self, paths: Iterable[Path]) -> Records:
@@ -112,7 +112,7 @@ class ResultsFolder:
         try:
             self.lines.tidy()
         except OSError as error:
-            raise self._full(error) from error
+            raise _unwritten(self.folder, error) from error
         rows = (_row(record, defect) for record in self.lines.read(self.lines) for defect in record.defects)
         _write_csv(self.folder / TABLE, ["path", "decision", *_COLUMNS], rows)
         if self.failures:
@@ -120,9 +120,6 @@ class ResultsFolder:
         else:
             (self.folder / FAILURES).unlink(missing_ok=True)
         return Records(self.lines, map(str, paths))
-
-    def _full(self, error: OSError) -> OutputError:
-        return OutputError(f"{self.folder}: cannot be written ({error.strerror}); free space, start again")
 
     def _has_pictures(self, name: str) -> bool:
         """A power cut may leave them empty; somebody may have deleted them."""
@@ -155,45 +152,20 @@ def _row(record: InspectionRecord, defect: DefectRecord) -> list[object]:
 
 
 def _identity(record: InspectionRecord) -> tuple[object, ...]:
-    known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256, record.precision
-    return record.model_sha256, record.gs, record.core_gs, *known
+    known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256
+    computed = record.precision, record.classifier_precision
+    return record.model_sha256, record.gs, record.core_gs, *known, *computed
 
 
 def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
     known = inspector.min_area_px, inspector.mm_per_pixel, rules_sha256(inspector.rules), inspector.roi_sha256
-    return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, inspector.precision
-
-
-def common_folder(folders: Collection[Path]) -> str:
-    """The folder that all are in; empty where there is none, as with two drives."""
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:
-        return ""
-
-
-def within(path: str, folder: str) -> str:
-    """A path as seen from a folder that it is in; as it is without one."""
-    return os.path.relpath(path, folder) if folder else path
+    computed = inspector.precision, inspector.classifier_precision
+    return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, *computed
 
 
 def is_result(folder: Path) -> bool:
     """Whether a folder holds the masks or overlays of a results folder."""
     return folder.name in PICTURES and (folder.parent / LINES).exists()
-
-
-def write_whole(file: Path, text: str, advice: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one, never half of one.
-
-    Raises:
-        OutputError: the disk does not take it; `advice` is the way out.
-    """
-    temporary = file.with_suffix(".part")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); {advice}") from error
 
 
 def _write_mask(file: Path, mask: NDArray[np.bool_]) -> None:
@@ -202,10 +174,19 @@ def _write_mask(file: Path, mask: NDArray[np.bool_]) -> None:
 
 
 def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table; a kill or a full disk leaves the one before."""
+    part = file.with_name(f"{file.name}.part")
     try:
-        with file.open("w", newline="", encoding="utf-8") as stream:
+        with part.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(header)
             writer.writerows(rows)
+        part.replace(file)
     except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); close it elsewhere") from error
+        raise _unwritten(file, error) from error
+
+
+def _unwritten(place: Path, error: OSError) -> OutputError:
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = "free space, start again" if is_full else "close it elsewhere, or choose another --out"
+    return OutputError(f"{place}: cannot be written ({error.strerror}); {advice}")

@@ -1,4 +1,4 @@
-"""`inspections.jsonl`, a line an image. Memory holds where the newest line of each path stands, not what is in it."""
+"""`inspections.jsonl`, one line per image. Memory holds where the newest line of each stands, not what is in it."""
 
 import json
 import os
@@ -77,11 +77,19 @@ class RecordLines:
 
         Raises:
             KeyError: a path has none.
+            OutputError: the file was rewritten by another run.
         """
         with self.file.open("rb") as lines:
             for path in paths:
                 lines.seek(self._offsets[path])
-                yield InspectionRecord.model_validate_json(lines.readline())
+                line = lines.readline()
+                try:
+                    record = InspectionRecord.model_validate_json(line)
+                    if record.path != path:
+                        raise ValueError(record.path)
+                except ValueError as error:
+                    raise OutputError(f"{self.file}: was written anew since; read the file") from error
+                yield record
 
     def __getitem__(self, path: str) -> InspectionRecord:
         return next(self.read([path]))

@@ -1,4 +1,4 @@
-"""One process a results folder: a lock that the operating system lets go of, however the process ends."""
+"""One process per results folder: a lock that the operating system lets go of, however the process ends."""
 
 import sys
 from pathlib import Path

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.image import Image, to_8bit
+from casae.image import Image, scaled_shape, to_8bit
 from casae.inspection.inspector import Defect, Inspection
 
 GREEN, RED, WHITE = (0, 200, 0), (230, 30, 30), (255, 255, 255)  # RGB
@@ -63,8 +63,7 @@ def scaled(image: Image, scale: float, interpolation: int) -> Image:
     """Resize by a factor; at least one pixel a side."""
     if scale == 1:
         return image.copy()
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return cv2.resize(image, size, interpolation=interpolation)
+    return cv2.resize(image, scaled_shape(image.shape, scale)[::-1], interpolation=interpolation)
 
 
 def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One result of one image as every system sees it: command line, JSON lines, report, and later API and database."""
+"""One result of one image, the same on the command line, in JSON lines and in the report."""
 
 import functools
 import hashlib
@@ -7,19 +7,16 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from casae.config import Frozen
 from casae.inspection.inspector import Defect, Inspection, Inspector
 from casae.inspection.verdict import AcceptanceRules
 
 Point = tuple[float, float]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DefectRecord(_Record):
+class DefectRecord(Frozen):
     """One defect. Points are (x, y) in pixels of the original image, pixel centres, origin top left."""
 
     number: int = Field(description="1 is the largest defect of the image")
@@ -41,7 +38,7 @@ class DefectRecord(_Record):
     polygons: tuple[tuple[tuple[int, int], ...], ...] = Field(description="outline through boundary pixels, then holes")
 
 
-class InspectionRecord(_Record):
+class InspectionRecord(Frozen):
     """One image: a line of `inspections.jsonl`."""
 
     schema_version: Literal[1] = 1
@@ -62,6 +59,9 @@ class InspectionRecord(_Record):
     rules_sha256: str = Field(description="of the acceptance rules that decided")
     roi_sha256: str | None = Field(default=None, description="of the region of interest; null without one")
     precision: str | None = Field(default=None, description="that the segmenter computed in; null in older lines")
+    classifier_precision: str | None = Field(
+        default=None, description="that the classifier computed in; null without one and in older lines"
+    )
     casae_version: str | None = Field(default=None, description="null in older lines")
     inspected_at: str | None = Field(default=None, description="ISO 8601 with the offset from UTC; null in older lines")
     machine: str | None = Field(default=None, description="network name of the computer; null in older lines")
@@ -92,6 +92,7 @@ def to_record(inspection: Inspection, name: str, inspector: Inspector) -> Inspec
         rules_sha256=rules_sha256(inspection.rules),
         roi_sha256=inspector.roi_sha256,
         precision=inspector.precision,
+        classifier_precision=inspector.classifier_precision,
         casae_version=version("casae"),
         inspected_at=inspection.time.isoformat(timespec="milliseconds"),
         machine=platform.node() or None,
@@ -117,7 +118,7 @@ def _defect(defect: Defect) -> DefectRecord:
         {
             "number": defect.number,
             "class": defect.name,
-            "probability": round(defect.probability, 4),
+            "probability": defect.probability,
             "rectangle": defect.region.rectangle.corners.round(2).tolist(),
             "polygons": [contour.tolist() for contour in defect.region.contours],
             **asdict(defect.measures),

@@ -20,11 +20,10 @@ from casae.errors import ImageError
 from casae.image import Image, brightened, read_image
 from casae.inspection.bundle import Manifest
 from casae.inspection.regions import Rectangle, upright_crop
-from casae.results.folder import common_folder, within, write_whole
 from casae.results.lines import Records
-from casae.results.overlay import encode, to_rgb
+from casae.results.overlay import encode, scaled, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
-from casae.text import printable
+from casae.text import common_folder, printable, within, write_whole
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
 PICTURE_PX, LONG_PX, CROP_PX = 900, 1800, 220
@@ -176,10 +175,7 @@ def _crop(image: Image, defect: DefectRecord) -> NDArray[np.uint8]:
 
 def _limited(picture: Image, longest: int) -> NDArray[np.uint8]:
     scale = longest / max(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return picture if scale >= 1 else scaled(picture, scale, cv2.INTER_AREA)
 
 
 def _uri(picture: NDArray[np.uint8]) -> str:

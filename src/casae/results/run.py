@@ -1,10 +1,13 @@
 """Inspect many files into a results folder. A bad file is named and passed over."""
 
+import functools
 import glob
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+
+import cv2
 
 from casae.errors import ImageError, UsageError
 from casae.image import find_images
@@ -14,16 +17,20 @@ from casae.results.lines import Records
 from casae.results.record import InspectionRecord
 from casae.text import printable
 
+UNUSABLE = (ImageError, OSError, MemoryError, cv2.error)  # the last two where an image is too large
 WRITES_WAITING = 1  # images whose pictures and line are not on disk yet while the next one is inspected
 
 
 def gather(paths: Sequence[str]) -> list[Path]:
     """Files, folders (recursive) and globs -> absolute files, in order, each once, without the pictures of results.
 
+    A folder has one name, also where links or `..` lead to it: records are known by it.
+
     Raises:
         UsageError: a path leads to nothing, or a folder holds no images.
     """
     found: dict[Path, None] = {}
+    folder = functools.cache(Path.resolve)
     for path in paths:
         matches = [Path(path)] if Path(path).exists() else _matching(path)
         if not matches:
@@ -34,7 +41,7 @@ def gather(paths: Sequence[str]) -> list[Path]:
                 inside = [file for file in find_images(match) if not is_result(file.parent)]
             if not inside and len(matches) == 1:
                 raise UsageError(f"{path}: no PNG, JPEG, BMP or TIFF images in this folder; name one that has some")
-            found.update(dict.fromkeys(file.absolute() for file in inside))
+            found.update(dict.fromkeys(folder(file.parent) / file.name for file in inside))
     if not found:
         raise UsageError(f"{', '.join(paths)}: no PNG, JPEG, BMP or TIFF images; name a folder that has some")
     return list(found)
@@ -59,7 +66,8 @@ def inspect_files(
         done: called after every file with its record, or with why it failed.
 
     Returns:
-        The records of all readable files, each read when its turn comes, and path -> reason of the others.
+        The records of all readable files, each read when its turn comes and until the next run into `out`, and
+        path -> reason of the others.
 
     Raises:
         OutputError: `out` cannot be written.
@@ -72,8 +80,8 @@ def inspect_files(
             record, failure = None, None
             try:
                 record = recorded.result()
-            except (ImageError, OSError) as error:
-                failure = str(error)
+            except UNUSABLE as error:
+                failure = _reason(file, error)
                 results.failures[printable(file)] = failure
             done(file, record, failure)
 
@@ -93,6 +101,12 @@ def inspect_files(
 
         write_report(out / REPORT, records, results.failures, out, inspector.manifest)
         return records, results.failures
+
+
+def _reason(file: Path, error: Exception) -> str:
+    if isinstance(error, ImageError | OSError):
+        return str(error)
+    return f"{printable(file)}: does not fit into this machine's memory; make it smaller, or inspect it elsewhere"
 
 
 def _ahead(
@@ -117,6 +131,6 @@ def _inspected(
         if image is not None:
             return writer.submit(results.add, inspector.inspect(image), inspector)
         recorded.set_result(results.lines[str(file)])
-    except (ImageError, OSError) as error:
+    except UNUSABLE as error:
         recorded.set_exception(error)
     return recorded

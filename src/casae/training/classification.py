@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from casae.config import ClassifierSettings
+from casae.config import ENOUGH_DEFECTIVE, ClassifierSettings
 from casae.inspection.classification import classifier_input
 from casae.training.budget import Budget
 from casae.training.data import LabelledCrop
-from casae.training.loop import ENOUGH, Task
+from casae.training.loop import Task
 from casae.training.networks import CompactCNN
 from casae.training.views import Pair
 
@@ -66,15 +66,16 @@ class ClassificationTask(Task):
         super().__init__(network, budget, settings.learning_rate, settings.one_cycle)
         self.settings, self.validation = settings, validation
         images = len({id(crop.gray) for crop in validation})
-        self.score_decides = not settings.one_cycle or images >= ENOUGH
+        self.score_decides = not settings.one_cycle or images >= ENOUGH_DEFECTIVE
         weighted = settings.optimiser == "adamw"
         balance = _balance(crops, classes) / repeats(crops, classes) if weighted else np.ones(classes)
         self.register_buffer("weight", torch.tensor(balance, dtype=torch.float32))
 
     def loss(self, batch: Pair) -> Tensor:
-        """Cross-entropy of (crops, classes); rare classes weigh more, each class is smoothed towards alike.
+        """Cross-entropy of (crops, classes), rare classes weighted up and labels smoothed evenly.
 
-        PyTorch's own smoothing is weighted as well, so that it would name the commonest class as the rarest one.
+        PyTorch's `label_smoothing` applies the classes' weights to the smoothing too, which pulls everything towards
+        rare classes.
         """
         crops, classes = batch
         logits = self.trained(crops.contiguous(memory_format=torch.channels_last)).float()

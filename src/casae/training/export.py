@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from casae.errors import BundleError
 from casae.inspection.runtime import Network
-from casae.training.networks import CASAE, CompactCNN, defect_probability
+from casae.training.networks import CASAE, CompactCNN, probability_of
 from casae.training.simplify import simplified
 
 OPSET = 17
@@ -29,7 +29,7 @@ class _Segmenter(nn.Module):
         self.casae = casae
 
     def forward(self, image: Tensor) -> Tensor:
-        return defect_probability(self.casae(image))
+        return probability_of(self.casae(image))
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,18 @@ class Exported:
     difference: float
 
 
-def export_segmenter(casae: CASAE, images: NDArray[np.float32]) -> Exported:
-    """ONNX: gray (1, 1, H, W) float32 in 0..1 -> P(defect) of the same shape, through both networks.
+def export_segmenter(network: nn.Module, images: NDArray[np.float32]) -> Exported:
+    """ONNX: gray (1, 1, H, W) float32 as `InputSize` says -> P(defect) of the same shape.
 
     Args:
-        casae: trained.
+        network: trained, of two logits; a cascade goes in fewer operations.
         images: (N, 1, H, W) to compare on.
 
     Raises:
         BundleError: the export differs from the trained network.
     """
-    return _export(_Segmenter(simplified(casae)), _Segmenter(casae), images, "segmenter", IMAGE_AXES)
-
-
-def export_plain(network: nn.Module, images: NDArray[np.float32]) -> Exported:
-    """As `export_segmenter`, for any network of two logits; benchmarks hold others beside the cascade."""
-    segmenter = _Segmenter(network)
-    return _export(segmenter, segmenter, images, "segmenter", IMAGE_AXES)
+    quick = simplified(network) if isinstance(network, CASAE) else network
+    return _export(_Segmenter(quick), _Segmenter(network), images, "segmenter", IMAGE_AXES)
 
 
 def export_classifier(network: CompactCNN, crops: NDArray[np.float32]) -> Exported:

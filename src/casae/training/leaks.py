@@ -81,7 +81,7 @@ class Grains:
         scale = min(1.0, max(GRAIN_SIDE / longest, NARROWEST / shortest))
         size = _in_blocks(shape[1] * scale), _in_blocks(shape[0] * scale)
         correlation = np.einsum("bp,bp->b", self._blocks(one, size), self._blocks(other, size))
-        return 2 * int(np.count_nonzero(correlation > SAME_GRAIN)) > np.count_nonzero(correlation)
+        return bool(2 * np.count_nonzero(correlation > SAME_GRAIN) > np.count_nonzero(correlation))
 
     def _blocks(self, image: LabelledImage, size: tuple[int, int]) -> NDArray[np.float32]:
         key = image.name, size

@@ -27,7 +27,6 @@ from casae.training.views import Pair
 
 LAST = "last.ckpt"  # of a training's folder
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
-ENOUGH = 8  # defective validation images; with fewer the best epoch is luck, and the last weights are kept
 LARGEST_GRADIENT = 1.0  # norm over all weights
 SCORING_PAUSE = 9.0  # times as long as the last scoring took
 SAVING_PAUSE = 120.0  # s between checkpoints in an epoch; a large network takes hours for one

@@ -128,7 +128,7 @@ class CASAE(nn.Module):
 
     def refine(self, logits: Tensor, image: Tensor) -> Tensor:
         """Logits of the first network for an image (N, 1, H, W) -> logits after the second one, both (N, 2, H, W)."""
-        mask = defect_probability(logits)
+        mask = probability_of(logits)
         refined: Tensor = self.second(torch.cat([mask, image.to(mask.dtype)], 1) if self.sees_image else mask)
         return logits + refined if self.residual else refined
 
@@ -179,7 +179,7 @@ class CompactCNN(nn.Module):
         return logits
 
 
-def defect_probability(logits: Tensor) -> Tensor:
+def probability_of(logits: Tensor) -> Tensor:
     """Logits (N, 2, H, W), background then defect, or their difference (N, 1, H, W) -> P(defect) (N, 1, H, W)."""
     return torch.sigmoid(logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1])
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from casae.config import DEFAULT_GS, SegmenterSettings
+from casae.config import DEFAULT_GS, ENOUGH_DEFECTIVE, SegmenterSettings
 from casae.inspection import segmentation
 from casae.inspection.bundle import InputSize
 from casae.metrics import Counts
@@ -16,9 +16,9 @@ from casae.training.budget import Budget
 from casae.training.data import LabelledImage, choose_fit, input_size, scaled, smallest_region, tile_size, view_size
 from casae.training.fcn import FCN8
 from casae.training.lite import LiteAutoEncoder
-from casae.training.loop import ENOUGH, Task
+from casae.training.loop import Task
 from casae.training.losses import LOSSES
-from casae.training.networks import CASAE, AutoEncoder, defect_probability
+from casae.training.networks import CASAE, AutoEncoder, probability_of
 from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 
 KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from weights
@@ -105,7 +105,7 @@ def views_of(
 ) -> SegmenterViews:
     """Random views of labelled images, as the network's input asks for them.
 
-    Smaller defects than `min_area_px` draw no tiles; None chooses as `smallest_region` does.
+    No tile is drawn around a defect smaller than `min_area_px`; None chooses as `smallest_region` does.
     """
     if size.fit == "tile":
         area = (min_area_px or smallest_region(images)) * size.scale**2
@@ -141,7 +141,7 @@ class SegmentationTask(Task):
         self.casae, self.stage, self.settings = casae, stage, settings
         self.validation, self.size = validation, size
         defective = sum(bool(image.label.any()) for image in validation)
-        self.score_decides = not settings.one_cycle or defective >= ENOUGH
+        self.score_decides = not settings.one_cycle or defective >= ENOUGH_DEFECTIVE
         self._criterion = LOSSES[settings.loss]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class SegmentationTask(Task):
 
     def _counts(self, image: LabelledImage) -> Counts:
         def segmenter(values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-            return defect_probability(self(torch.from_numpy(values))).float().numpy()
+            return probability_of(self(torch.from_numpy(values))).float().numpy()
 
         probability = segmentation.defect_probability(segmenter, image.gray, self.size)
         return Counts.of(segmentation.threshold(probability, DEFAULT_GS), image.label > 0)

@@ -40,6 +40,12 @@ def check_folds(part: Dataset, files: Sequence[Path], resume: bool) -> None:
             )
 
 
+def started_from(folder: Path) -> str | None:
+    """The start weights that the training in a folder was asked for; None without one."""
+    file = folder / IDENTITY
+    return str(json.loads(file.read_text("utf-8"))["settings"]["start"]) if file.exists() else None
+
+
 def goes_on(folder: Path, identity: Mapping[str, object], resume: bool) -> bool:
     """Whether the folder holds this very training, which goes on; False where the folder may be made anew.
 

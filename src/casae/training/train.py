@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from casae.config import CORE_GS, DEFAULT_GS, IMAGENET, SCRATCH, TrainingSettings
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
-from casae.image import Frame, brightened, gray_levels, standardise, to_unit
+from casae.image import brightened, gray_levels, resize, standardise, to_unit
 from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
 from casae.inspection.card import write_card
 from casae.inspection.classification import classifier_input
@@ -38,7 +38,7 @@ from casae.training.loop import fit, has_bf16, seconds_spent
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
 from casae.training.start import begin, learned_by, write_learned, write_weights
-from casae.training.state import FINISHED, claim, folder_of, goes_on
+from casae.training.state import FINISHED, claim, folder_of, goes_on, started_from
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import CropViews, SegmenterViews, loader
 
@@ -148,7 +148,8 @@ def train(
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     L.seed_everything(settings.seed, verbose=False)
     folder = folder_of(out)
-    start = str(folder / START) if resume and (folder / START).exists() else settings.start
+    kept = folder / START  # the file that was asked for may be gone when the training goes on
+    start = str(kept) if resume and kept.exists() and started_from(folder) == settings.start else settings.start
     known = learned_by(start)
     run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, known)
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
@@ -281,7 +282,7 @@ def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | Non
     views = drawn.augmented(AUGMENTATIONS[settings.augmentation])
     ious, patient = [], reporter.patient
     for stage in (1, 2):
-        # A second network that adds nothing to the first one's output is worth nothing before it has learned.
+        # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
         reporter.patient = patient and (stage == 2 or settings.residual)
         budget = run.budget(stage, len(views))
         if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
@@ -330,10 +331,9 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
 def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
     size = run.size
     chosen = (run.validation or run.images)[:COMPARED]
-    frame = Frame(size.height, size.width, size.height, size.width)
     examples = []
     for image in chosen:
-        gray = frame.put(image.gray)
+        gray = resize(image.gray, size.height, size.width)
         values = to_unit(gray)
         examples.append(standardise(values, gray_levels(gray)) if size.standardised else values)
     return np.stack(examples)[:, None]

@@ -24,7 +24,7 @@ from casae.inspection import segmentation as inspection
 from casae.inspection.bundle import InputSize
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage
-from casae.training.networks import defect_probability
+from casae.training.networks import probability_of
 from casae.training.progress import Reporter
 from casae.training.views import Pair, SegmenterViews
 
@@ -118,8 +118,8 @@ class AlternatingViews(SegmenterViews):
 def _seen_twice(network: nn.Module, gray: NDArray[Any], size: InputSize) -> NDArray[np.float32]:
     def look(values: NDArray[np.float32]) -> NDArray[np.float32]:
         upright = torch.from_numpy(values)
-        first = defect_probability(network(upright))
-        second = defect_probability(network(upright.flip(2, 3))).flip(2, 3)
+        first = probability_of(network(upright))
+        second = probability_of(network(upright.flip(2, 3))).flip(2, 3)
         return ((first + second) / 2).float().numpy()
 
     with torch.inference_mode():
