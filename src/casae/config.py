@@ -60,7 +60,7 @@ class SegmenterSettings(Frozen):
         patch: side of the square of pixels that the networks see as one; an EfficientNet halves its input for 4.
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
         size: longer side of the input, px; of tiles, the side of what is learned from.
-        fit: "choose" decides between letterbox and tile by the labelled defects, see `casae.training.data.choose_fit`.
+        fit: "choose" decides between letterbox and tile by the labelled defects, see `training.inputs.choose_fit`.
         scale: of images before they are cut into tiles; None chooses it by the labelled defects.
         learning_rate: of network 1; `learning_rate_2` of what follows it.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.

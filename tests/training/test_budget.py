@@ -23,6 +23,30 @@ def test_seconds_are_those_spent_on_steps(monkeypatch):
     assert budget.progress == 0.7
 
 
+@pytest.mark.parametrize("limits", [{"seconds": 100}, {"steps": 100}])
+def test_a_budget_in_a_hurry_goes_through_what_is_left(limits, monkeypatch):
+    clock = iter([0.0, *map(float, range(1, 100))])
+    monkeypatch.setattr("casae.training.budget.time.monotonic", lambda: next(clock))
+    budget = Budget(**limits)
+    budget.start()
+    for _ in range(40):
+        budget.advance()
+    budget.hurry(10)
+    assert (budget.progress, budget.remaining_seconds) == (0.4, 10)
+    for _ in range(5):
+        budget.advance()
+    assert (budget.progress, budget.remaining_seconds) == (pytest.approx(0.7), 5)
+    for _ in range(5):
+        budget.advance()
+    assert (budget.progress, budget.remaining_seconds) == (1, 0)
+
+
+def test_a_budget_that_ends_sooner_is_not_prolonged():
+    budget = Budget(seconds=10, spent=9)
+    budget.hurry(30)
+    assert (budget.progress, budget.remaining_seconds) == (0.9, pytest.approx(1))
+
+
 def test_the_learning_rate_rises_and_falls():
     rates = [one_cycle(step / 100) for step in range(101)]
     assert max(rates) == rates[20] == 1

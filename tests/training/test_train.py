@@ -369,7 +369,10 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     assert read_bundle(out).manifest.classes
     assert "held-out images" in out.with_suffix(".html").read_text()
     assert json.loads((tmp_path / "part-training" / "identity.json").read_text())["settings"]["minutes"] == 30
+    assert "Ending in 30 s" in printed
     assert "Classes are learned for 30 s more" in printed
+    losses = (tmp_path / "part-training" / "network-1" / "metrics.csv").read_text().splitlines()
+    assert len(losses) > 10  # it went on, with a falling rate
 
 
 def test_curves_go_to_mlflow_where_a_uri_is_given(small, dataset, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from casae.cli import DATASET_HELP, Core
+from casae.cli import DATASET_HELP, Core, Precision
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +23,7 @@ def evaluate(
     threshold: Annotated[float | None, typer.Option(help="Threshold Gs. Default: the model's.")] = None,
     core: Core = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
+    precision: Precision = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores here.")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture of the worst cases here.")] = None,
     into_card: Annotated[
@@ -47,7 +48,8 @@ def evaluate(
     if into_card and (threshold, core, min_area) != (None, None, None):
         raise UsageError("--into-card: states scores of the model's own thresholds; leave the others out")
     part = _part(dataset, split)
-    inspector = Inspector(model, inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area))
+    settings = inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area, precision=precision)
+    inspector = Inspector(model, settings)
     with progress("evaluating", len(part.labelled.samples)) as step:
         result = run(inspector, part, step)
     scores = result.scores(seed)

@@ -22,6 +22,7 @@ class Budget:
     spent: float = 0.0
     step: int = 0
     _since: float = field(default_factory=time.monotonic, repr=False)
+    _hurry: tuple[float, float, float] | None = field(default=None, repr=False)  # spent, progress, seconds from there
 
     def start(self) -> None:
         """Let the clock run from here."""
@@ -32,9 +33,18 @@ class Budget:
         now = time.monotonic()
         self.spent, self._since, self.step = self.spent + now - self._since, now, self.step + 1
 
+    def hurry(self, seconds: float) -> None:
+        """Go through what is left in so many seconds, if that is sooner."""
+        left = self.remaining_seconds
+        if left is None or left > seconds:
+            self._hurry = (self.spent, self.progress, seconds)
+
     @property
     def progress(self) -> float:
         """0 at the start, 1 when the budget is used up."""
+        if self._hurry is not None:
+            spent, progress, seconds = self._hurry
+            return min(1.0, progress + (1 - progress) * (self.spent - spent) / seconds)
         if self.seconds is not None:
             return min(1.0, self.spent / self.seconds)
         return min(1.0, self.step / (self.steps or 1))
@@ -42,6 +52,9 @@ class Budget:
     @property
     def remaining_seconds(self) -> float | None:
         """Estimated time to the end, None before there is anything to judge by."""
+        if self._hurry is not None:
+            spent, _, seconds = self._hurry
+            return max(0.0, spent + seconds - self.spent)
         return self.spent * (1 / self.progress - 1) if self.progress > 0 else None
 
 

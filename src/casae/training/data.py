@@ -7,25 +7,19 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import MIN_AREA_PX, STRIDE, Fit, SegmenterSettings
+from casae.config import MIN_AREA_PX
 from casae.datasets.masks import label_values, read_label
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import DatasetError
-from casae.image import Frame, Image, lies_across, read_image, scaled_shape, to_gray
+from casae.image import Frame, Image, read_image, scaled_shape, to_gray
 from casae.inspection.regions import Rectangle, Region, find_regions
-from casae.inspection.segmentation import MOST_OVERLAP
 
 MEMORY_SHARE = 0.25  # of the machine, for decoded images; preparing their views takes twice as much for a while
-LARGEST_TILE = 768  # px
-LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
 FAINTEST = 0.25  # of what a line of one pixel covers at most; where it lies on a border it covers half of that
-NARROW = 2.0  # times as long as wide
-THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,119 +160,6 @@ def _classes_of(sample: Sample, classes: int) -> set[int]:
     if sample.defect_free or sample.mask is None:
         return set()
     return {int(value) for value in np.unique(label_values(sample.mask, sample.mask_class, classes))} - {0}
-
-
-def input_size(images: Sequence[LabelledImage], size: int, fit: Fit, stride: int = STRIDE) -> tuple[int, int]:
-    """(height, width) of the network's input: `size` is the longer side, the shorter one follows the typical image."""
-    if fit == "squeeze":
-        return size, size
-    exact = size * float(np.median([min(image.gray.shape) / max(image.gray.shape) for image in images]))
-    shorter = max(stride, round(exact / stride) * stride)
-    if shorter < LEAST_FIT * exact:
-        shorter += stride
-    return _lying_as(images, shorter, size)
-
-
-def tile_size(images: Sequence[LabelledImage], size: int, scale: float, stride: int = STRIDE) -> tuple[int, int]:
-    """(height, width) of the tiles of an inspection: the typical image at `scale`, in as few parts as are small enough.
-
-    Training shows parts of `size` px; a larger tile costs no more a pixel, and the network sees more around a defect.
-    """
-    most = max(size, LARGEST_TILE)
-    shorter, longer = (float(np.median([side(image.gray.shape) for image in images])) * scale for side in (min, max))
-    return _lying_as(images, _part_of(shorter, most, stride), _part_of(longer, most, stride))
-
-
-def _part_of(length: float, most: int, stride: int) -> int:
-    """Side of the tiles that cover a length, none larger than `most`."""
-    parts = max(1, math.ceil((length - MOST_OVERLAP) / (most - MOST_OVERLAP)))
-    return math.ceil((length + (parts - 1) * MOST_OVERLAP) / parts / stride) * stride
-
-
-def view_size(tile: tuple[int, int], size: int, stride: int = STRIDE) -> tuple[int, int]:
-    """(height, width) of the views to learn from: a square of `size`, or as many pixels of a narrower tile."""
-    shorter = min(size, *tile)
-    longer = min(max(tile), size * size // shorter // stride * stride)
-    return (shorter, longer) if tile[0] <= tile[1] else (longer, shorter)
-
-
-def _lying_as(images: Sequence[LabelledImage], shorter: int, longer: int) -> tuple[int, int]:
-    """(height, width), lying or standing as most images do."""
-    standing = sum(image.gray.shape[0] > image.gray.shape[1] for image in images)
-    return (longer, shorter) if 2 * standing > len(images) else (shorter, longer)
-
-
-def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
-    """How images meet the input, the scale at which they are cut into tiles, and why, in words.
-
-    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels. Tiles
-    where images scaled to the input leave fewer, at the smallest scale that leaves as many: a tile then shows more
-    around a defect, and few are needed. Of images `NARROW` times as long as wide an input shows few pixels: they are
-    cut into tiles too, at the scale at which they have as many as a square one.
-    """
-    if settings.fit in ("letterbox", "squeeze"):
-        return settings.fit, 1.0, ""
-    height, width = input_size(images, settings.size, "letterbox", settings.stride)
-    wholes = [_whole(image.gray.shape, height, width) for image in images]
-    smallest = smallest_region(images)
-    thicknesses = [_thicknesses(image, smallest) for image in images]
-    thin, remains = (_thinnest(thicknesses, scales) for scales in ([1.0] * len(images), wholes))
-    narrow = _narrow_scale(images, settings.size)
-    left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
-    if settings.fit == "choose" and (min(wholes) == 1 or (remains >= THINNEST and not narrow)):
-        return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
-    scale = settings.scale or round(max(min(wholes), narrow, min(1.0, THINNEST / thin)), 2)
-    if narrow and remains >= THINNEST:
-        left = f"images this narrow show few pixels in an input of {settings.size} px"
-    return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
-
-
-def _narrow_scale(images: Sequence[LabelledImage], size: int) -> float:
-    """Scale at which narrow images have as many pixels as a square input of `size`; 0 where the images are not."""
-    shapes = [image.gray.shape for image in images]
-    if np.median([max(shape) / min(shape) for shape in shapes]) < NARROW:
-        return 0.0
-    return min(1.0, size / float(np.median([math.sqrt(math.prod(shape)) for shape in shapes])))
-
-
-def _whole(shape: tuple[int, ...], height: int, width: int) -> float:
-    """Scale at which an image of `shape` (H, W) fits an input, 1 at most; it may be seen transposed."""
-    if lies_across(shape, height, width):
-        height, width = width, height
-    return min(1.0, height / shape[0], width / shape[1])
-
-
-def _thicknesses(image: LabelledImage, smallest: int) -> dict[int, list[float]]:
-    """Thickness, px, of the defects of each class, and under 0 of all, whatever their class."""
-    values = [int(value) for value in np.unique(image.label[image.label > 0])]
-    masks = {0: image.label > 0} | {value: image.label == value for value in values if len(values) > 1}
-    found = {value: [_thickness(region) for region in find_regions(mask, smallest)] for value, mask in masks.items()}
-    return found if len(values) > 1 else found | dict.fromkeys(values, found[0])
-
-
-def _thinnest(thicknesses: Sequence[dict[int, list[float]]], scales: Sequence[float]) -> float:
-    """Thickness, px, at these scales of the thinnest tenth of all defects, or of a class's typical one where less.
-
-    Each image counts once, or the crumbs of a single mask would decide.
-    """
-    pooled: dict[int, list[tuple[float, float]]] = {}
-    for found, scale in zip(thicknesses, scales, strict=True):
-        for value, each in found.items():
-            pooled.setdefault(value, []).extend((scale * thickness, 1 / len(each)) for thickness in each)
-    return min((_quantile(each, 0.5 if value else 0.1) for value, each in pooled.items() if each), default=THINNEST)
-
-
-def _quantile(weighted: Sequence[tuple[float, float]], share: float) -> float:
-    """Of (value, weight), the value up to which `share` of the weight lies."""
-    values, weights = np.array(sorted(weighted)).T
-    passed = np.cumsum(weights)
-    return float(values[np.searchsorted(passed, share * passed[-1])])
-
-
-def _thickness(region: Region) -> float:
-    """Twice the largest distance from the outline, px."""
-    inside = cv2.distanceTransform(np.pad(region.mask, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return 2 * float(inside.max()) - 1
 
 
 def scaled(image: LabelledImage, scale: float) -> LabelledImage:

@@ -29,6 +29,7 @@ LAST = "last.ckpt"  # of a training's folder
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 LARGEST_GRADIENT = 1.0  # norm over all weights
 SCORING_PAUSE = 9.0  # times as long as the last scoring took
+LANDING = 30.0  # s after Ctrl-C, in which the learning rate falls as it would have
 SAVING_PAUSE = 120.0  # s between checkpoints in an epoch; a large network takes hours for one
 
 
@@ -93,12 +94,14 @@ class _Keeper(Callback):
         self.best_file, self.last_file, self.reporter = folder / "best.pt", folder / LAST, reporter
         self.best: float | None = None
         self._scored_at, self._saved_at = 0.0, 0.0
+        self._lands = self._at_once = False
         self._scoring_took: float | None = None
         self.threads = StepThreads()
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
         self._scored_at = self._saved_at = time.monotonic()
         task.budget.start()
+        self._at_once = self.reporter.interrupted or not task.cycle  # how Ctrl-C ends it
 
     def on_train_batch_start(self, trainer: L.Trainer, task: Any, batch: Any, index: int) -> None:
         views: Any = trainer.train_dataloader
@@ -110,14 +113,19 @@ class _Keeper(Callback):
         if task.budget.seconds is not None:
             self.threads.step(task.budget.spent - before)
         self.reporter.step(task.budget, float(outputs["loss"]))
-        if task.budget.progress >= 1 or self.reporter.interrupted:
+        if self.reporter.interrupted and not self._lands:
+            self._lands = True
+            if not self._at_once:
+                task.budget.hurry(LANDING)
+                self.reporter.say(f"Ending in {LANDING:.0f} s; Ctrl-C again stops here, and --resume goes on then")
+        if task.budget.progress >= 1 or (self._lands and self._at_once):
             trainer.should_stop = True
         elif time.monotonic() - self._saved_at > SAVING_PAUSE:
             trainer.save_checkpoint(self.last_file)
             self._saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
-        if self._too_soon(task):
+        if not trainer.should_stop and self._too_soon(task):
             return
         began = time.monotonic()
         task.eval()
@@ -135,7 +143,7 @@ class _Keeper(Callback):
 
     def _too_soon(self, task: Any) -> bool:
         """Where the clock counts, scoring takes a tenth of the time at most; a run by epochs scores each of them."""
-        if task.budget.seconds is None or task.budget.progress >= 1 or self.reporter.interrupted:
+        if task.budget.seconds is None:
             return False
         if self._scoring_took is None:
             task.eval()
@@ -158,7 +166,7 @@ class _Keeper(Callback):
 
 
 def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter) -> float | None:
-    """Train `task.trained` until its budget ends or Ctrl-C, and leave the best weights in it, or the last ones.
+    """Train `task.trained` until its budget ends, or for `LANDING` after Ctrl-C; leave the best or last weights in it.
 
     `folder` holds `best.pt`, `last.ckpt` and the logs; a folder with `done` in it is only read, one with `last.ckpt` is
     gone on with.
@@ -274,7 +282,7 @@ def _save(weights: dict[str, torch.Tensor], file: Path) -> None:
 
 @contextmanager
 def _stop_on_interrupt(reporter: Reporter) -> Iterator[None]:
-    """The first Ctrl-C ends the present step and keeps the best; the second one ends the program."""
+    """The first Ctrl-C brings the stage to its end; the second one ends the program."""
     if not reporter.patient:
         yield
         return

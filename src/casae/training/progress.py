@@ -20,7 +20,7 @@ class Reporter:
         patient: Ctrl-C ends the running stage with what it has learned; else it is as a kill.
 
     Attributes:
-        interrupted: set by Ctrl-C; the running stage stops after its step, the later ones after their first.
+        interrupted: set by Ctrl-C; the running stage ends soon, the later ones after their first step.
     """
 
     def __init__(self, console: Console | None = None, mlflow: str | None = None, patient: bool = True) -> None:

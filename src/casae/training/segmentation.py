@@ -13,8 +13,9 @@ from casae.inspection import segmentation
 from casae.inspection.bundle import InputSize
 from casae.metrics import Counts
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, choose_fit, input_size, scaled, smallest_region, tile_size, view_size
+from casae.training.data import LabelledImage, scaled, smallest_region
 from casae.training.fcn import FCN8
+from casae.training.inputs import choose_fit, input_size, tile_size, view_size
 from casae.training.lite import LiteAutoEncoder
 from casae.training.loop import Task
 from casae.training.losses import LOSSES
