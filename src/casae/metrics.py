@@ -70,7 +70,9 @@ class Interval:
     @property
     def spread(self) -> str:
         """The interval in words, "0.720 .. 0.757"; empty where there is none."""
-        return "" if self.low is None else f"{self.low:.3f} .. {self.high:.3f}"
+        if self.low is None:
+            return ""
+        return "none: all images alike" if self.low == self.high else f"{self.low:.3f} .. {self.high:.3f}"
 
 
 def ratio(part: float, whole: float) -> float:

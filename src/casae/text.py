@@ -1,6 +1,7 @@
-"""Paths, and files written whole or as other programs write them."""
+"""Paths, sizes in words, and files written whole or as other programs write them."""
 
 import codecs
+import math
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -23,6 +24,19 @@ def read_text(file: Path) -> str:
 def printable(path: Path | str) -> str:
     r"""A path that can be written; bytes that are not UTF-8 as \xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def size(value: float | None) -> str:
+    """A length or area for people, three digits and never in powers of ten; "-" where there is none.
+
+    >>> size(8e-05), size(0.1), size(12.34), size(1234.5), size(0)
+    ('0.0000800', '0.100', '12.3', '1234', '0')
+    """
+    if value is None:
+        return "-"
+    if not value or value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
 def write_whole(file: Path, content: str | bytes, advice: str = "choose another place") -> None:

@@ -67,4 +67,4 @@ def test_what_no_training_can_learn_is_a_problem(folder):
         cv2.imwrite(str(mask), 255 * (cv2.imread(str(mask), cv2.IMREAD_UNCHANGED) > 0).astype(np.uint8))
     assert "no defect names its class; paint the values 1.." in problems(folder)["masks"]
     (folder / "masks").rename(folder / "ground_truth")
-    assert "no defect is labelled; masks are PNG, BMP or TIFF" in problems(folder)["masks"]
+    assert "no defect is labelled; masks lie there, named like their images" in problems(folder)["masks"]

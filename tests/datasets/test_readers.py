@@ -7,6 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from PIL.PngImagePlugin import PngInfo
 
 from casae.datasets.masks import label_values, read_label
 from casae.datasets.readers import open_dataset, packaged_splits
@@ -163,6 +164,7 @@ def test_labels_that_do_not_fit_are_explained(folder):
     sample = open_dataset(f"folder:{folder}").samples[0]
     with pytest.raises(DatasetError, match="mask is 6 x 4 px, its image 7 x 4; both must have one size"):
         read_label(sample, (4, 7), 2)
+    cv2.imwrite(str(folder / "masks" / "a.png"), np.full((4, 6), 2, np.uint8))
     with pytest.raises(DatasetError, match=r"value 2 names no class; use 0\.\.1, or 255"):
         read_label(sample, (4, 6), 1)
     with pytest.raises(DatasetError, match="has no mask"):
@@ -316,6 +318,65 @@ def test_gray_values_of_classes_are_not_taken_for_soft_edges(folder, disc):
         label_values(folder / "a.jpg", None, 1)
     cv2.imwrite(str(folder / "a.png"), disc)
     assert np.array_equal(label_values(folder / "a.png", None, 2), disc)
+
+
+@pytest.mark.parametrize(
+    ("values", "name"), [(range(25, 251, 25), "a.png"), ((*range(1, 10), 255), "a.png"), ((85, 170, 255), "a.jpg")]
+)
+def test_thin_lines_of_classes_are_not_taken_for_soft_edges(folder, values, name):
+    levels = np.zeros((200, 64), np.uint8)
+    for index, value in enumerate(values):
+        levels[18 * index + 4 : 18 * index + 6, 5:50] = value
+    cv2.imwrite(str(folder / name), levels, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    if name == "a.jpg":
+        with pytest.raises(ImageError, match="JPEG changes gray values"):
+            label_values(folder / name, None, 1)
+    else:
+        assert np.array_equal(label_values(folder / name, None, 1), levels)
+
+
+def test_an_image_reduced_with_its_mask_has_soft_edges(folder):
+    """Five gray values, no more."""
+    mask = cv2.ellipse(np.zeros((256, 256), np.uint8), (120, 110), (60, 31), 30, 0, 360, 255, -1)
+    half = cv2.resize(mask, (128, 128), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(folder / "a.png"), half)
+    assert np.array_equal(label_values(folder / "a.png", None, 1), np.where(half > 127, 255, 0))
+
+
+def test_a_mask_that_was_a_jpeg_once_and_a_black_one_are_read(folder, disc):
+    cv2.imwrite(str(folder / "a.jpg"), np.where(disc > 127, 255, 0).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])
+    noisy = cv2.imread(str(folder / "a.jpg"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(folder / "a.png"), noisy)
+    assert np.array_equal(label_values(folder / "a.png", None, 1) > 0, noisy > 127)
+    cv2.imwrite(str(folder / "a.jpg"), np.zeros((64, 64), np.uint8))
+    assert not label_values(folder / "a.jpg", None, 1).any()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_places_in_a_palette_are_exact(folder, bits):
+    """Also where classes have one colour."""
+    indices = np.random.default_rng(0).integers(0, 1 << bits, (9, 15), np.uint8)
+    picture = PIL.Image.fromarray(indices)
+    picture.putpalette([0, 0, 0, *[200, 0, 0] * ((1 << bits) - 1)])
+    picture.save(folder / "a.png", bits=bits, pnginfo=comment("PLTE"))
+    assert np.array_equal(label_values(folder / "a.png", None, 254), indices)
+
+
+def comment(text: str) -> PngInfo:
+    info = PngInfo()
+    info.add_text("comment", text)
+    return info
+
+
+def test_a_palette_tells_what_is_background(folder):
+    indices = np.zeros((64, 64), np.uint8)
+    indices[20:40, 20:40] = 1
+    picture = PIL.Image.fromarray(1 - indices)
+    picture.putpalette([255, 255, 255, 0, 0, 0, 200, 0, 0])  # white on black, red unused
+    picture.save(folder / "a.png")
+    assert np.array_equal(label_values(folder / "a.png", None, 1), 255 * indices)
+    with pytest.raises(ImageError, match="place 0 of its palette is background and must be black"):
+        label_values(folder / "a.png", None, 2)
 
 
 def test_places_in_a_palette_are_classes(folder):

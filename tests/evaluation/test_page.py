@@ -45,7 +45,7 @@ def test_the_page_says_how_good_the_model_is(components, dark_model, tmp_path):
     assert f"{result.scores()['iou'].value:.3f}" in html
     assert "in 1.5 minutes" in html
     assert "What to label next" in html
-    assert html.count("<svg") == 2
+    assert html.count("<svg viewBox") == 2
     assert "http" not in html.replace("http://www.w3.org", "")
 
 

@@ -46,6 +46,12 @@ def test_a_limit_of_many_digits_may_be_reached_too():
     assert judge([("scratch", 0.9, defect)], limit).decision == "OK"
 
 
+def test_an_area_of_many_pixels_is_counted_exactly():
+    limit = rules(rule=[{"max_area_px": 12345674}])
+    assert judge([("stain", 0.9, dataclasses.replace(sizes(), area_px=12345674))], limit).decision == "OK"
+    assert judge([("stain", 0.9, dataclasses.replace(sizes(), area_px=12345675))], limit).decision == "NG"
+
+
 def test_the_rule_of_the_class_goes_before_the_general_one():
     both = rules(rule=[{"max_length_px": 5}, {"class": "dust", "max_count": 1}])
     assert judge([("dust", 0.9, sizes(30))], both).decision == "OK"

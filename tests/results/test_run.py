@@ -21,7 +21,7 @@ from casae.results.folder import ResultsFolder
 from casae.results.lines import RecordLines
 from casae.results.record import InspectionRecord, to_record
 from casae.results.report import _card
-from casae.results.run import gather, inspect_files
+from casae.results.run import NO_MEMORY, gather, inspect_files
 
 
 @pytest.fixture
@@ -164,8 +164,29 @@ def test_the_report_does_without_a_picture_that_has_moved(inspector, pictures, t
 
     records, _ = inspect_files(inspector, files, out)
     files[0].unlink()
-    write_report(out / "report.html", records, {}, out, inspector.manifest)
+    write_report(out / "report.html", records, {}, out, inspector)
     assert "<article>" in (out / "report.html").read_text()
+
+
+def test_a_rejected_part_comes_first_however_many_are_accepted(dark_model, spotted, tmp_path, monkeypatch):
+    monkeypatch.setattr("casae.results.report.ROWS", 3)
+    monkeypatch.setattr("casae.results.report.CARDS", 2)
+    small = np.full((48, 64), 200, np.uint8)
+    small[30:34, 5:9] = 20
+    for index in range(5):
+        cv2.imwrite(str(tmp_path / f"a{index}.png"), spotted + index)
+    cv2.imwrite(str(tmp_path / "bad.png"), small)
+    rules = AcceptanceRules.model_validate({"rule": [{"class": "stain", "max_area_px": 1000}]})
+    inspector = Inspector(dark_model, rules=rules)
+    name = {1: "glare", 2: "stain"}
+    monkeypatch.setattr(inspector, "name_regions", lambda image, found: [(name[len(found)], 0.9)] * len(found))
+    inspect_files(inspector, gather([str(tmp_path / "*.png")]), tmp_path / "out")
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert html.index("<h3>bad.png</h3>") < html.index("<h3>a0.png</h3>")
+    assert html.index('<td class="path">bad.png</td>') < html.index('<td class="path">a0.png</td>')
+    assert html.count("<article>") == 2
+    assert html.count('<td class="path">') == 3
+    assert "Accepted: stain (up to area px 1000). Anything beyond that makes an image NG." in html
 
 
 def test_names_in_the_report_are_escaped(inspector, spotted, tmp_path):
@@ -349,7 +370,7 @@ def test_a_drive_without_locks_is_not_taken_for_another_inspection(inspector, pi
 
 @pytest.mark.parametrize("place", ["inspect", "add"])
 def test_an_image_too_large_for_the_memory_stops_nothing(inspector, pictures, tmp_path, monkeypatch, place):
-    owner, error = (Inspector, MemoryError()) if place == "inspect" else (ResultsFolder, cv2.error("Insufficient"))
+    owner, error = (Inspector, MemoryError()) if place == "inspect" else (ResultsFolder, insufficient())
     real = getattr(owner, place)
 
     def scarce(self, image, *arguments):
@@ -382,6 +403,15 @@ def test_a_table_that_cannot_be_written_leaves_the_one_before(inspector, picture
     with pytest.raises(OutputError, match=r"defects.csv: cannot be written .*; free space, start again"):
         inspect_files(inspector, gather([str(pictures)]), out)
     assert (out / "defects.csv").read_text() == before
+    monkeypatch.undo()
+    inspect_files(inspector, gather([str(pictures)]), out)
+    assert not list(out.glob("*.part"))
+
+
+def insufficient() -> cv2.error:
+    error = cv2.error("Insufficient memory")
+    error.code = NO_MEMORY
+    return error
 
 
 def full_disk(_: object) -> None:

@@ -56,6 +56,16 @@ def test_a_copy_is_learned_from_and_not_held_out(dataset, copy):
     assert "1 drawn pictures are not held out" in said
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_same_picture_is_refused_beside_a_copy_of_it(dataset, order):
+    sides = sides_of(dataset, 8)
+    first = sides.images[0]
+    twins = [first, LabelledImage("worn", worn(first.gray), first.label)][::order]
+    sides = with_copy(sides._replace(images=[*twins, *sides.images[1:]]), first.gray.copy())
+    with pytest.raises(DatasetError, match="component-0008 = component-0000: the same picture"):
+        keep_copies_together(dataset, sides, fixed=True)
+
+
 def test_own_lists_are_not_changed_but_talked_about(dataset):
     sides = with_copy(sides_of(dataset, 8), worn(sides_of(dataset, 8).images[0].gray))
     kept, said = keep_copies_together(dataset, sides, fixed=True)

@@ -45,8 +45,8 @@ def evaluate(
     from casae.inspection.card import add_scores
     from casae.inspection.inspector import Inspector
 
-    if into_card and (threshold, core, min_area) != (None, None, None):
-        raise UsageError("--into-card: states scores of the model's own thresholds; leave the others out")
+    if into_card and (threshold, core, min_area, precision) != (None, None, None, "auto"):
+        raise UsageError("--into-card: states scores of the model's own thresholds and precision; leave others out")
     part = _part(dataset, split)
     settings = inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area, precision=precision)
     inspector = Inspector(model, settings)

@@ -107,32 +107,35 @@ def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], 
 
 
 def _print(records: "Records", failures: int, out: Path) -> None:
+    import heapq
     from collections import Counter
 
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from casae.text import common_folder, printable, within
+    from casae.text import common_folder, printable, size, within
 
     console, colours = Console(), {"OK": "green", "REVIEW": "yellow", "NG": "red"}
     counts, folders = Counter[str](), set[Path]()
-    shown: list[InspectionRecord] = []
-    for record in records:
-        counts[record.decision] += 1
-        folders.add(Path(record.path).parent)
-        if len(shown) < TABLE_ROWS:
-            shown.append(record)
+
+    def counted() -> "Iterator[InspectionRecord]":
+        for record in records:
+            counts[record.decision] += 1
+            folders.add(Path(record.path).parent)
+            yield record
+
+    shown = heapq.nlargest(TABLE_ROWS, counted(), key=lambda record: list(colours).index(record.decision))
     common = common_folder(folders)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("verdict", "image", "defects", "largest", "length"):
-        table.add_column(heading, justify="right" if heading in ("defects", "length") else "left", overflow="fold")
+    for heading in ("verdict", "image", "defects", "largest defect", "its length"):
+        table.add_column(heading, justify="right" if heading in ("defects", "its length") else "left", overflow="fold")
     for record in shown:
         colour = colours[record.decision]
         largest = record.defects[0] if record.defects else None
         length = "" if not largest else f"{largest.length_px:.0f} px"
         if largest and largest.length_mm is not None:
-            length = f"{largest.length_mm:.3g} mm"
+            length = f"{size(largest.length_mm)} mm"
         name = "" if not largest else escape(largest.defect_class)
         image = escape(within(record.path, common))
         table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)

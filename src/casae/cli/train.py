@@ -71,7 +71,7 @@ def train(
 ) -> None:
     """Learn from labelled images and write a model.
 
-    Ctrl-C brings the training to its end within a minute. Exit codes: 0 done, 2 wrong usage or data.
+    Ctrl-C brings the training to its end soon. Exit codes: 0 done, 2 wrong usage or data.
     """
     import shlex
     import sys

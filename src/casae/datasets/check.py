@@ -102,7 +102,7 @@ def _check_labels(dataset: Dataset, findings: Findings) -> None:
     """What is wrong with the masks as a whole."""
     masks, several = Path("masks"), len(dataset.classes) > 1
     if not findings.class_images:
-        findings.problems.append((masks, "no defect is labelled; masks are PNG, BMP or TIFF, named like their images"))
+        findings.problems.append((masks, "no defect is labelled; masks lie there, named like their images"))
     elif several and set(findings.class_images) == {UNCLASSED}:
         rule = f"no defect names its class; paint the values 1..{len(dataset.classes)}, or list a single class"
         findings.problems.append((masks, rule))

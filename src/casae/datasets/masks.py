@@ -1,5 +1,6 @@
 """From a mask's file to label values, whatever program painted it: gray values, a palette, or white on black."""
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,8 @@ from casae.datasets.sample import UNCLASSED, Sample
 from casae.errors import DatasetError, ImageError
 from casae.image import FULL_SCALE, Image, decode_image, is_transparent, read_file
 
-FEWEST_SOFT = 8  # different gray values of a mask with soft edges
-NOISE = 32  # of 255: what a JPEG may make of black and white
+CRUMB = 4  # px; fewer that hang together are noise
+NOISE, BLOCK = 32, 8  # what a JPEG may make of black and white, of 255, and how many pixels beside an edge
 
 
 def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
@@ -59,13 +60,14 @@ def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np
     """
     data = read_file(file)
     mask = decode_image(data, str(file))
-    indices = _palette_indices(data, mask)
-    if indices is not None and mask_class is None:
-        return indices
-    if indices is None and is_transparent(data, mask):
+    same = mask.ndim == 2 or (np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2]))
+    if mask_class is None and not (same and classes == 1):
+        indices = _palette_indices(data, mask, file)
+        if indices is not None:
+            return indices
+    if is_transparent(data, mask):
         raise ImageError(f"{file}: is partly transparent; flatten it on black and save it again")
     if mask.ndim == 3:
-        same = np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2])
         if not same and mask_class is None:
             raise ImageError(f"{file}: a colour picture is no label mask; save gray values or a palette of classes")
         mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
@@ -73,7 +75,7 @@ def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np
         return np.where(mask > 127, np.uint8(mask_class), np.uint8(0))
     is_jpeg = data.startswith(b"\xff\xd8")
     if classes == 1 and _is_white_on_black(mask, is_jpeg):
-        return np.where(mask > FULL_SCALE[mask.dtype] / 2, np.uint8(UNCLASSED), np.uint8(0))
+        return np.where(mask > FULL_SCALE.get(mask.dtype, 1.0) / 2, np.uint8(UNCLASSED), np.uint8(0))
     if is_jpeg:
         raise ImageError(f"{file}: JPEG changes gray values, which name classes here; save masks as PNG")
     if mask.max() > UNCLASSED:
@@ -84,30 +86,55 @@ def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np
 def _is_white_on_black(mask: Image, is_jpeg: bool) -> bool:
     """Whether gray values say how white a pixel is, as at soft edges, and not what class it has.
 
-    Values of classes are few and fill areas; those of soft edges are many and change from pixel to pixel.
+    Values of classes fill areas or stand alone; those of soft edges change from pixel to pixel beside white ones.
     """
-    scale = FULL_SCALE.get(mask.dtype)
-    if scale is None or 2 * int(mask.max()) <= scale:
+    scale = FULL_SCALE.get(mask.dtype, 1.0)
+    if is_jpeg and mask.max() <= NOISE:
+        return True
+    if 2 * float(mask.max()) <= scale:
         return False
-    if not is_jpeg and len(np.unique(mask)) < FEWEST_SOFT and not np.isin(mask, (0, scale)).all():
-        return False
-    black, white = (NOISE, UNCLASSED - NOISE) if is_jpeg else (0, scale)
+    if not is_jpeg and np.isin(mask, (0, 1, scale)).all():
+        return scale == 1 or not (mask == 1).any()
+    noise, bright = NOISE * scale / 255, 2 * mask.astype(np.float64) > scale
     kernel = np.ones((3, 3), np.uint8)
     filled = cv2.dilate(mask, kernel) == cv2.erode(mask, kernel)
-    return not (filled & (mask > black) & (mask < white)).any()
+    if (filled & (mask > noise) & (mask < scale - noise)).any():
+        return False
+    near = cv2.dilate(bright.astype(np.uint8), np.ones((2 * BLOCK + 1, 2 * BLOCK + 1), np.uint8)) > 0
+    painted = (mask > noise) if is_jpeg else (mask > 0) & ~(near & (mask <= noise))
+    _, parts, sizes, _ = cv2.connectedComponentsWithStats(painted.astype(np.uint8))
+    large = np.flatnonzero(sizes[1:, cv2.CC_STAT_AREA] >= CRUMB) + 1
+    return bool(np.isin(large, parts[bright]).all())
 
 
-def _palette_indices(data: bytes, mask: Image) -> NDArray[np.uint8] | None:
+def _palette_indices(data: bytes, mask: Image, file: Path) -> NDArray[np.uint8] | None:
     """Of a PNG with a palette of colours, the place of each pixel's colour in it; None of any other picture.
 
-    A palette of grays alone is how programs save a gray picture in fewer bytes.
+    A palette of grays alone is how programs save a gray picture in fewer bytes. The others are decoded once more, with
+    each colour of the palette replaced by its place.
     """
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[25] != 3:
+    at = _palette_chunk(data)
+    if at is None:
         return None
-    start = data.index(b"PLTE")
-    entries = np.frombuffer(data, np.uint8, int.from_bytes(data[start - 4 : start], "big"), start + 4).reshape(-1, 3)
+    size = int.from_bytes(data[at : at + 4], "big")
+    entries = np.frombuffer(data, np.uint8, size, at + 8).reshape(-1, 3)
     if (entries == entries[:, :1]).all():
         return None
-    weights = np.array([1 << 16, 1 << 8, 1])
-    colours, places = np.unique(entries @ weights, return_index=True)
-    return places[np.searchsorted(colours, mask @ weights)].astype(np.uint8)
+    if entries[0].any():
+        raise ImageError(f"{file}: place 0 of its palette is background and must be black; save gray values instead")
+    places = b"PLTE" + bytes(value for place in range(1 << data[24]) for value in (place,) * 3)
+    chunk = (len(places) - 4).to_bytes(4, "big") + places + zlib.crc32(places).to_bytes(4, "big")
+    seen = decode_image(data[:at] + chunk + data[at + 12 + size :], str(file))
+    return np.ascontiguousarray(seen[..., 0] if seen.ndim == 3 else seen)
+
+
+def _palette_chunk(data: bytes) -> int | None:
+    """Where the palette of a PNG begins; None where it has none to go by."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[25] != 3:
+        return None
+    at = 8
+    while data[at + 4 : at + 8] != b"PLTE":
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if at >= len(data):
+            return None
+    return at

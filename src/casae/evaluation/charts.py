@@ -5,6 +5,7 @@ from html import escape
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 230, 46, 12, 12, 34
 COLOURS = ("#0b63a5", "#c2410c", "#1b7f4b", "#7a3e9d")
+DASHES = ("none", "7 3", "2 3", "8 3 2 3")  # colours alone are not told apart by everybody
 TICKS = 5
 
 Points = Sequence[tuple[float, float]]
@@ -43,15 +44,22 @@ def line_chart(lines: Mapping[str, Points], x_title: str, mark: float | None = N
     if mark is not None:
         x = place(mark, 0)[0]
         parts.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" class="mark"/>')
-    for (name, line), colour in zip(lines.items(), COLOURS * len(lines), strict=False):
+    for (name, line), colour, dash in zip(lines.items(), COLOURS * len(lines), DASHES * len(lines), strict=False):
         if len(line) == 1:
             x, y = place(*line[0])
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
         way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
-        parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}"><title>{escape(name)}</title></polyline>')
+        look = f'fill="none" stroke="{colour}" stroke-dasharray="{dash}"'
+        parts.append(f'<polyline points="{way}" {look}><title>{escape(name)}</title></polyline>')
     return "".join([*parts, "</svg>", _legend(lines)])
 
 
 def _legend(lines: Mapping[str, Points]) -> str:
-    keys = zip(lines, COLOURS * len(lines), strict=False)
-    return '<p class="legend">' + " ".join(f'<b style="color:{c}">&#9644;</b> {escape(n)}' for n, c in keys) + "</p>"
+    keys = zip(lines, COLOURS * len(lines), DASHES * len(lines), strict=False)
+    words = " ".join(f"{_key(colour, dash)} {escape(name)}" for name, colour, dash in keys)
+    return f'<p class="legend">{words}</p>'
+
+
+def _key(colour: str, dash: str) -> str:
+    line = f'<line x2="28" y1="4" y2="4" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
+    return f'<svg style="width:28px;height:8px" viewBox="0 0 28 8" aria-hidden="true">{line}</svg>'

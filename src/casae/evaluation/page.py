@@ -22,6 +22,20 @@ from casae.text import write_whole
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
 LONGEST = 60.0  # seconds of looking
+MEANING = {  # of scores, as in docs/train.md
+    "iou": "overlap of found and labelled pixels; 1 is perfect",
+    "mean_image_iou": "the same image by image, averaged",
+    "precision": "share of the found pixels that are labelled",
+    "recall": "share of the labelled pixels that are found",
+    "f1": "one number for both",
+    "region_recall": "share of the labelled defects that a finding overlaps",
+    "false_regions_per_image": "findings where nothing is labelled; 0 is best",
+    "image_ap": "how well defective images are ranked before good ones; 1 is perfect",
+    "escaped_images": "defective images in which nothing is found; 0 is best",
+    "rejected_good_images": "good images in which something is found; 0 is best",
+    "accuracy_true_crops": "defects whose class is right, cut out by their labels",
+    "accuracy_found_regions": "the same, as casae found them",
+}
 STAGES = {"network-1": "network 1", "network-2": "both networks", "classifier": "classifier"}
 DOUBTFUL_SHARE = 0.01  # of the pixels: an image is as doubtful as its most doubtful hundredth
 
@@ -65,6 +79,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         manifest=training.inspector.manifest,
         training=training,
         scores=training.result.scores(),
+        meaning=MEANING,
         curves={title: learning_curve(training.folder / name) for name, title in STAGES.items()},
         threshold=threshold_chart(sensitivity(training.costs, training.chosen.gs), training.chosen.core_gs),
         sizes=training.result.recall_by_size(),

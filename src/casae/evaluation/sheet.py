@@ -15,9 +15,9 @@ from casae.inspection.inspector import Inspector
 from casae.results.overlay import FONT, encode, to_rgb
 
 CELL, COLUMNS, CASES, GAP, CAPTION = 246, 2, 12, 8, 22  # as wide as the training page
-RIGHT, WRONG, MISSED = (0, 190, 0), (230, 30, 30), (40, 90, 255)
+RIGHT, WRONG, MISSED = (0, 150, 60), (255, 210, 0), (120, 40, 255)  # also told apart by the colour-blind
 INK, PAPER = (30, 40, 50), 255
-LEGEND = "worst IoU first: image, then green found, red found wrongly, blue missed"
+LEGEND = "worst IoU first: image, then green found, yellow found wrongly, violet missed"
 
 
 def write_sheet(file: Path, evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> None:
@@ -62,7 +62,7 @@ def _cell(score: ImageScore, sample: Sample, inspector: Inspector) -> NDArray[np
     cell = np.full((height + CAPTION, 2 * CELL + 2, 3), PAPER, np.uint8)
     for left, part in ((0, picture), (CELL + 2, marked)):
         cell[:height, left : left + width] = resize(part, height, width)
-    _caption(cell, f"{sample.name}  IoU {score.pixels.iou:.2f}", (2, height + CAPTION - 7))
+    _caption(cell, f"IoU {score.pixels.iou:.2f}  {sample.name}", (2, height + CAPTION - 7))
     return cell
 
 

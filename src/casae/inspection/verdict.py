@@ -132,7 +132,7 @@ def _rule_for(name: str, rules: AcceptanceRules) -> Rule | None:
 def _broken_limit(name: str, measures: Measures, rule: Rule) -> str | None:
     for field in LIMITS:
         limit, value = _limit(rule, field), getattr(measures, field)
-        if limit is not None and value > rounded(limit):
+        if limit is not None and value > (limit if isinstance(value, int) else rounded(limit)):
             return f"{name}: {field} {value:.7g} exceeds {limit:.7g}"
     return None
 

@@ -93,7 +93,7 @@ class SoftmaxTask(Task):
 def neu_seg(
     experiment: Experiment, dataset: Dataset, split: str, test: str, settings: TrainingSettings, seeds: int
 ) -> None:
-    """Both ways for every seed; writes neu-seg.md and neu-seg.json; returns the rows.
+    """Both ways for every seed; writes neu-seg.md and neu-seg.json.
 
     Raises:
         DatasetError: a defect has no class.

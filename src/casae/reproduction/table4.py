@@ -44,7 +44,7 @@ class Halves:
 
 
 def table4(experiment: Experiment, dataset: Dataset, iterations: int, seeds: int) -> None:
-    """Every row for every seed; writes table4.md, table4.json, table4.png and figure7.png; returns the rows.
+    """Every row for every seed; writes table4.md, table4.json, table4.png and figure7.png.
 
     Raises:
         DatasetError: fewer than two classes, or a class without crops.

@@ -76,7 +76,7 @@ class ResultsFolder:
         if str(path) not in self.lines:
             return False
         record = self.lines[str(path)]
-        if _identity(record) != _inspector_identity(inspector) or not self._has_pictures(record.name):
+        if _identity(record, inspector) != _inspector_identity(inspector) or not self._has_pictures(record.name):
             return False
         return hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256
 
@@ -151,9 +151,9 @@ def _row(record: InspectionRecord, defect: DefectRecord) -> list[object]:
     return [record.path, record.decision, *(values[column] for column in _COLUMNS)]
 
 
-def _identity(record: InspectionRecord) -> tuple[object, ...]:
+def _identity(record: InspectionRecord, inspector: Inspector) -> tuple[object, ...]:
     known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256
-    computed = record.precision, record.classifier_precision
+    computed = record.precision, record.classifier_precision or inspector.classifier_precision  # not in older lines
     return record.model_sha256, record.gs, record.core_gs, *known, *computed
 
 

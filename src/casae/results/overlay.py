@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from casae.image import Image, scaled_shape, to_8bit
 from casae.inspection.inspector import Defect, Inspection
+from casae.text import size
 
 GREEN, RED, WHITE = (0, 200, 0), (230, 30, 30), (255, 255, 255)  # RGB
 GREEN_SHARE = 0.45  # of the colour of a defective pixel
@@ -41,7 +42,7 @@ def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
 def label(defect: Defect) -> str:
     """What stands beside a defect: number, class, length in the best unit known."""
     sizes = defect.measures
-    length = f"{sizes.length_px:.0f} px" if sizes.length_mm is None else f"{sizes.length_mm:.2f} mm"
+    length = f"{sizes.length_px:.0f} px" if sizes.length_mm is None else f"{size(sizes.length_mm)} mm"
     return f"{defect.number} {defect.name} {length}"
 
 
@@ -66,10 +67,10 @@ def scaled(image: Image, scale: float, interpolation: int) -> Image:
     return cv2.resize(image, scaled_shape(image.shape, scale)[::-1], interpolation=interpolation)
 
 
-def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:
-    """RGB or gray uint8 -> bytes of a .jpg or .png file."""
+def encode(picture: NDArray[np.uint8], suffix: str, *parameters: int) -> bytes:
+    """RGB or gray uint8 -> bytes of a .jpg or .png file; `parameters` are those of OpenCV's `imencode`."""
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    done, data = cv2.imencode(suffix, bgr)
+    done, data = cv2.imencode(suffix, bgr, parameters)
     if not done:
         raise ValueError(f"{suffix}: OpenCV cannot encode a picture of shape {picture.shape} as this")
     return bytes(data)

@@ -2,13 +2,13 @@
 
 import base64
 import heapq
+import itertools
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import repeat
 from pathlib import Path
 from statistics import median
 
@@ -18,16 +18,18 @@ from numpy.typing import NDArray
 
 from casae.errors import ImageError
 from casae.image import Image, brightened, read_image
-from casae.inspection.bundle import Manifest
+from casae.inspection.inspector import Inspector
 from casae.inspection.regions import Rectangle, upright_crop
 from casae.results.lines import Records
 from casae.results.overlay import encode, scaled, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
-from casae.text import common_folder, printable, within, write_whole
+from casae.text import common_folder, printable, size, within, write_whole
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
 PICTURE_PX, LONG_PX, CROP_PX = 900, 1800, 220
 LONG = 3  # times as wide as high; such a picture gets the whole width of the page
+SEVERITY = ("OK", "REVIEW", "NG")
+MAILED_QUALITY = 80  # of JPEG: a report of sixty images has half the megabytes of OpenCV's 95
 DECODERS = 2  # cards at a time
 CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a person sees
 
@@ -47,7 +49,7 @@ class _Row:
     path: str
     reason: str
     defects: int
-    largest_px: int
+    largest: float
 
 
 @dataclass
@@ -76,13 +78,18 @@ class _Summary:
     def __init__(self, records: Iterable[InspectionRecord], classes: Sequence[str]) -> None:
         self.decisions = Counter[str]()
         self.first: InspectionRecord | None = None
-        self.rows: list[_Row] = []
+        self._rows: dict[str, list[_Row]] = {decision: [] for decision in reversed(SEVERITY)}
         self.folders = set[Path]()
         self.defective = 0
         self._classes = {name: _ClassRow(name) for name in classes}
-        self.shown = heapq.nlargest(CARDS, self._defective(records), key=lambda record: record.largest_px)
+        self.shown = heapq.nlargest(CARDS, self._defective(records), key=_urgency)
         self.classes = [row for row in self._classes.values() if row.defects]
         self.defect_count = sum(row.defects for row in self.classes)
+
+    @property
+    def rows(self) -> list[_Row]:
+        """NG first, then REVIEW."""
+        return list(itertools.chain(*self._rows.values()))[:ROWS]
 
     def _defective(self, records: Iterable[InspectionRecord]) -> Iterator[InspectionRecord]:
         for record in records:
@@ -95,10 +102,10 @@ class _Summary:
         self.decisions[record.decision] += 1
         self.defective += bool(record.defects)
         self.folders.add(Path(record.path).parent)
-        if len(self.rows) < ROWS:
-            defects = len(record.defects)
-            self.rows.append(_Row(record.decision, record.path, record.reason, defects, record.largest_px))
-        in_mm = bool(self.first.mm_per_pixel)
+        in_mm, rows = bool(self.first.mm_per_pixel), self._rows[record.decision]
+        if len(rows) < ROWS:
+            areas = [(defect.area_mm2 if in_mm else defect.area_px) or 0.0 for defect in record.defects]
+            rows.append(_Row(record.decision, record.path, record.reason, len(areas), max(areas, default=0.0)))
         for defect in record.defects:
             row = self._classes[defect.defect_class]
             row.lengths.append((defect.length_mm if in_mm else defect.length_px) or 0.0)
@@ -107,14 +114,18 @@ class _Summary:
             self._classes[name].images += 1
 
 
+def _urgency(record: InspectionRecord) -> tuple[int, int]:
+    return SEVERITY.index(record.decision), record.largest_px
+
+
 def write_report(
     file: Path,
     records: Records,
     failures: Mapping[str, str],
     folder: Path,
-    manifest: Manifest,
+    inspector: Inspector,
 ) -> None:
-    """Write the report of `records`, whose overlays stand in `folder`.
+    """Write the report of `records`, which `inspector` made and whose overlays stand in `folder`.
 
     Raises:
         OutputError: the file cannot be written.
@@ -122,17 +133,19 @@ def write_report(
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.PackageLoader("casae.results"), autoescape=True)
-    environment.filters["size"] = _size
+    environment.filters["size"] = size
+    manifest = inspector.manifest
     found = _Summary(records, manifest.classes)
     first = found.first
     scale = first.mm_per_pixel if first else None
     common = common_folder(found.folders)
     with ThreadPoolExecutor(DECODERS) as pool:
-        cards = list(pool.map(_card, found.shown, repeat(folder), repeat(manifest.white)))
+        cards = list(pool.map(_card, found.shown, itertools.repeat(folder), itertools.repeat(manifest.white)))
     html = environment.get_template("report.html.j2").render(
         title=printable(folder.absolute().name),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         manifest=manifest,
+        rules=inspector.rules,
         model_sha256=first.model_sha256 if first else "",
         thresholds=_thresholds(first.gs, first.core_gs) if first else "",
         scale=scale,
@@ -179,15 +192,10 @@ def _limited(picture: Image, longest: int) -> NDArray[np.uint8]:
 
 
 def _uri(picture: NDArray[np.uint8]) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encode(picture, ".jpg")).decode()
+    data = encode(picture, ".jpg", cv2.IMWRITE_JPEG_QUALITY, MAILED_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
 
 
 def _thresholds(gs: float, core_gs: float | None) -> str:
     """In words: a core that is no smaller changes nothing."""
     return f", threshold Gs {gs:g}" + (f", core {core_gs:g}" if core_gs is not None and core_gs < gs else "")
-
-
-def _size(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

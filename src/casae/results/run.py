@@ -18,6 +18,7 @@ from casae.results.record import InspectionRecord
 from casae.text import printable
 
 UNUSABLE = (ImageError, OSError, MemoryError, cv2.error)  # the last two where an image is too large
+NO_MEMORY = -4  # code of a `cv2.error`
 WRITES_WAITING = 1  # images whose pictures and line are not on disk yet while the next one is inspected
 
 
@@ -99,13 +100,15 @@ def inspect_files(
         records = results.finish(file for file in files if printable(file) not in results.failures)
         from casae.results.report import write_report  # only now: the first record does not wait for Jinja
 
-        write_report(out / REPORT, records, results.failures, out, inspector.manifest)
+        write_report(out / REPORT, records, results.failures, out, inspector)
         return records, results.failures
 
 
 def _reason(file: Path, error: Exception) -> str:
     if isinstance(error, ImageError | OSError):
         return str(error)
+    if isinstance(error, cv2.error) and error.code != NO_MEMORY:
+        return f"{printable(file)}: OpenCV cannot work on it ({error.err}); save it as an ordinary PNG"
     return f"{printable(file)}: does not fit into this machine's memory; make it smaller, or inspect it elsewhere"
 
 

@@ -117,8 +117,9 @@ def _copies(
 ) -> dict[str, tuple[LabelledImage, LabelledImage]]:
     """Of each held-out picture that is learned from as well: the learned one and itself, by its name."""
     ours, theirs = (np.stack([_thumbnail(image.gray) for image in side]) for side in (images, validation))
-    alike = ((images[a], validation[b]) for a, b in np.argwhere(ours @ theirs.T / THUMBNAIL**2 >= ALIKE))
-    return {held.name: (one, held) for one, held in alike if _identical(one, held) or grains.is_copy(one, held)}
+    alike = [(images[a], validation[b]) for a, b in np.argwhere(ours @ theirs.T / THUMBNAIL**2 >= ALIKE)]
+    copies = {held.name: (one, held) for one, held in alike if grains.is_copy(one, held)}
+    return copies | {held.name: (one, held) for one, held in alike if _identical(one, held)}
 
 
 def _identical(one: LabelledImage, other: LabelledImage) -> bool:

@@ -102,6 +102,7 @@ class _Keeper(Callback):
         self._scored_at = self._saved_at = time.monotonic()
         task.budget.start()
         self._at_once = self.reporter.interrupted or not task.cycle  # how Ctrl-C ends it
+        trainer.should_stop = task.budget.progress >= 1  # of a stage that was killed at its end
 
     def on_train_batch_start(self, trainer: L.Trainer, task: Any, batch: Any, index: int) -> None:
         views: Any = trainer.train_dataloader
@@ -115,17 +116,19 @@ class _Keeper(Callback):
         self.reporter.step(task.budget, float(outputs["loss"]))
         if self.reporter.interrupted and not self._lands:
             self._lands = True
+            left = task.budget.remaining_seconds
+            self._at_once |= left is not None and left <= LANDING
             if not self._at_once:
                 task.budget.hurry(LANDING)
                 self.reporter.say(f"Ending in {LANDING:.0f} s; Ctrl-C again stops here, and --resume goes on then")
         if task.budget.progress >= 1 or (self._lands and self._at_once):
             trainer.should_stop = True
-        elif time.monotonic() - self._saved_at > SAVING_PAUSE:
+        elif time.monotonic() - self._saved_at > SAVING_PAUSE and not trainer.is_last_batch:  # else unscored on resume
             trainer.save_checkpoint(self.last_file)
             self._saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
-        if not trainer.should_stop and self._too_soon(task):
+        if not trainer.should_stop and (self._lands or self._too_soon(task)):
             return
         began = time.monotonic()
         task.eval()

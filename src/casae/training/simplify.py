@@ -12,7 +12,7 @@ from casae.training.networks import CASAE, AutoEncoder
 
 
 def simplified(casae: CASAE) -> CASAE:
-    """A copy for use that has the same P(defect), by `casae.training.networks.defect_probability`.
+    """A copy for use that has the same P(defect), by `casae.training.networks.probability_of`.
 
     Autoencoders draw one map, the difference of both logits, which alone counts. In their decoders, maps are no longer
     enlarged, stacked with others and convolved, but convolved each at its own size: of the nine places where a kernel
