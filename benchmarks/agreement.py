@@ -29,7 +29,8 @@ def main() -> None:
     for sample in samples:
         found = exact.inspect(sample.image)
         total += Counts.of(rounded.inspect(sample.image).mask, found.mask)
-        again = rounded.name_regions(to_gray(found.image), [defect.region for defect in found.defects])
+        measures = [defect.measures for defect in found.defects]
+        again = rounded.name_regions(to_gray(found.image), [defect.region for defect in found.defects], measures)
         alike += sum(name == defect.name for (name, _), defect in zip(again, found.defects, strict=True))
         regions += len(again)
     differ = total.fp + total.fn

@@ -118,5 +118,6 @@ def test_the_sheet_shows_right_wrong_and_missed(dark_model, folder, tmp_path):
     write_sheet(tmp_path / "out" / "sheet.png", evaluate(inspector, dataset), inspector, dataset)
     sheet = read_image(tmp_path / "out" / "sheet.png").astype(int)
     red, green, blue = (sheet[..., channel] for channel in range(3))
-    for more, less, other in ((red, green, blue), (green, red, blue), (blue, red, green)):
-        assert ((more - less > 60) & (more - other > 40)).sum() > 100
+    assert ((green - red > 60) & (green - blue > 30)).sum() > 100  # found
+    assert ((red - blue > 60) & (green - blue > 60)).sum() > 100  # found wrongly: yellow
+    assert ((blue - green > 60) & (red - green > 30)).sum() > 100  # missed: violet

@@ -102,7 +102,7 @@ def test_levels_give_the_iou_of_the_threshold_module():
 
 
 def test_every_network_of_table3_has_the_same_recipe():
-    shared = segmenters.settings_of(PRESETS["fast"].segmenter)
+    shared = segmenters.settings_of(PRESETS["scratch"].segmenter)
     assert (shared.encoder, shared.joint, shared.residual) == ("atrous", False, False)
 
 
@@ -139,7 +139,7 @@ def tiny(monkeypatch):
     segmenter = preset.segmenter.model_copy(update={"width": 4, "size": 64, "views": 16})
     classifier = preset.classifier.model_copy(update={"width": 6, "batch": 4})
     settings = preset.model_copy(update={"segmenter": segmenter, "classifier": classifier})
-    monkeypatch.setattr(reproduction, "settings_for", lambda *_: settings)
+    monkeypatch.setattr(reproduction, "settings_for", lambda *_, **__: settings)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -179,7 +179,7 @@ def test_a_rejected_part_comes_first_however_many_are_accepted(dark_model, spott
     rules = AcceptanceRules.model_validate({"rule": [{"class": "stain", "max_area_px": 1000}]})
     inspector = Inspector(dark_model, rules=rules)
     name = {1: "glare", 2: "stain"}
-    monkeypatch.setattr(inspector, "name_regions", lambda image, found: [(name[len(found)], 0.9)] * len(found))
+    monkeypatch.setattr(inspector, "name_regions", lambda image, found, _: [(name[len(found)], 0.9)] * len(found))
     inspect_files(inspector, gather([str(tmp_path / "*.png")]), tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text()
     assert html.index("<h3>bad.png</h3>") < html.index("<h3>a0.png</h3>")

@@ -6,20 +6,36 @@ import torch
 from torch import nn
 
 from casae.config import ENOUGH_DEFECTIVE, PRESETS
+from casae.inspection.measurement import measure
 from casae.inspection.regions import find_regions
 from casae.training.budget import Budget
-from casae.training.classification import ClassificationTask, build, repeats
-from casae.training.data import LabelledCrop
+from casae.training.classification import ClassificationTask, build, repeats, size_classes
+from casae.training.data import LabelledCrop, LabelledImage
 
 
 def crops_of(images):
     spot = np.zeros((32, 32), bool)
     spot[4:12, 4:12] = spot[20:28, 4:12] = True
     return [
-        LabelledCrop(gray, r, 0)
-        for gray in (spot.astype(np.uint8) for _ in range(images))
+        LabelledCrop(image, r, 0)
+        for image in (LabelledImage("a", spot.astype(np.uint8), spot.astype(np.uint8)) for _ in range(images))
         for r in find_regions(spot, 1)
     ]
+
+
+def test_sizes_tell_classes_apart_that_look_alike_in_their_crops():
+    rng = np.random.default_rng(0)
+    crops = []
+    for index in range(24):
+        label = np.zeros((64, 64), np.uint8)
+        side = int(rng.integers(4, 9) if index % 2 else rng.integers(20, 30))
+        label[10 : 10 + side, 10 : 10 + side] = 1
+        image = LabelledImage("a", np.where(label, 50, 200).astype(np.uint8), label)
+        crops.append(LabelledCrop(image, find_regions(label > 0)[0], index % 2))
+    sizes = size_classes(crops, 3)
+    measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
+    named = sizes.weigh(np.full((24, 3), 1 / 3, np.float32), measures).argmax(1)
+    assert named.tolist() == [index % 2 for index in range(24)]
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,10 @@ def test_without_any_defect_there_is_nothing_to_paste():
     assert not MaskViews([clean], 32, 32, "letterbox", 4, seed=0, paste=1.0)[0][1].any()
 
 
-def crop_of(mask):
+def crop_of(mask, gray=None):
     (region,) = find_regions(mask)
-    return LabelledCrop(np.full(mask.shape, 128, np.uint8), region, 0)
+    gray = np.full(mask.shape, 128, np.uint8) if gray is None else gray
+    return LabelledCrop(LabelledImage("a", gray, mask.astype(np.uint8)), region, 0)
 
 
 def rectangles_shown(monkeypatch, mask):
@@ -124,8 +125,8 @@ def test_rare_classes_come_as_often_as_they_are_said_to():
 def test_light_does_not_drown_faint_crops():
     mask = np.zeros((60, 60), np.uint8)
     mask[20:40, 20:40] = 1
-    faint = replace(crop_of(mask), gray=np.where(mask, 120, 124).astype(np.uint8))
-    clear = replace(crop_of(mask), gray=np.where(mask, 20, 220).astype(np.uint8))
+    faint = crop_of(mask, np.where(mask, 120, 124).astype(np.uint8))
+    clear = crop_of(mask, np.where(mask, 20, 220).astype(np.uint8))
     spread = [np.std([float(CropViews([crop], 30, seed=0)[i][0].mean()) for i in range(30)]) for crop in (faint, clear)]
     assert spread[0] < spread[1] / 3
 

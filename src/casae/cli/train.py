@@ -136,6 +136,7 @@ def train(
                 reporter=reporter,
             )
 
+    target = target or ("keep" if preset == "paper" else None)
     trained = learn(out)
     console.print(f"\n[bold]{escape(str(trained.file))}[/bold] ({trained.file.stat().st_size / 1e6:.1f} MB)")
     _print_scores(console, trained.scores)

@@ -37,6 +37,7 @@ def open_dataset(spec: str) -> Dataset:
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; name the folder that holds the {reader} files")
     dataset = READERS[reader](root)
+    dataset = replace(dataset, name=f"{reader}:{root}", splits={**packaged_splits(reader), **dataset.splits})
     if not dataset.samples:
         raise DatasetError(f"{root}: no images where a {reader} dataset keeps them; see docs/datasets.md")
     splits = dataset.splits
@@ -93,7 +94,7 @@ def read_sd_saliency_900(root: Path) -> Dataset:
         name=f"sd-saliency-900:{root}",
         classes=("inclusion", "patches", "scratches"),
         samples=tuple(Sample(n, image, masks.get(n), prefixes[n.split("_")[0]]) for n, image in images.items()),
-        splits={**packaged_splits("sd-saliency-900"), **_read_splits(root)},
+        splits=_read_splits(root),
         orphans=tuple(mask for name, mask in masks.items() if name not in images),
         licence="SD-saliency-900 (Song et al. 2020), published for research; no licence stated",
     )
@@ -138,7 +139,7 @@ def read_nanotwice(root: Path) -> Dataset:
         name=f"nanotwice:{root}",
         classes=("anomaly",),
         samples=tuple(sorted(samples, key=lambda sample: sample.name)),
-        splits={**packaged_splits("nanotwice"), **_read_splits(root)},
+        splits=_read_splits(root),
         orphans=tuple(mask for name, mask in masks.items() if name.removesuffix("_gt") not in anomalous),
         licence="NanoTWICE (Carrera et al. 2017), published for research; no licence stated",
     )
@@ -158,7 +159,7 @@ def read_dagm(root: Path) -> Dataset:
         name=f"dagm:{root}",
         classes=("defect",),
         samples=tuple(Sample(n, image, by_image[n], 1, by_image[n] is None) for n, image in images.items()),
-        splits={**packaged_splits("dagm"), **_read_splits(root)},
+        splits=_read_splits(root),
         orphans=tuple(mask for name, mask in masks.items() if name.removesuffix("_label") not in images),
         licence="DAGM 2007 (Wieler, Hahn, Hamprecht), published for research; no licence stated",
     )
@@ -174,9 +175,8 @@ READERS: Mapping[str, Callable[[Path], Dataset]] = {
 
 
 def packaged_splits(dataset: str) -> dict[str, tuple[str, ...]]:
-    """The split lists that ship with casae for a public dataset (`sd-saliency-900`, `nanotwice`, `dagm`)."""
-    lists = (files("casae.datasets") / "splits" / dataset).iterdir()
-    return {Path(file.name).stem: tuple(file.read_text("utf-8").split()) for file in lists}
+    """The split lists that ship with casae for a reader's dataset, such as `dagm`; none for most."""
+    return _read_splits(Path(str(files("casae.datasets"))) / "splits" / dataset, "")
 
 
 def _paired(images: Container[str], masks: Mapping[str, Path]) -> dict[str, Path]:
@@ -190,9 +190,9 @@ def _paired(images: Container[str], masks: Mapping[str, Path]) -> dict[str, Path
     return paired
 
 
-def _read_splits(root: Path) -> dict[str, tuple[str, ...]]:
+def _read_splits(root: Path, folder: str = "splits") -> dict[str, tuple[str, ...]]:
     lists: dict[str, tuple[str, ...]] = {}
-    for file in sorted((root / "splits").glob("*")):
+    for file in sorted((root / folder).glob("*")):
         if file.suffix.lower() != ".txt" or file.name.startswith("."):
             continue
         name = file.stem.lower() if file.stem.lower() in KNOWN_LISTS else file.stem

@@ -4,6 +4,8 @@ Otsu and Kittler split the gray values of an image in two. Which half is the def
 smaller one, since a defect is the smaller part of a surface. That is our reading; the paper does not say.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,16 +49,18 @@ def minimum_error_threshold(histogram: NDArray[np.integer[Any]]) -> int:
     Args:
         histogram: (256,) pixels of each gray value.
     """
-    count = histogram.astype(np.float64) / max(1, histogram.sum())
-    level = np.arange(len(count))
-    share = np.cumsum(count)
-    first, second = np.cumsum(count * level), np.cumsum(count * level**2)
+    levels = range(len(histogram))
+    count = [int(pixels) for pixels in histogram]  # Python's are exact: the variance of a single value is 0
+    moments = [[n * level**power for n, level in zip(count, levels, strict=True)] for power in range(3)]
+    below = list(zip(*map(itertools.accumulate, moments), strict=True))
     criterion = np.full(len(count), np.inf)
-    for t in range(len(count) - 1):
-        halves = ((share[t], first[t], second[t]), (1 - share[t], first[-1] - first[t], second[-1] - second[t]))
-        if all(p > 1e-12 and q / p - (m / p) ** 2 > 1e-9 for p, m, q in halves):
-            spread = sum(p * np.log(q / p - (m / p) ** 2) for p, m, q in halves)  # 2 P log s
-            criterion[t] = 1 + spread - 2 * sum(p * np.log(p) for p, _, _ in halves)
+    for t in levels[:-1]:
+        halves = below[t], tuple(whole - part for whole, part in zip(below[-1], below[t], strict=True))
+        variances = [n * q - m * m for n, m, q in halves]  # times n squared
+        if min(variances) > 0:
+            shares = [n / below[-1][0] for n, _, _ in halves]
+            spread = sum(p * math.log(v / n**2) for p, v, (n, _, _) in zip(shares, variances, halves, strict=True))
+            criterion[t] = 1 + spread - 2 * sum(p * math.log(p) for p in shares)  # 2 P log s is P log of the variance
     return int(criterion.argmin()) if np.isfinite(criterion).any() else len(count) - 1
 
 

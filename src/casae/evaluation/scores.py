@@ -12,6 +12,7 @@ from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import DatasetError, ImageError
 from casae.image import Image, read_image, to_gray
 from casae.inspection.inspector import Inspector
+from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
 from casae.metrics import Counts, Interval, average_precision, bootstrap
 
@@ -172,8 +173,8 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
         true_regions=tuple((r.area, bool((mask[r.window] & r.mask).any())) for _, r in true),
         found_regions=len(found),
         false_regions=sum(not label[region.window][region.mask].any() for region in found),
-        true_crops=_named(inspector, image, named),
-        found_crops=_named(inspector, image, matched),
+        true_crops=_named(inspector, image, named, label > 0),
+        found_crops=_named(inspector, image, matched, mask),
     )
 
 
@@ -190,7 +191,10 @@ def _true_class(label: NDArray[np.uint8], region: Region) -> int:
     return int(counts.argmax()) if counts.any() else 0
 
 
-def _named(inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]]) -> tuple[tuple[int, int], ...]:
+def _named(
+    inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]], defective: NDArray[np.bool_]
+) -> tuple[tuple[int, int], ...]:
     classes = inspector.manifest.classes
-    names = inspector.name_regions(to_gray(inspector.lit(image)), [region for _, region in regions])
+    gray, shown = to_gray(inspector.lit(image)), [region for _, region in regions]
+    names = inspector.name_regions(gray, shown, [measure(region, gray, defective) for region in shown])
     return tuple((true, classes.index(name)) for (true, _), (name, _) in zip(regions, names, strict=True))

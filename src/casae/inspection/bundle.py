@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 
 from casae.config import LARGEST_SIDE, MIN_AREA_PX, Fit, Frozen
 from casae.errors import BundleError
+from casae.inspection.sizes import SizeClasses
 from casae.text import write_whole
 
 SCHEMA_VERSION = 1
@@ -76,6 +77,7 @@ class Manifest(Frozen):
     min_area_px: int = Field(default=MIN_AREA_PX, ge=1)
     mm_per_pixel: float | None = Field(default=None, gt=0)
     white: float = Field(default=1.0, gt=0, le=1)
+    sizes: SizeClasses | None = None
     width: int
     dataset: Origin
     seed: int

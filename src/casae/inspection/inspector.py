@@ -1,7 +1,7 @@
 """The road of an image: probability -> mask -> regions -> classes -> measures -> verdict."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,8 @@ class Defect:
     Attributes:
         number: 1 is the largest.
         name: class.
-        probability: of that class, by the compact CNN; 1 where the model knows a single class.
+        probability: of that class, by the compact CNN and, where the model has them, `SizeClasses`; 1 where it knows a
+            single class.
         region: pixels, contours and minimum enclosing rectangle.
         measures: sizes, position, contrast.
     """
@@ -184,10 +185,10 @@ class Inspector:
         lap("segment")
         mask, regions = self.find(probability)
         lap("regions")
-        names = self.name_regions(gray, regions)
-        lap("classify")
         measures = [measure(region, gray, mask, scale) for region in regions]
         lap("measure")
+        names = self.name_regions(gray, regions, measures)
+        lap("classify")
         found = zip(names, regions, measures, strict=True)
         defects = tuple(Defect(i, *name, region, sizes) for i, (name, region, sizes) in enumerate(found, start=1))
         verdict = judge([(d.name, d.probability, d.measures) for d in defects], rules)
@@ -229,12 +230,16 @@ class Inspector:
         """Mask (H, W) of the regions to report, and those regions; see `reported`."""
         return reported(probability, self.gs, self.core_gs, self.min_area_px, self.roi)
 
-    def name_regions(self, image: Image, regions: list[Region]) -> list[tuple[str, float]]:
+    def name_regions(
+        self, image: Image, regions: Sequence[Region], measures: Sequence[Measures]
+    ) -> list[tuple[str, float]]:
         """Class name and probability of each region, the latter with four digits, as verdicts and records see it."""
         classes = self.manifest.classes
         if self.classifier is None:
             return [(classes[0], 1.0)] * len(regions)
         rows = classify(self.classifier, image, [region.rectangle for region in regions])
+        if self.manifest.sizes and regions:
+            rows = self.manifest.sizes.weigh(rows, measures)
         return [(classes[int(row.argmax())], round(float(row.max()), 4)) for row in rows]
 
 

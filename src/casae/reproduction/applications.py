@@ -22,8 +22,8 @@ from casae.training.train import train
 FIGURE_ROWS = 5
 FINE_LEVELS = 4096  # of P(defect), for the pixel AUC
 TITLES = {
-    "figure8": "Figure 8: nanofibres (NanoTWICE), learned from ten images",
-    "figure9": "Figure 9: textured backgrounds (DAGM)",
+    ("figure8", "nanotwice"): "Figure 8: nanofibres (NanoTWICE), learned from ten images",
+    ("figure9", "dagm"): "Figure 9: textured backgrounds (DAGM)",
 }
 COLUMNS = ("iou", "region_recall", "false_regions_per_image", "image_ap")
 
@@ -103,7 +103,9 @@ def _publish(
         f"{len(part.labelled.samples)} of '{part.split_name}', Gs {manifest.gs:g}{core}; alarms on images without "
         f"defect there and outside all lists. Preset {settings.preset}, {settings.minutes:g} minutes."
     ]
-    experiment.publish(TITLES[experiment.name], table, rows, notes)
+    reader, _, path = part.name.partition(":")
+    title = TITLES.get((experiment.name, reader), f"{experiment.name}: {Path(path).name}")
+    experiment.publish(title, table, rows, notes)
 
 
 def _text(value: float | None) -> str:

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from casae.datasets.sample import Dataset
-from casae.errors import DatasetError
+from casae.errors import DatasetError, UsageError
 from casae.reproduction.applications import application
 from casae.reproduction.experiment import Experiment
 from casae.reproduction.neu_seg import neu_seg
@@ -14,6 +15,7 @@ from casae.reproduction.segmenters import Parts, settings_of
 from casae.reproduction.table3 import figure6, table3
 from casae.reproduction.table4 import RECIPES, table4
 from casae.results.record import version
+from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 
@@ -67,16 +69,23 @@ def reproduce(
     settings = settings_for(preset, width=request.width, size=request.size)
     if name == "figure8":
         settings = settings.model_copy(update={"validation_share": 0.0})  # ten images are few, and nothing is chosen
+    if name == "table3" and settings.segmenter.encoder != "atrous":
+        raise UsageError(f"--preset {preset}: rows of table3 have the paper's encoder; say scratch or paper")
     if name != "table4":
         _check_lists(dataset, split, request.test)
     decides = asdict(request) | {"split": split, "preset": preset, "dataset": dataset.sha256}
     lists = {name: sorted(dataset.splits.get(name, ())) for name in (split, request.test, "val")}
-    decides |= {"lists": _digest([lists, dataset.classes]), "casae": version("casae")}
+    decides |= {
+        "lists": _digest([lists, dataset.classes]),
+        "casae": _code(),
+        "torch": version("torch"),
+        "bf16": has_bf16(),
+    }
     recipes = RECIPES if name == "table4" else {preset: settings}
     decides |= {"recipe": _digest({key: recipe.model_dump(mode="json") for key, recipe in recipes.items()})}
     unused = {
         "table3": {"iterations", "minutes"},
-        "table4": set(decides) - {"iterations", "dataset", "recipe", "casae"},
+        "table4": set(decides) - {"iterations", "dataset", "recipe", "casae", "torch", "bf16"},
     }
     leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
     identity = {key: value for key, value in decides.items() if key not in leave_out}
@@ -106,6 +115,12 @@ def _check_lists(dataset: Dataset, split: str, test: str) -> None:
         if shared:
             rule = f"'{test}' judges on {shared[0]}, which '{other}' learns from or chooses by"
             raise DatasetError(f"{dataset.name}: {rule}; separate them")
+
+
+def _code() -> str:
+    """Hash of casae's own code: rows of other networks or recipes are others, whatever the version says."""
+    root = Path(str(files("casae")))
+    return _digest({file.relative_to(root).as_posix(): file.read_text("utf-8") for file in sorted(root.rglob("*.py"))})
 
 
 def _digest(content: object) -> str:

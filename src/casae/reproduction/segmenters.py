@@ -107,8 +107,12 @@ class Levels:
 
 
 def settings_of(recipe: SegmenterSettings) -> SegmenterSettings:
-    """What all rows share: a recipe, but networks learn one after the other from squeezed images, as in the paper."""
-    return recipe.model_copy(update={"encoder": "atrous", "joint": False, "residual": False, "fit": "squeeze"})
+    """What all rows share: a recipe, but networks learn one after the other from squeezed images, as in the paper.
+
+    Network 2 draws a mask of its own and learns at the rate of network 1.
+    """
+    paper = {"joint": False, "residual": False, "fit": "squeeze", "learning_rate_2": recipe.learning_rate}
+    return recipe.model_copy(update=paper)
 
 
 def train_kind(
@@ -119,12 +123,12 @@ def train_kind(
     L.seed_everything(seed, verbose=False)
     casae = segmentation.build(settings, standardised=parts.size.standardised)
     drawn = segmentation.views_of(parts.learned, parts.size, settings, seed)
-    shown = drawn.augmented(AUGMENTATIONS[settings.augmentation])
     shares = (FIRST_SHARE, 1 - FIRST_SHARE) if kind.cascade else (1.0,)
     for stage, share in enumerate(shares, start=1):
         experiment.reporter.stage(f"network {stage}")
         budget = Budget(steps=max(1, round(share * views / settings.batch)))
         task = segmentation.SegmentationTask(casae, stage, settings, budget, parts.validation, parts.size)
+        shown = drawn.augmented(AUGMENTATIONS[settings.augmentation], stage)
         fit(task, loader(shown, settings.batch), folder / f"network-{stage}", experiment.reporter)
     network = casae if kind.cascade else casae.first
     network.eval()

@@ -132,7 +132,8 @@ def _cnn_predictions(
 
     L.seed_everything(seed, verbose=False)
     network = classification.build(settings, classes)
-    views = CropViews(halves.learned, max(len(halves.learned), 10 * settings.batch), seed)
+    repeats = classification.repeats(halves.learned, classes) if settings.optimiser == "adamw" else None
+    views = CropViews(halves.learned, max(len(halves.learned), 10 * settings.batch), seed, repeats)
     experiment.reporter.stage("compact CNN")
     # the share of right classes that the bar shows is of some training crops
     shown = halves.learned[:: max(1, len(halves.learned) // 100)]

@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from casae.config import ENOUGH_DEFECTIVE, ClassifierSettings
 from casae.inspection.classification import classifier_input
+from casae.inspection.measurement import measure
+from casae.inspection.sizes import FEATURES, SizeClasses, features, standardised
 from casae.training.budget import Budget
 from casae.training.data import LabelledCrop
 from casae.training.loop import Task
@@ -17,6 +19,11 @@ from casae.training.networks import CompactCNN
 from casae.training.views import Pair
 
 VALIDATION_BATCH = 32
+SIZE_PENALTY, FIT_STEPS = (
+    0.3,
+    60,
+)  # of the squared weights of `SizeClasses`, shared by all crops; see docs/results/training.md
+ROUGHEST = 0.05  # added to the deviation of a feature, which may be the same in all crops
 
 
 def build(settings: ClassifierSettings, classes: int) -> CompactCNN:
@@ -101,3 +108,39 @@ class ClassificationTask(Task):
         if self.settings.optimiser == "sgd":
             return torch.optim.SGD(parameters, self.learning_rate, momentum=0.9, weight_decay=5e-5)
         return torch.optim.AdamW(parameters, self.learning_rate, weight_decay=5e-2)
+
+
+def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
+    """Fit a logistic regression on the measures of labelled defects.
+
+    Args:
+        crops: to learn from.
+        classes: how many there are; one without crops is hardly ever named.
+    """
+    table = features([measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops])
+    mean, deviation = table.mean(0), table.std(0) + ROUGHEST
+    known = torch.from_numpy(standardised(table, mean, deviation))
+    truth = torch.tensor([crop.defect_class for crop in crops])
+    weights = torch.zeros(classes, 2 * FEATURES, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        penalty = SIZE_PENALTY / len(crops) * (weights**2).sum()
+        total = functional.cross_entropy(known @ weights.T + bias, truth) + penalty
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    return SizeClasses(
+        mean=_shortened(mean),
+        deviation=_shortened(deviation),
+        weights=tuple(_shortened(row) for row in weights.detach().numpy()),
+        bias=_shortened(bias.detach().numpy()),
+    )
+
+
+def _shortened(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """To the digits that every run gives, whatever the processor."""
+    return tuple(round(float(value), 4) for value in values)

@@ -33,11 +33,16 @@ class LabelledImage:
 
 @dataclass(frozen=True, eq=False)
 class LabelledCrop:
-    """A labelled defect: the image (H, W) that it is in, its pixels, and its class counted from 0."""
+    """A labelled defect: the image that it is in, its pixels, and its class counted from 0."""
 
-    gray: Image
+    image: LabelledImage
     region: Region
     defect_class: int
+
+    @property
+    def gray(self) -> Image:
+        """The image (H, W)."""
+        return self.image.gray
 
     @property
     def rectangle(self) -> Rectangle:
@@ -222,7 +227,7 @@ def smallest_region(images: Sequence[LabelledImage]) -> int:
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:
     """Every region of every class, found by the same code that inspection uses; defects without class are left out."""
     return [
-        LabelledCrop(image.gray, region, value - 1)
+        LabelledCrop(image, region, value - 1)
         for image in images
         for value in range(1, min(classes + 1, UNCLASSED))
         for region in find_regions(image.label == value, min_area_px)

@@ -20,6 +20,7 @@ from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin,
 from casae.inspection.card import write_card
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import find_regions
+from casae.inspection.sizes import SizeClasses
 from casae.training import classification, export, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
@@ -267,6 +268,7 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
         min_area_px=run.min_area_px,
         mm_per_pixel=run.part.mm_per_pixel,
         white=run.white,
+        sizes=_sizes(run),
         width=settings.segmenter.width,
         dataset=_origin(run),
         seed=settings.seed,
@@ -279,11 +281,11 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
 def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
     drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
-    views = drawn.augmented(AUGMENTATIONS[settings.augmentation])
     ious, patient = [], reporter.patient
     for stage in (1, 2):
         # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
         reporter.patient = patient and (stage == 2 or settings.residual)
+        views = drawn.augmented(AUGMENTATIONS[settings.augmentation], stage)
         budget = run.budget(stage, len(views))
         if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
             views, budget = _with_unlabelled(run, casae, views, budget)
@@ -326,6 +328,13 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
         budget = Budget(seconds=min(HURRIED, budget.seconds or HURRIED))
     task = classification.ClassificationTask(network, settings, budget, run.crops, validation, classes)
     return network, fit(task, loader(views, settings.batch), run.folder / "classifier", run.reporter)
+
+
+def _sizes(run: _Run) -> SizeClasses | None:
+    """What sizes tell of classes; nothing in the paper's recipe."""
+    if len(run.classes) == 1 or run.settings.preset == "paper":
+        return None
+    return classification.size_classes(run.crops, len(run.classes))
 
 
 def _segmenter_examples(run: _Run) -> NDArray[np.float32]:

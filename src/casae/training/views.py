@@ -31,6 +31,7 @@ AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
 STILL = 0.4  # share of tiles, see docs/results/training.md
 RIM = 3  # px around a pasted defect over which it passes into its new place
 THIN = 8  # times as long as thick
+OTHER_SEED = 2**32  # beyond those that a person may choose
 POINTS = 2000  # pixels remembered of a region, at most
 
 
@@ -76,10 +77,10 @@ class SegmenterViews(TorchDataset[Pair]):
         """A random view of image `index`: gray (h, w) float32 in 0..1, defect (h, w) uint8 of 0 and 1."""
         raise NotImplementedError
 
-    def augmented(self, augmentation: Augmentation) -> Self:
-        """The same images under another augmentation."""
+    def augmented(self, augmentation: Augmentation, stage: int = 1) -> Self:
+        """The same images under another augmentation; each stage of a training sees other views of them."""
         other = copy.copy(self)
-        other.augmentation = augmentation
+        other.augmentation, other.seed = augmentation, self.seed + (stage - 1) * OTHER_SEED
         return other
 
     def __len__(self) -> int:
@@ -135,13 +136,13 @@ class TileViews(SegmenterViews):
         self.height, self.width = height, width
         self.points = [_points_in_regions(defect > 0, min_area) for _, defect in pairs]
 
-    def augmented(self, augmentation: Augmentation) -> Self:
+    def augmented(self, augmentation: Augmentation, stage: int = 1) -> Self:
         """See `SegmenterViews.augmented`.
 
         The light stays even: what is smooth in a tile may be a part of a defect. And `STILL` of the views are not
         resampled, or the grain of an inspection would be half as strong again as any that was learned from.
         """
-        return super().augmented(replace(augmentation, shading=0.0, still=STILL))
+        return super().augmented(replace(augmentation, shading=0.0, still=STILL), stage)
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
