@@ -11,13 +11,15 @@ from casae.datasets.masks import read_label
 from casae.datasets.readers import open_dataset, packaged_splits
 from casae.errors import DatasetError, UsageError
 from casae.image import read_image
+from casae.inspection.bundle import InputSize
 from casae.inspection.segmentation import threshold
 from casae.metrics import Counts
 from casae.reproduction import applications, segmenters, table3, table4
 from casae.reproduction import run as reproduction
-from casae.reproduction.neu_seg import class_target, mean_iou
+from casae.reproduction.neu_seg import SoftmaxTask, class_target, mean_iou
 from casae.reproduction.run import Request, reproduce
 from casae.reproduction.segmenters import KINDS, Levels
+from casae.training.budget import Budget
 from casae.training.data import LabelledImage, labelled_crops, load
 from casae.training.loop import _Keeper
 
@@ -255,3 +257,21 @@ def test_clean_images_of_no_list_are_those_of_nanotwice(tmp_path):
     read = open_dataset(f"nanotwice:{tmp_path}")
     assert [sample.name for sample in applications._unlisted_clean(read, "train10").samples] == ["ITIA1141"]
     assert not applications._unlisted_clean(read, "train").samples
+
+
+def test_one_network_sees_standing_images_as_it_learned_them():
+    """Lying inputs show them transposed; of each column its own brightness is the class."""
+    shapes = []
+
+    class Bright(torch.nn.Module):
+        def forward(self, x):
+            shapes.append(tuple(x.shape[-2:]))
+            return torch.cat([0.5 - x, x - 0.5], dim=1)
+
+    settings = PRESETS["scratch"].segmenter
+    size = InputSize(height=32, width=64, fit="letterbox")
+    task = SoftmaxTask(Bright(), settings, Budget(steps=1), [], size, 1)
+    gray = np.zeros((64, 32), np.uint8)
+    gray[:20, 4:] = 255
+    assert np.array_equal(task.predict(gray), (gray > 0).astype(np.uint8))
+    assert shapes == [(32, 64)]
