@@ -145,3 +145,19 @@ def test_still_views_mix_no_pixels(window):
         assert np.isin(moved, image).all()
         assert np.array_equal(moved_label, moved > 0.5)
         assert not np.isin(free.geometry(image, label, np.random.default_rng(seed), window)[0], image).all()
+
+
+def test_a_share_of_the_change_in_brightness_stays():
+    """Contrast varies as before; of how bright the whole is, which an inspection standardises away, only a part does."""
+    image = np.random.default_rng(0).uniform(0.2, 0.8, (64, 64)).astype(np.float32)
+    levels = float(image.mean()), float(image.std())
+    still = Augmentation(gain=0.3, bias=0.1, gamma=0, noise=0, blur=0)
+
+    def lit(drift: float) -> list[np.ndarray]:
+        view = replace(still, drift=drift)
+        return [view.light(image, np.random.default_rng(seed), levels) for seed in range(50)]
+
+    free, bound = ([view.mean() - levels[0] for view in lit(drift)] for drift in (1.0, 0.25))
+    assert np.std(bound) == pytest.approx(0.25 * np.std(free), rel=0.1)
+    spread = [[view.std() for view in lit(drift)] for drift in (1.0, 0.25)]
+    assert np.std(spread[1]) == pytest.approx(np.std(spread[0]), rel=0.2)

@@ -101,8 +101,8 @@ def test_a_narrow_input_costs_no_scale():
 
 def test_a_class_of_few_tiny_defects_is_not_outvoted():
     label = np.zeros((1500, 2000), np.uint8)
-    for index in range(30):
-        cv2.circle(label, (100 + 60 * index, 300), 20, 1, -1)
+    for index in range(15):
+        cv2.circle(label, (100 + 120 * index, 300), 40, 1, -1)
     gray = np.where(label, 20, 200).astype(np.uint8)
     assert choose_fit([LabelledImage("a", gray, label)], CHOOSE)[0] == "letterbox"
     label[1000:1004, 1000:1004] = 2
@@ -113,7 +113,7 @@ def test_a_class_of_few_tiny_defects_is_not_outvoted():
 
 def test_squares_among_strips_are_not_scaled_away():
     """The input follows the strips, and a square fits it at a quarter of what its longer side says."""
-    assert choose_fit([block((500, 500), 9)] * 10, CHOOSE)[:2] == ("letterbox", 1)
+    assert choose_fit([block((500, 500), 18)] * 10, CHOOSE)[:2] == ("letterbox", 1)
     fit, _, why = choose_fit([block((250, 450), 9)] * 6 + [block((450, 450), 9)] * 4, CHOOSE)
     assert (fit, "has 2.6 px" in why) == ("tile", True)
 
@@ -134,4 +134,13 @@ def test_one_crumbled_mask_decides_nothing():
         label[600:605, 20 * place : 20 * place + 5] = 1
     crumbled = LabelledImage("b", good.gray, label)
     assert choose_fit([good] * 10 + [crumbled], CHOOSE)[:2] == ("letterbox", 1)
-    assert choose_fit([good] * 5 + [crumbled] * 5, CHOOSE)[:2] == ("tile", 0.6)
+    assert choose_fit([good] * 5 + [crumbled] * 5, CHOOSE)[:2] == ("tile", 1)
+
+
+def test_small_defects_keep_enough_pixels():
+    """A spot is thick enough long before it is large enough."""
+    fit, scale, why = choose_fit([block((1000, 1000), 25)] * 10, CHOOSE)
+    assert (fit, scale) == ("tile", 0.32)
+    assert "a small labelled defect, 25 px, has 6.4 px in an input of 256 px" in why
+    assert choose_fit([block((1000, 1000), 40)] * 10, CHOOSE)[:2] == ("letterbox", 1)
+    assert choose_fit([block((4000, 3000), 10)], CHOOSE)[:2] == ("tile", 0.5)  # an inspection takes its time as it is

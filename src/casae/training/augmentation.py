@@ -54,6 +54,7 @@ class Augmentation:
     gain: float = 0.15
     bias: float = 0.06
     gamma: float = 0.15
+    drift: float = 1.0  # share of the change in brightness that stays; a tile is standardised by the unlit image
     shading: float = 0.0  # largest standard deviation of a smoothly uneven gain
     blur: float = 0.05  # probability of a slight Gaussian blur
     noise: float = 0.01  # largest standard deviation, in units of full scale
@@ -122,7 +123,7 @@ class Augmentation:
         if levels:
             mean, deviation = levels
             calm, even = min(1.0, deviation / CONTRAST), min(1.0, deviation / SHADED)
-            lit -= np.float32((1 - calm) * (gain * mean**power + bias - mean))
+            lit -= np.float32((1 - calm * self.drift) * (gain * mean**power + bias - mean))
         if self.shading:
             grid = rng.normal(0, rng.uniform(0, even * self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
             lit *= 1 + cv2.resize(grid, lit.shape[::-1], interpolation=cv2.INTER_CUBIC)

@@ -16,6 +16,8 @@ LARGEST_TILE = 768  # px
 LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
 NARROW = 2.0  # times as long as wide
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
+SMALLEST = 8.0  # px of the input, root of its area, that a small one needs
+MOST_PIXELS = 3e6  # of a scaled image, for the sake of small defects; thin ones would vanish
 
 
 def input_size(images: Sequence[LabelledImage], size: int, fit: Fit, stride: int = STRIDE) -> tuple[int, int]:
@@ -61,24 +63,31 @@ def _lying_as(images: Sequence[LabelledImage], shorter: int, longer: int) -> tup
 def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
     """How images meet the input, the scale at which they are cut into tiles, and why, in words.
 
-    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels. Tiles
-    where images scaled to the input leave fewer, at the smallest scale that leaves as many: a tile then shows more
-    around a defect, and few are needed. Of images `NARROW` times as long as wide an input shows few pixels: they are
-    cut into tiles too, at the scale at which they have as many as a square one.
+    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels, and of
+    the smallest tenth the root of the area `SMALLEST`. Tiles where images scaled to the input leave fewer, at the
+    smallest scale that leaves as many: a tile then shows more around a defect, and few are needed. Of images `NARROW`
+    times as long as wide an input shows few pixels: they are cut into tiles too, at the scale at which they have as
+    many as a square one.
     """
     if settings.fit in ("letterbox", "squeeze"):
         return settings.fit, 1.0, ""
     height, width = input_size(images, settings.size, "letterbox", settings.stride)
     wholes = [_whole(image.gray.shape, height, width) for image in images]
     smallest = smallest_region(images)
-    thicknesses = [_thicknesses(image, smallest) for image in images]
-    thin, remains = (_thinnest(thicknesses, scales) for scales in ([1.0] * len(images), wholes))
+    extents = [_extents(image, smallest) for image in images]
+    thin, small = _least(extents, [1.0] * len(images))
+    remains, small_remains = _least(extents, wholes)
     narrow = _narrow_scale(images, settings.size)
     left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
-    if settings.fit == "choose" and (min(wholes) == 1 or (remains >= THINNEST and not narrow)):
+    shown = remains >= THINNEST and small_remains >= SMALLEST
+    if settings.fit == "choose" and (min(wholes) == 1 or (shown and not narrow)):
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
-    scale = settings.scale or round(max(min(wholes), narrow, min(1.0, THINNEST / thin)), 2)
-    if narrow and remains >= THINNEST:
+    largest = max(image.gray.size for image in images)
+    for_small = min(1.0, SMALLEST / small, math.sqrt(MOST_PIXELS / largest))
+    scale = settings.scale or round(max(min(wholes), narrow, min(1.0, THINNEST / thin), for_small), 2)
+    if remains >= THINNEST:
+        left = f"a small labelled defect, {small:.0f} px, has {small_remains:.1f} px in an input of {settings.size} px"
+    if remains >= THINNEST and narrow >= for_small:
         left = f"images this narrow show few pixels in an input of {settings.size} px"
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
 
@@ -98,24 +107,34 @@ def _whole(shape: tuple[int, ...], height: int, width: int) -> float:
     return min(1.0, height / shape[0], width / shape[1])
 
 
-def _thicknesses(image: LabelledImage, smallest: int) -> dict[int, list[float]]:
-    """Thickness, px, of the defects of each class, and under 0 of all, whatever their class."""
+def _extents(image: LabelledImage, smallest: int) -> dict[int, list[tuple[float, float]]]:
+    """Thickness and root of the area, px, of the defects of each class, and under 0 of all, whatever their class."""
     values = [int(value) for value in np.unique(image.label[image.label > 0])]
     masks = {0: image.label > 0} | {value: image.label == value for value in values if len(values) > 1}
-    found = {value: [_thickness(region) for region in find_regions(mask, smallest)] for value, mask in masks.items()}
+    found = {
+        value: [(_thickness(region), math.sqrt(region.area)) for region in find_regions(mask, smallest)]
+        for value, mask in masks.items()
+    }
     return found if len(values) > 1 else found | dict.fromkeys(values, found[0])
 
 
-def _thinnest(thicknesses: Sequence[dict[int, list[float]]], scales: Sequence[float]) -> float:
-    """Thickness, px, at these scales of the thinnest tenth of all defects, or of a class's typical one where less.
+def _least(extents: Sequence[dict[int, list[tuple[float, float]]]], scales: Sequence[float]) -> tuple[float, float]:
+    """At these scales, thickness of the thinnest tenth of all defects, and root of the area of the smallest, px; or a
+    class's typical one where that is less.
 
     Each image counts once, or the crumbs of a single mask would decide.
     """
-    pooled: dict[int, list[tuple[float, float]]] = {}
-    for found, scale in zip(thicknesses, scales, strict=True):
+    pooled: dict[int, list[tuple[float, float, float]]] = {}
+    for found, scale in zip(extents, scales, strict=True):
         for value, each in found.items():
-            pooled.setdefault(value, []).extend((scale * thickness, 1 / len(each)) for thickness in each)
-    return min((_quantile(each, 0.5 if value else 0.1) for value, each in pooled.items() if each), default=THINNEST)
+            pooled.setdefault(value, []).extend((scale * thin, scale * side, 1 / len(each)) for thin, side in each)
+    least = [
+        [_quantile([(sizes[which], sizes[2]) for sizes in each], 0.5 if value else 0.1) for which in (0, 1)]
+        for value, each in pooled.items()
+        if each
+    ]
+    thins, sides = zip(*least, strict=True) if least else ((THINNEST,), (SMALLEST,))
+    return min(thins), min(sides)
 
 
 def _quantile(weighted: Sequence[tuple[float, float]], share: float) -> float:

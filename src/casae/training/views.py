@@ -29,6 +29,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
 STILL = 0.4  # share of tiles, see docs/results/training.md
+DRIFT = 0.25  # of the brightness of tiles: an inspection knows that of the whole image, and parts differ a little
 RIM = 3  # px around a pasted defect over which it passes into its new place
 THIN = 8  # times as long as thick
 OTHER_SEED = 2**32  # beyond those that a person may choose
@@ -142,7 +143,7 @@ class TileViews(SegmenterViews):
         The light stays even: what is smooth in a tile may be a part of a defect. And `STILL` of the views are not
         resampled, or the grain of an inspection would be half as strong again as any that was learned from.
         """
-        return super().augmented(replace(augmentation, shading=0.0, still=STILL), stage)
+        return super().augmented(replace(augmentation, shading=0.0, still=STILL, drift=DRIFT), stage)
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
