@@ -148,7 +148,7 @@ def test_still_views_mix_no_pixels(window):
 
 
 def test_a_share_of_the_change_in_brightness_stays():
-    """Contrast varies as before; of how bright the whole is, which an inspection standardises away, only a part does."""
+    """Contrast varies as before; of how bright the whole is, only a part does, for inspections do not see it."""
     image = np.random.default_rng(0).uniform(0.2, 0.8, (64, 64)).astype(np.float32)
     levels = float(image.mean()), float(image.std())
     still = Augmentation(gain=0.3, bias=0.1, gamma=0, noise=0, blur=0)
