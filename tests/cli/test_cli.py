@@ -25,7 +25,7 @@ def test_inspect_prints_a_table_and_where_the_report_is(picture, dark_model, tmp
     done = casae("inspect", picture, "--model", dark_model, "--out", tmp_path / "out", "--mm-per-pixel", "0.1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "NG" in done.stdout
-    assert "2 mm" in done.stdout
+    assert "2.00 mm" in done.stdout
     assert f"Report: {tmp_path / 'out' / 'report.html'}" in done.stdout
 
 
@@ -94,7 +94,7 @@ def test_draw_check_and_evaluate(dark_model, tmp_path):
     (tmp_path / "parts" / "masks" / "component-0001.png").write_text("broken")
     checked = casae("data", "check", "folder:parts", cwd=tmp_path)
     assert checked.returncode == 1
-    assert "component-0001.png: not a PNG" in checked.stdout
+    assert "component-0001.png: is damaged or not a PNG" in checked.stdout
     settings = tmp_path / "parts" / "dataset.toml"
     settings.write_text('classes = ["stain", "glare"]')
     for mask in (tmp_path / "parts" / "masks").iterdir():
