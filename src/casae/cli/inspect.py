@@ -139,7 +139,8 @@ def _print(records: "Records", failures: int, out: Path) -> None:
         name = "" if not largest else escape(largest.defect_class)
         image = escape(within(record.path, common))
         table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)
-    console.print(table)
+    if shown:
+        console.print(table)
     if len(records) > TABLE_ROWS:
         console.print(f"... and {len(records) - TABLE_ROWS} more")
     summary = ", ".join(f"{counts[decision]} {decision}" for decision in colours)

@@ -196,5 +196,5 @@ def _named(
 ) -> tuple[tuple[int, int], ...]:
     classes = inspector.manifest.classes
     gray, shown = to_gray(inspector.lit(image)), [region for _, region in regions]
-    names = inspector.name_regions(gray, shown, [measure(region, gray, defective) for region in shown])
+    names = inspector.name_regions(gray, shown, (measure(region, gray, defective) for region in shown))
     return tuple((true, classes.index(name)) for (true, _), (name, _) in zip(regions, names, strict=True))

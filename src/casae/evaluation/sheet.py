@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
-from casae.errors import OutputError
 from casae.evaluation.scores import Evaluation, ImageScore
 from casae.image import read_image, resize, scaled_shape
 from casae.inspection.inspector import Inspector
 from casae.results.overlay import FONT, encode, to_rgb
+from casae.text import write_whole
 
 CELL, COLUMNS, CASES, GAP, CAPTION = 246, 2, 12, 8, 22  # as wide as the training page
 RIGHT, WRONG, MISSED = (0, 150, 60), (255, 210, 0), (120, 40, 255)  # also told apart by the colour-blind
@@ -27,11 +27,7 @@ def write_sheet(file: Path, evaluation: Evaluation, inspector: Inspector, datase
         OutputError: the place cannot be written.
     """
     sheet = draw_sheet(evaluation, inspector, dataset)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encode(sheet, file.suffix if file.suffix in (".jpg", ".jpeg") else ".png"))
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); choose another place") from error
+    write_whole(file, encode(sheet, file.suffix if file.suffix in (".jpg", ".jpeg") else ".png"))
 
 
 def draw_sheet(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """The road of an image: probability -> mask -> regions -> classes -> measures -> verdict."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -231,15 +231,18 @@ class Inspector:
         return reported(probability, self.gs, self.core_gs, self.min_area_px, self.roi)
 
     def name_regions(
-        self, image: Image, regions: Sequence[Region], measures: Sequence[Measures]
+        self, image: Image, regions: Sequence[Region], measures: Iterable[Measures]
     ) -> list[tuple[str, float]]:
-        """Class name and probability of each region, the latter with four digits, as verdicts and records see it."""
+        """Class name and probability of each region, the latter with four digits, as verdicts and records see it.
+
+        `measures` are only looked at where the model has `SizeClasses`.
+        """
         classes = self.manifest.classes
         if self.classifier is None:
             return [(classes[0], 1.0)] * len(regions)
         rows = classify(self.classifier, image, [region.rectangle for region in regions])
         if self.manifest.sizes and regions:
-            rows = self.manifest.sizes.weigh(rows, measures)
+            rows = self.manifest.sizes.weigh(rows, list(measures))
         return [(classes[int(row.argmax())], round(float(row.max()), 4)) for row in rows]
 
 

@@ -20,7 +20,7 @@ from casae.training import classification
 from casae.training.budget import Budget
 from casae.training.data import LabelledCrop, labelled_crops, load
 from casae.training.loop import fit, seconds_spent
-from casae.training.views import CropViews, loader
+from casae.training.views import loader
 
 TRAINING_SHARE = 0.7  # paper, section 5.3
 TITLES = {
@@ -132,8 +132,7 @@ def _cnn_predictions(
 
     L.seed_everything(seed, verbose=False)
     network = classification.build(settings, classes)
-    repeats = classification.repeats(halves.learned, classes) if settings.optimiser == "adamw" else None
-    views = CropViews(halves.learned, max(len(halves.learned), 10 * settings.batch), seed, repeats)
+    views = classification.views_of(halves.learned, settings, classes, seed)
     experiment.reporter.stage("compact CNN")
     # the share of right classes that the bar shows is of some training crops
     shown = halves.learned[:: max(1, len(halves.learned) // 100)]

@@ -16,7 +16,7 @@ from casae.training.budget import Budget
 from casae.training.data import LabelledCrop
 from casae.training.loop import Task
 from casae.training.networks import CompactCNN
-from casae.training.views import Pair
+from casae.training.views import CropViews, Pair
 
 VALIDATION_BATCH = 32
 SIZE_PENALTY, FIT_STEPS = (
@@ -108,6 +108,12 @@ class ClassificationTask(Task):
         if self.settings.optimiser == "sgd":
             return torch.optim.SGD(parameters, self.learning_rate, momentum=0.9, weight_decay=5e-5)
         return torch.optim.AdamW(parameters, self.learning_rate, weight_decay=5e-2)
+
+
+def views_of(crops: Sequence[LabelledCrop], settings: ClassifierSettings, classes: int, seed: int) -> CropViews:
+    """Random views of crops; in our recipe those of rare classes come more often."""
+    often = repeats(crops, classes) if settings.optimiser == "adamw" else None
+    return CropViews(crops, max(len(crops), 10 * settings.batch), seed, often)
 
 
 def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:

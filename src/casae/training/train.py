@@ -2,9 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,18 +14,15 @@ from casae.config import CORE_GS, DEFAULT_GS, IMAGENET, SCRATCH, TrainingSetting
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
 from casae.image import brightened, gray_levels, resize, standardise, to_unit
-from casae.inspection.bundle import SUFFIX, Bundle, InputSize, Manifest, Origin, write_bundle
+from casae.inspection.bundle import SUFFIX, Bundle, Manifest, Origin, write_bundle
 from casae.inspection.card import write_card
 from casae.inspection.classification import classifier_input
-from casae.inspection.regions import find_regions
 from casae.inspection.sizes import SizeClasses
 from casae.training import classification, export, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import (
     Fold,
-    LabelledCrop,
-    LabelledImage,
     hold_out,
     labelled_crops,
     load,
@@ -35,18 +30,18 @@ from casae.training.data import (
     white_of,
 )
 from casae.training.leaks import Sides, keep_copies_together
-from casae.training.loop import fit, has_bf16, seconds_spent
+from casae.training.loop import LANDING, fit, seconds_spent
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
+from casae.training.run import Run, check_classes, describe
 from casae.training.start import begin, learned_by, write_learned, write_weights
 from casae.training.state import FINISHED, claim, folder_of, goes_on, started_from
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
-from casae.training.views import CropViews, SegmenterViews, loader
+from casae.training.views import SegmenterViews, loader
 
 START = "start.pt"  # what a training started from, which may have been in the folder that it takes over
 LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
 SHORTEST = 1.0  # s of a stage
-HURRIED = 30.0  # s for the compact CNN after Ctrl-C, which ended the segmenter
 COMPARED = 8  # validation images and crops that the export is compared on
 
 
@@ -69,47 +64,6 @@ class Trained:
     folder: Path
     seconds: float
     early: bool
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One training: what it learns from and where it keeps its state."""
-
-    settings: TrainingSettings
-    part: Dataset
-    held: Dataset
-    images: Sequence[LabelledImage]
-    validation: Sequence[LabelledImage]
-    size: InputSize
-    min_area_px: int
-    white: float
-    folder: Path
-    reporter: Reporter
-    unlabelled: Sequence[Path]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.part.classes
-
-    @cached_property
-    def crops(self) -> Sequence[LabelledCrop]:
-        """Defects that the classifier learns from."""
-        return labelled_crops(self.images, len(self.classes), self.min_area_px)
-
-    def budget(self, stage: int, images: int) -> Budget:
-        """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
-        settings, segmenter = self.settings, self.settings.segmenter
-        if settings.minutes is not None:
-            first, second, third = settings.minutes_share
-            if self.unlabelled:  # most is learned once they are pseudo-labelled
-                first = second = (first + second) / 2
-            shares = (first, second) if len(self.classes) == 1 else (first, second, third)
-            return Budget(seconds=60 * settings.minutes * shares[stage - 1] / sum(shares))
-        if stage == 3:
-            return Budget(steps=settings.classifier.iterations)
-        epochs = segmenter.epochs_1 if stage == 1 else segmenter.epochs_2
-        return Budget(steps=epochs * -(-images // segmenter.batch))
 
 
 def train(
@@ -180,7 +134,7 @@ def _prepare(
     unlabelled: Path | None,
     reporter: Reporter,
     known: frozenset[str],
-) -> tuple[_Run, str]:
+) -> tuple[Run, str]:
     """What is learned from and held out, decoded and checked, and what there is to say about it."""
     part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold, known)
     fixed = fold is None and "val" in dataset.splits
@@ -198,11 +152,11 @@ def _prepare(
     size, why = segmentation.input_of(images, settings.segmenter)
     more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
     smallest = settings.min_area_px or smallest_region([*images, *validation])
-    run = _Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
-    return run, _describe(run) + _check_classes(run) + why + copied
+    run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
+    return run, describe(run) + check_classes(run) + why + copied
 
 
-def _begin(run: _Run, casae: CASAE, start: str, known: frozenset[str], resume: bool) -> None:
+def _begin(run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bool) -> None:
     """Put start weights in and make the folder ours; what cannot be trained leaves no folder behind."""
     identity, wanted = _identity(run), run.settings.start
     if goes_on(run.folder, identity, resume):
@@ -215,7 +169,7 @@ def _begin(run: _Run, casae: CASAE, start: str, known: frozenset[str], resume: b
         write_learned(run.folder / START, known)
 
 
-def _origin(run: _Run) -> Origin:
+def _origin(run: Run) -> Origin:
     part = run.part
     reader, path = part.name.split(":", 1)
     return Origin(
@@ -230,7 +184,7 @@ def _origin(run: _Run) -> Origin:
 
 
 def _write(
-    run: _Run,
+    run: Run,
     casae: CASAE,
     network: CompactCNN | None,
     scores: dict[str, float | None],
@@ -257,7 +211,7 @@ def _write(
     return differences
 
 
-def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None]) -> Manifest:
+def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]) -> Manifest:
     settings, size = run.settings, run.size
     return Manifest(
         name=name,
@@ -278,7 +232,7 @@ def _manifest(run: _Run, name: str, command: str, scores: dict[str, float | None
     )
 
 
-def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | None]:
+def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
     drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
     ious, patient = [], reporter.patient
@@ -295,7 +249,7 @@ def _train_segmenter(run: _Run, casae: CASAE) -> tuple[float | None, float | Non
     return ious[0], ious[1]
 
 
-def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Budget) -> tuple[SegmenterViews, Budget]:
+def _with_unlabelled(run: Run, casae: CASAE, views: SegmenterViews, budget: Budget) -> tuple[SegmenterViews, Budget]:
     """Views of labelled and pseudo-labelled images, and what is left of the budget for them."""
     began, settings = time.monotonic(), run.settings.segmenter
     run.reporter.stage("unlabelled")
@@ -311,7 +265,7 @@ def _with_unlabelled(run: _Run, casae: CASAE, views: SegmenterViews, budget: Bud
     return views, Budget(seconds=max(SHORTEST, budget.seconds - (time.monotonic() - began)))
 
 
-def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
+def _train_classifier(run: Run) -> tuple[CompactCNN | None, float | None]:
     settings, classes = run.settings.classifier, len(run.classes)
     if classes == 1:
         return None, None
@@ -319,25 +273,24 @@ def _train_classifier(run: _Run) -> tuple[CompactCNN | None, float | None]:
     network = classification.build(settings, classes)
     run.reporter.stage("classifier")
     validation = labelled_crops(run.validation, classes, run.min_area_px)
-    repeats = classification.repeats(run.crops, classes) if settings.optimiser == "adamw" else None
-    views = CropViews(run.crops, max(len(run.crops), 10 * settings.batch), run.settings.seed, repeats)
+    views = classification.views_of(run.crops, settings, classes, run.settings.seed)
     budget = run.budget(3, len(views))
     if run.reporter.interrupted:
-        run.reporter.say(f"Classes are learned for {HURRIED:.0f} s more; Ctrl-C ends that as well")
+        run.reporter.say(f"Classes are learned for {LANDING:.0f} s more; Ctrl-C ends that as well")
         run.reporter.interrupted = False
-        budget = Budget(seconds=min(HURRIED, budget.seconds or HURRIED))
+        budget = Budget(seconds=min(LANDING, budget.seconds or LANDING))
     task = classification.ClassificationTask(network, settings, budget, run.crops, validation, classes)
     return network, fit(task, loader(views, settings.batch), run.folder / "classifier", run.reporter)
 
 
-def _sizes(run: _Run) -> SizeClasses | None:
+def _sizes(run: Run) -> SizeClasses | None:
     """What sizes tell of classes; nothing in the paper's recipe."""
     if len(run.classes) == 1 or run.settings.preset == "paper":
         return None
     return classification.size_classes(run.crops, len(run.classes))
 
 
-def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
+def _segmenter_examples(run: Run) -> NDArray[np.float32]:
     size = run.size
     chosen = (run.validation or run.images)[:COMPARED]
     examples = []
@@ -348,7 +301,7 @@ def _segmenter_examples(run: _Run) -> NDArray[np.float32]:
     return np.stack(examples)[:, None]
 
 
-def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | None, float | None]:
+def _export_classifier(run: Run, network: CompactCNN | None) -> tuple[bytes | None, float | None]:
     if network is None:
         return None, None
     examples = [classifier_input(crop.gray, crop.rectangle) for crop in run.crops[:COMPARED]]
@@ -356,7 +309,7 @@ def _export_classifier(run: _Run, network: CompactCNN | None) -> tuple[bytes | N
     return exported.onnx, exported.difference
 
 
-def _identity(run: _Run) -> dict[str, object]:
+def _identity(run: Run) -> dict[str, object]:
     """What decides a training."""
     identity: dict[str, object] = {
         "settings": run.settings.model_dump(mode="json"),
@@ -367,45 +320,3 @@ def _identity(run: _Run) -> dict[str, object]:
     if run.unlabelled:
         identity["unlabelled"] = identity_of(run.unlabelled)
     return identity
-
-
-def _check_classes(run: _Run) -> str:
-    """What there is to say about classes that nothing is learned of.
-
-    Raises:
-        DatasetError: there are several, and nothing is of any of them.
-    """
-    if len(run.classes) == 1:
-        return ""
-    present = {crop.defect_class for crop in run.crops}
-    if not present:
-        rule = f"no defect names its class; paint the values 1..{len(run.classes)}, or list a single class"
-        raise DatasetError(f"{run.part.name}: {rule}")
-    missing = ", ".join(name for index, name in enumerate(run.classes) if index not in present)
-    return f". No labelled defect of class {missing} to learn from: it will hardly be recognised" if missing else ""
-
-
-def _describe(run: _Run) -> str:
-    regions = [region.area for image in run.images for region in find_regions(image.label > 0, 1)]
-    defects = sum(area >= run.min_area_px for area in regions)
-    free = sum(not image.label.any() for image in run.images)
-    precision = "bf16" if has_bf16() else "f32"
-    size = run.size
-    at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
-    unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
-    unlabelled += run.part.strays
-    covered = [np.count_nonzero(image.label) / image.label.size for image in run.images if image.label.any()]
-    advice = "" if free else ". No image is free of defects: nothing will tell how many good parts are rejected"
-    if not run.held.samples:
-        advice = ". Nothing is held out: only other labelled images can tell how good the model is"
-    if np.median(covered) > 0.5:
-        advice += ". Masks show more defect than background, which is 0: are they inverted?"
-    small = len(regions) - defects
-    if small:
-        few = "1 labelled defect is" if small == 1 else f"{small} labelled defects are"
-        advice += f". {few} smaller than {run.min_area_px} px, what is reported (--min-area)"
-    return (
-        f"{len(run.images)} images to learn from ({free} without defect, {defects} defects), {len(run.validation)} "
-        f"held out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
-        f"start weights: {run.settings.start}{advice}"
-    )
