@@ -38,6 +38,23 @@ def test_sizes_tell_classes_apart_that_look_alike_in_their_crops():
     assert named.tolist() == [index % 2 for index in range(24)]
 
 
+def test_a_piece_of_a_hairline_is_named_as_the_whole():
+    """Scratches are long, spots short; what is found of a scratch is as short as a spot, but thin."""
+    crops = []
+    for index in range(16):
+        label = np.zeros((64, 200), np.uint8)
+        if index % 2:
+            label[20:22, 10 : 100 + 5 * index] = 1
+        else:
+            label[20 : 30 + index, 50:60] = 1
+        image = LabelledImage("a", np.where(label, 50, 200).astype(np.uint8), label)
+        crops.append(LabelledCrop(image, find_regions(label > 0)[0], index % 2))
+    piece = np.zeros((64, 200), bool)
+    piece[20:22, 40:58] = True
+    found = measure(find_regions(piece)[0], crops[1].gray, piece)
+    assert size_classes(crops, 2).weigh(np.full((1, 2), 0.5, np.float32), [found]).argmax() == 1
+
+
 @pytest.mark.parametrize(
     ("preset", "images", "decides"),
     [("fast", 0, False), ("fast", ENOUGH_DEFECTIVE - 1, False), ("fast", ENOUGH_DEFECTIVE, True), ("paper", 1, True)],

@@ -1,6 +1,7 @@
 """Train the compact CNN on crops of labelled defects (paper, section 5.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,18 +12,17 @@ from torch.nn import functional
 from casae.config import ENOUGH_DEFECTIVE, ClassifierSettings
 from casae.inspection.classification import classifier_input
 from casae.inspection.measurement import measure
+from casae.inspection.regions import Region, find_regions
 from casae.inspection.sizes import FEATURES, SizeClasses, features, standardised
 from casae.training.budget import Budget
 from casae.training.data import LabelledCrop
 from casae.training.loop import Task
 from casae.training.networks import CompactCNN
-from casae.training.views import CropViews, Pair
+from casae.training.views import CropViews, Pair, is_thin, part_of
 
 VALIDATION_BATCH = 32
-SIZE_PENALTY, FIT_STEPS = (
-    0.3,
-    60,
-)  # of the squared weights of `SizeClasses`, shared by all crops; see docs/results/training.md
+SIZE_PENALTY = 0.3  # of the squared weights of `SizeClasses`, shared by all defects; see docs/results/training.md
+FIT_STEPS, PIECES = 60, 3  # pieces of each thin defect
 ROUGHEST = 0.05  # added to the deviation of a feature, which may be the same in all crops
 
 
@@ -117,23 +117,25 @@ def views_of(crops: Sequence[LabelledCrop], settings: ClassifierSettings, classe
 
 
 def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
-    """Fit a logistic regression on the measures of labelled defects.
+    """Fit a logistic regression on the measures of labelled defects, and of pieces of thin ones, which break in two.
 
     Args:
         crops: to learn from.
         classes: how many there are; one without crops is hardly ever named.
     """
-    table = features([measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops])
+    rng = np.random.default_rng(0)
+    shown = [(crop, region) for crop in crops for region in (crop.region, *_pieces(crop.region, rng))]
+    table = features([measure(region, crop.gray, crop.image.label > 0) for crop, region in shown])
     mean, deviation = table.mean(0), table.std(0) + ROUGHEST
     known = torch.from_numpy(standardised(table, mean, deviation))
-    truth = torch.tensor([crop.defect_class for crop in crops])
+    truth = torch.tensor([crop.defect_class for crop, _ in shown])
     weights = torch.zeros(classes, 2 * FEATURES, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        penalty = SIZE_PENALTY / len(crops) * (weights**2).sum()
+        penalty = SIZE_PENALTY / len(shown) * (weights**2).sum()
         total = functional.cross_entropy(known @ weights.T + bias, truth) + penalty
         total.backward()  # type: ignore[no-untyped-call]
         return total
@@ -145,6 +147,16 @@ def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
         weights=tuple(_shortened(row) for row in weights.detach().numpy()),
         bias=_shortened(bias.detach().numpy()),
     )
+
+
+def _pieces(region: Region, rng: np.random.Generator) -> Iterator[Region]:
+    """Of a thin region, what windows on it show; only the sizes of these are right, and where their pixels are."""
+    for _ in range(PIECES if is_thin(region) else 0):
+        x, y = (part_of(region, rng) - region.offset).T
+        mask = np.zeros(region.mask.shape, np.bool_)
+        mask[y, x] = True
+        part = find_regions(mask)[0]
+        yield replace(part, offset=(part.offset[0] + region.offset[0], part.offset[1] + region.offset[1]))
 
 
 def _shortened(values: NDArray[np.float64]) -> tuple[float, ...]:

@@ -286,16 +286,28 @@ def _begin(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def is_thin(region: Region) -> bool:
+    """Whether a region is so long that it is often found in pieces."""
+    return region.rectangle.length >= THIN * _thickness(region)
+
+
+def part_of(region: Region, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Pixels (x, y) that a random window on a thin region shows, (N, 2)."""
+    points = np.argwhere(region.mask)[:, ::-1].astype(np.int32) + region.offset
+    half = rng.uniform(2 * _thickness(region), region.rectangle.length / 2)
+    near = np.abs(points - points[rng.integers(len(points))]).max(axis=1) <= half
+    return points[near]
+
+
+def _thickness(region: Region) -> float:
+    return 2 * region.area / max(region.perimeter, 1)
+
+
 def _piece(region: Region, rng: np.random.Generator) -> Rectangle:
     """The rectangle around a thin region or, half of the time, around what a window on it shows."""
-    whole = region.rectangle
-    thickness = 2 * region.area / max(region.perimeter, 1)
-    if whole.length < THIN * thickness or rng.random() < 0.5:
-        return whole
-    points = np.argwhere(region.mask)[:, ::-1].astype(np.int32) + region.offset
-    half = rng.uniform(2 * thickness, whole.length / 2)
-    near = np.abs(points - points[rng.integers(len(points))]).max(axis=1) <= half
-    return enclosing_rectangle(points[near])
+    if not is_thin(region) or rng.random() < 0.5:
+        return region.rectangle
+    return enclosing_rectangle(part_of(region, rng))
 
 
 def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:
