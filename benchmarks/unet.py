@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     parser.add_argument("--test", nargs="+", default=["test"], help="lists to score on")
     parser.add_argument("--minutes", type=float, default=8.4)
+    parser.add_argument("--views", type=int, help="as many instead of minutes, where other programs share the machine")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
@@ -112,7 +113,8 @@ def main() -> None:
     # the second network is never used: stage 1 trains the first one alone
     casae = CASAE(UNet(standardise=not size.standardised), AutoEncoder(2)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     views = segmentation.views_of(images, size, settings, wanted.seed).augmented(AUGMENTATIONS[settings.augmentation])
-    budget = Budget(seconds=60 * wanted.minutes)
+    steps = wanted.views // settings.batch if wanted.views else None
+    budget = Budget(steps=steps) if steps else Budget(seconds=60 * wanted.minutes)
     task = segmentation.SegmentationTask(casae, 1, settings, budget, load(held), size)
     with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
         reporter.stage("U-Net")

@@ -1,8 +1,11 @@
 """Fixtures: a model whose behaviour is known by construction, generated datasets, and real data where it is at hand."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -60,6 +63,15 @@ def dark_manifest(**changes: object) -> Manifest:
     return Manifest.model_validate(values | changes)
 
 
+def two_classes(components: Path, folder: Path) -> Path:
+    """A copy of the components with the classes of the dark model."""
+    shutil.copytree(components, folder)
+    (folder / "dataset.toml").write_text('classes = ["stain", "glare"]')
+    for mask in (folder / "masks").iterdir():
+        cv2.imwrite(str(mask), np.minimum(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), 2))
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests and the programs they start keep compiled networks in a folder that goes with them."""
@@ -81,6 +93,18 @@ def spotted() -> np.ndarray:
     image[10:14, 30:50] = 10
     image[30:36, 5:11] = 20
     return image
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes three bytes of a file and no more."""
+    write = Path.write_bytes
+
+    def full(file: Path, content: bytes) -> None:
+        write(file, content[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
 
 
 @pytest.fixture(scope="session")

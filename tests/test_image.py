@@ -75,6 +75,16 @@ def test_a_tiff_is_turned_upright(tmp_path):
         assert np.array_equal(read_image(tmp_path / "a.tif"), image)
 
 
+def test_a_jpeg_is_turned_upright(tmp_path):
+    orientation = PIL.Image.Exif()
+    orientation[274] = 6  # its left side belongs to the top
+    stored = np.repeat([[0] * 30 + [255] * 30], 20, 0).astype(np.uint8)
+    PIL.Image.fromarray(stored).save(tmp_path / "a.jpg", exif=orientation)
+    seen = read_image(tmp_path / "a.jpg")
+    assert seen.shape == (60, 20)
+    assert seen[:20].max() < 50 < 200 < seen[40:].min()
+
+
 def test_colours_of_a_tiff(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8)
     picture = PIL.Image.fromarray(rgb)
@@ -168,7 +178,7 @@ def test_shrinking_averages():
 
 
 def test_images_are_found_in_folders_but_not_hidden_ones(tmp_path):
-    for name in ("b/x.PNG", "a.jpg", "notes.txt", ".cache/y.png"):
+    for name in ("b/x.PNG", "a.jpg", "._a.jpg", "notes.txt", ".cache/y.png"):  # a Mac leaves ._a.jpg
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [file.name for file in find_images(tmp_path)] == ["a.jpg", "x.PNG"]
@@ -212,3 +222,13 @@ def test_images_are_found_where_links_lead_each_once(tmp_path):
 def test_a_file_of_three_bytes_is_cut_off():
     with pytest.raises(ImageError, match="cut off"):
         decode_image(b"\xff\xd8\xff", "part")
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (100, 900)])
+def test_no_line_vanishes_where_one_side_shrinks_and_the_other_grows(shape):
+    lines = np.zeros((256, 1600), np.uint8)
+    lines[:, ::37] = 255
+    shrunk = resize(lines, *shape)
+    for column in range(0, 1600, 37):
+        at = column * shape[1] // 1600
+        assert shrunk[:, max(0, at - 1) : at + 2].max() >= 40

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Image = NDArray[Any]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+JPEG = b"\xff\xd8"  # begins such files
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4}
@@ -141,8 +142,9 @@ def standardise(values: NDArray[np.float32], levels: tuple[float, float]) -> NDA
 
 
 def resize(image: Image, height: int, width: int) -> Image:
-    """Resize to (height, width): area average when shrinking, bilinear when growing; dtype kept.
+    """Resize to (height, width): each side by area average when shrinking, bilinear when growing; dtype kept.
 
+    OpenCV averages only where neither side grows, so a side that shrinks goes first, or lines across it would vanish.
     Far smaller ones in two steps, first by a whole factor, which OpenCV averages ten times as fast, to no less than
     twice the size.
     """
@@ -151,10 +153,12 @@ def resize(image: Image, height: int, width: int) -> Image:
     if whole > 1:
         smaller = image.shape[1] // whole, image.shape[0] // whole
         image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+    least = min(height, image.shape[0]), min(width, image.shape[1])
+    if image.shape[:2] != least:
+        image = cv2.resize(image, least[::-1], interpolation=cv2.INTER_AREA)
     if image.shape[:2] == (height, width):
         return image
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
@@ -275,7 +279,7 @@ def _upright(image: Image, orientation: int) -> Image:
 
 def _is_truncated(data: bytes) -> bool:
     """Whether the end marker of the format is missing; decoders would quietly fill the rest with gray."""
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(JPEG):
         return data.find(b"\xff\xd9", _jpeg_scan(data)) < 0
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"IEND" not in data[-64:] and b"IEND" not in data

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from casae import Inspector
+from conftest import two_classes
+
 
 def casae(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "casae", *map(str, arguments)]
@@ -80,10 +83,40 @@ def test_a_folder_without_permission_is_named(picture, dark_model, tmp_path):
     assert "cannot be written" in done.stderr
 
 
-def test_acceptance_rules_decide(picture, dark_model, tmp_path):
-    (tmp_path / "rules.toml").write_text("[[rule]]\nmax_area_px = 500\n")
-    arguments = ["inspect", picture, "--model", dark_model, "--out", tmp_path / "out"]
-    assert "1 image: 0 OK" not in casae(*arguments, "--rules", tmp_path / "rules.toml").stdout
+def test_a_rules_file_decides(picture, dark_model, tmp_path):
+    (tmp_path / "rules.toml").write_text("review_below = 0\n[[rule]]\nmax_area_px = 500\n")
+    done = casae("inspect", picture, "--model", dark_model, "--rules", "rules.toml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 image: 1 OK, 0 REVIEW, 0 NG" in done.stdout
+
+
+def test_every_option_reaches_the_inspection(picture, dark_model, spotted, tmp_path):
+    roi = np.zeros(spotted.shape, np.uint8)
+    roi[:20] = 255
+    cv2.imwrite(str(tmp_path / "roi.bmp"), roi)
+    numbers = ["--threshold", 150, "--core", 30, "--min-area", 20, "--mm-per-pixel", 0.1]
+    words = ["--model", dark_model, "--roi", "roi.bmp", "--precision", "f32", "--json"]
+    done = casae("inspect", picture, *numbers, *words, cwd=tmp_path)
+    record = json.loads(done.stdout)
+    names = ("gs", "core_gs", "min_area_px", "mm_per_pixel", "precision", "classifier_precision")
+    assert [record[name] for name in names] == [150, 30, 20, 0.1, "f32", "f32"]
+    assert record["roi_sha256"] == Inspector(dark_model, roi=roi).roi_sha256
+    assert len(record["defects"]) == 1
+
+
+@pytest.mark.parametrize(("error", "code"), [("RuntimeError('a bug')", 2), ("KeyboardInterrupt", 130)])
+def test_a_crash_is_not_taken_for_some_bad_files(picture, dark_model, tmp_path, error, code):
+    program = f"""
+import sys
+from casae.results import run
+def inspect_files(*_): raise {error}
+run.inspect_files = inspect_files
+from casae.cli.main import main
+sys.argv = ["casae", "inspect", {str(picture)!r}, "--model", {str(dark_model)!r}]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == code, done.stderr
 
 
 def test_draw_check_and_evaluate(dark_model, tmp_path):
@@ -121,6 +154,8 @@ def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp
     assert done.returncode == 0, done.stderr
     assert "2 folds" in done.stdout
     assert {file.name for file in tmp_path.glob("*.casae")} == {"part.casae", "part-fold-1.casae", "part-fold-2.casae"}
+    identities = [json.loads(file.read_text()) for file in tmp_path.glob("part-fold-*-training/identity.json")]
+    assert len({identity["validation"] for identity in identities}) == 2
     assert "on 12 images, each judged by a model that did not learn from it" in out.with_suffix(".html").read_text()
 
 
@@ -139,17 +174,22 @@ def test_folds_that_cannot_be_are_refused_before_anything_is_trained(components,
 
 
 def test_evaluation_says_what_it_needs_and_what_is_too_good(components, dark_model, tmp_path):
-    data = shutil.copytree(components, tmp_path / "part", ignore=shutil.ignore_patterns("splits"))
+    data = two_classes(components, tmp_path / "part")
+    shutil.rmtree(data / "splits")
     done = casae("evaluate", f"folder:{data}", "--model", dark_model)
     assert done.returncode == 2
     assert "has no splits/test.txt" in done.stderr
-    (data / "dataset.toml").write_text('classes = ["stain", "glare"]')
-    for mask in (data / "masks").iterdir():
-        cv2.imwrite(str(mask), np.minimum(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), 2))
     next((data / "masks").iterdir()).unlink()
     done = casae("evaluate", f"folder:{data}", "--model", dark_model, "--split", "all")
     assert "1 images of 'all' have no mask and are not judged" in done.stdout
     assert "Too good for a judgement if the model has learned from these images" in done.stdout
+
+
+def test_an_evaluation_judges_the_list_that_is_asked_for(components, dark_model, tmp_path):
+    data, scores = two_classes(components, tmp_path / "part"), tmp_path / "e.json"
+    for asked, images in (([], 3), (["--split", "train"], 8)):
+        casae("evaluate", f"folder:{data}", "--model", dark_model, "--json", scores, *asked)
+        assert json.loads(scores.read_text())["images"] == images
 
 
 def test_a_reader_of_json_may_leave(dark_model, spotted, tmp_path):
@@ -198,3 +238,12 @@ def test_json_is_utf8_wherever_it_goes(dark_model, spotted, tmp_path):
 def test_names_in_brackets_are_printed_whole(picture, dark_model, tmp_path):
     out = tmp_path / "lot[a1]"
     assert str(out / "report.html") in casae("inspect", picture, "--model", dark_model, "--out", out).stdout
+
+
+def test_a_name_that_the_terminal_cannot_show_is_shown_otherwise(dark_model, spotted, tmp_path):
+    cv2.imencode(".png", spotted)[1].tofile(tmp_path / "零件.png")
+    command = [sys.executable, "-m", "casae", "inspect", ".", "--model", str(dark_model)]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u96f6" in done.stdout

@@ -1,6 +1,5 @@
 import csv
 import re
-import shutil
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ from casae.evaluation.charts import line_chart
 from casae.evaluation.curves import choose, cost_curve
 from casae.evaluation.page import Training, learning_curve, most_doubtful, write_page
 from casae.evaluation.scores import evaluate
+from conftest import two_classes
 
 
 def test_a_chart_shows_its_lines_and_escapes_names():
@@ -27,11 +27,7 @@ def test_a_chart_shows_its_lines_and_escapes_names():
 
 
 def test_the_page_says_how_good_the_model_is(components, dark_model, tmp_path):
-    shutil.copytree(components, tmp_path / "data")
-    for file in (tmp_path / "data/masks").iterdir():
-        cv2.imwrite(str(file), np.minimum(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), 2))
-    (tmp_path / "data/dataset.toml").write_text('classes = ["stain", "glare"]')
-    dataset = open_dataset(f"folder:{tmp_path / 'data'}").split("test")
+    dataset = open_dataset(f"folder:{two_classes(components, tmp_path / 'data')}").split("test")
     (tmp_path / "network-1").mkdir()
     with (tmp_path / "network-1" / "metrics.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("epoch", "loss", "val_iou"), (0, 0.9, 0.2), (1, 0.5, ""), (2, 0.4, 0.6)])

@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 import sys
 from dataclasses import replace
 
@@ -47,14 +48,28 @@ def test_an_int8_form_is_kept_where_it_is_as_good_and_faster(dark_model, compone
 
 @nncf
 @pytest.mark.parametrize(
-    ("name", "value", "why"), [("LARGEST_DROP", -1, "the IoU drops by"), ("LEAST_GAIN", 99, "times as fast")]
+    ("ious", "times", "why"),
+    [
+        ((0.80, 0.79), (10, 5), "the IoU drops by 0.0100"),
+        ((0.80, 0.80), (5, 10), "it is 0.50 times as fast"),
+        ((0.80, 0.81), (10, 5), None),
+    ],
 )
-def test_what_is_not_worth_it_leaves_the_model_alone(dark_model, components, monkeypatch, name, value, why):
-    monkeypatch.setattr(module, name, value)
-    before = dark_model.read_bytes()
-    result = quantise(dark_model, open_dataset(f"folder:{components}").split("all"), dark_model)
-    assert why in result.refused
-    assert dark_model.read_bytes() == before
+def test_worse_or_slower_is_refused_and_leaves_the_model_alone(
+    dark_model, components, tmp_path, monkeypatch, ious, times, why
+):
+    measured, judge = iter(ious), module._iou
+
+    def iou(*arguments):
+        judge(*arguments)
+        return next(measured)
+
+    monkeypatch.setattr(module, "_iou", iou)
+    monkeypatch.setattr(module, "_times", lambda *_: list(times))
+    file = shutil.copy(dark_model, tmp_path / "dark.casae")
+    refused = quantise(file, open_dataset(f"folder:{components}").split("all"), file).refused
+    assert (refused and why in refused) if why else refused is None
+    assert (file.read_bytes() == dark_model.read_bytes()) is (why is not None)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 import shutil
 
 from casae.inspection.bundle import read_bundle
-from casae.inspection.card import add_scores
+from casae.inspection.card import add_scores, write_card
+from conftest import dark_manifest
 
 
 def test_scores_are_added_to_card_and_manifest(dark_model, tmp_path):
@@ -22,3 +23,10 @@ def test_a_threshold_is_set_with_what_it_costs(dark_model, tmp_path):
     assert (bundle.manifest.gs, bundle.manifest.core_gs) == (130, 25)
     assert "| threshold Gs | 130; in every defect a pixel passes 25 |" in bundle.card
     assert "| validation, at Gs | escaped_regions | 0.02 |" in bundle.card
+
+
+def test_the_card_tells_what_its_scores_are_worth():
+    held = dark_manifest(dataset={**dark_manifest().dataset.model_dump(), "validation_images": 3})
+    assert "chosen on the validation images" in write_card(held)
+    nothing = dark_manifest(dataset={**dark_manifest().dataset.model_dump(), "validation_images": 0})
+    assert "No image was held out" in write_card(nothing)

@@ -120,6 +120,18 @@ def test_thresholds_come_from_the_model_or_from_the_user(spotted, tmp_path):
     assert thresholds(gs=10, core_gs=25) == (10, 10)
 
 
+def test_scale_and_smallest_area_come_from_the_model_or_from_the_user(spotted, tmp_path):
+    file, manifest = tmp_path / "scaled.casae", dark_manifest(mm_per_pixel=0.5, min_area_px=40)
+    write_bundle(Bundle(manifest, dark_segmenter(), brightness_classifier(), ""), file)
+
+    def lengths(**settings):
+        return [d.measures.length_mm for d in Inspector(file, InspectionSettings(**settings)).inspect(spotted).defects]
+
+    assert lengths() == [10.0]
+    assert lengths(mm_per_pixel=0.1) == [2.0]
+    assert lengths(min_area_px=30) == [10.0, 3.0]
+
+
 def test_a_network_that_openvino_refuses_is_named():
     with pytest.raises(BundleError, match="segmenter: OpenVINO cannot read"):
         Network(b"no onnx", "segmenter")(np.zeros((1, 1, 32, 32), np.float32))
@@ -228,3 +240,11 @@ def test_a_probability_asks_for_an_image_as_an_inspection_does(dark_model, spott
     with pytest.raises(ImageError):
         inspector.probability(spotted.astype(np.int32))
     assert np.array_equal(inspector.probability(spotted[..., None]), inspector.probability(spotted))
+
+
+def test_the_black_of_a_jpeg_is_not_inspected(dark_model, spotted, tmp_path):
+    roi = np.zeros(spotted.shape, np.uint8)
+    roi[:20] = 255
+    cv2.imwrite(str(tmp_path / "roi.jpg"), roi)
+    rows = np.flatnonzero(Inspector(dark_model, roi=tmp_path / "roi.jpg").roi.any(axis=1))
+    assert (rows[0], rows[-1]) == (0, 19)

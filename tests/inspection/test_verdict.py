@@ -6,7 +6,7 @@ import pytest
 from casae.errors import UsageError
 from casae.inspection.measurement import measure, rounded
 from casae.inspection.regions import find_regions
-from casae.inspection.verdict import AcceptanceRules, check_scale, judge, read_rules
+from casae.inspection.verdict import AcceptanceRules, Rule, check_scale, judge, read_rules
 
 
 def sizes(length: int = 10, mm: float | None = None):
@@ -73,10 +73,18 @@ def test_millimetres_need_a_scale():
     assert judge([("dust", 0.9, sizes(10, 0.2))], limit).reason == "dust: length_mm 2 exceeds 1"
 
 
-def test_every_limit_names_a_measure():
-    fields = {name.removeprefix("max_") for name in AcceptanceRules.model_json_schema()["$defs"]["Rule"]["properties"]}
-    measures = {field.name for field in dataclasses.fields(sizes())}
-    assert fields - {"class", "count"} <= measures
+@pytest.mark.parametrize("name", [name for name in Rule.model_fields if name not in ("defect_class", "max_count")])
+def test_every_limit_is_applied(name):
+    defect, measure_name = sizes(10, 0.5), name.removeprefix("max_")
+    reached = getattr(defect, measure_name)
+    assert judge([("dent", 0.9, defect)], rules(rule=[{name: reached}])).decision == "OK"
+    for limit in (0.9 * reached, 0):
+        verdict = judge([("dent", 0.9, defect)], rules(rule=[{name: limit}]))
+        assert (verdict.decision, verdict.reason.split()[:2]) == ("NG", ["dent:", measure_name])
+
+
+def test_of_a_class_none_may_be_accepted():
+    assert judge([("dent", 0.9, sizes())], rules(rule=[{"max_count": 0}])).reason == "dent: 1 found, 0 accepted"
 
 
 @pytest.mark.parametrize(
@@ -116,3 +124,13 @@ def test_the_reason_shows_why():
     assert judge([("dust", 0.9, large)], rules(rule=[{"max_area_px": 123449}])).reason.endswith("123456 exceeds 123449")
     accepting = rules(rule=[{"max_count": 1}])
     assert judge([("dust", 0.5999, sizes())], accepting).reason == "dust: class probability 0.5999 is below 0.6"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [('class = "scratch"\n', "2 for class 'scratch'"), ("", "2 for all classes")]
+)
+def test_two_rules_for_one_class_are_refused(tmp_path, name, told):
+    file = tmp_path / "rules.toml"
+    file.write_text(f"[[rule]]\n{name}max_length_px = 5\n[[rule]]\n{name}max_count = 0\n")
+    with pytest.raises(UsageError, match=told):
+        read_rules(file, ["scratch"])

@@ -1,5 +1,8 @@
 import json
+import shutil
+from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,19 +12,21 @@ import torch
 from casae.config import PRESETS
 from casae.datasets.masks import read_label
 from casae.datasets.readers import open_dataset, packaged_splits
-from casae.errors import DatasetError, UsageError
+from casae.errors import DatasetError, OutputError, UsageError
 from casae.image import read_image
 from casae.inspection.bundle import InputSize
 from casae.inspection.segmentation import threshold
 from casae.metrics import Counts
-from casae.reproduction import applications, segmenters, table3, table4
+from casae.reproduction import applications, neu_seg, segmenters, table3, table4
 from casae.reproduction import run as reproduction
 from casae.reproduction.neu_seg import SoftmaxTask, class_target, mean_iou
 from casae.reproduction.run import Request, reproduce
-from casae.reproduction.segmenters import KINDS, Levels
+from casae.reproduction.segmenters import KINDS, Levels, Parts
+from casae.results.lock import lock
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, labelled_crops, load
 from casae.training.loop import _Keeper
+from casae.training.progress import Reporter
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
 SMALL = Request(seeds=1, views=16, iterations=4, minutes=0.02, width=4, size=64)
@@ -71,20 +76,26 @@ def test_a_killed_table_goes_on_to_the_same_rows(table, dataset, tmp_path, monke
     assert all(file.stat().st_mtime_ns == stamp for file, stamp in before.items())
 
 
-def test_another_seed_is_another_row_beside_those_there_are(table, dataset):
-    before = rows_of(table)
-    after = rows_of(reproduce("table3", dataset, table.parent, replace(SMALL, seeds=2)))
+def test_another_seed_is_another_row_beside_those_there_are(table, dataset, tmp_path):
+    out = shutil.copytree(table.parent, tmp_path / "copy")
+    both = reproduce("table3", dataset, out, replace(SMALL, seeds=2))
+    before, after = rows_of(table), rows_of(both)
     assert {key: after[key] for key in before} == before
     assert ("casae", 1) in after
-    assert "±" in table.read_text("utf-8")
+    assert "±" in both.read_text("utf-8")
 
 
 def test_rows_of_other_settings_are_not_mixed(table, dataset):
-    with pytest.raises(UsageError, match="choose another --out"):
+    with pytest.raises(UsageError, match="holds rows of another --views; choose another --out"):
         reproduce("table3", dataset, table.parent, replace(SMALL, views=32))
     shorter = replace(dataset, splits={**dataset.splits, "train": dataset.splits["train"][1:]})
-    with pytest.raises(UsageError, match="choose another --out"):
+    with pytest.raises(UsageError, match="holds rows of other lists or classes;"):
         reproduce("table3", shorter, table.parent, SMALL)
+
+
+def test_two_processes_do_not_make_rows_in_one_place(table, dataset):
+    with lock(table.parent / "table3"), pytest.raises(OutputError, match="another process writes here"):
+        reproduce("figure6", dataset, table.parent, SMALL)
 
 
 def test_figure6_shows_the_networks_of_table3(table, dataset):
@@ -105,7 +116,51 @@ def test_levels_give_the_iou_of_the_threshold_module():
 
 def test_every_network_of_table3_has_the_same_recipe():
     shared = segmenters.settings_of(PRESETS["scratch"].segmenter)
-    assert (shared.encoder, shared.joint, shared.residual) == ("atrous", False, False)
+    assert (shared.encoder, shared.joint, shared.residual, shared.fit) == ("atrous", False, False, "squeeze")
+    assert shared.learning_rate == shared.learning_rate_2
+
+
+class Known(torch.nn.Module):
+    """P(defect) of a pixel is a hundredth of its gray value."""
+
+    stride = 1
+
+    def forward(self, image):
+        probability = (255 * image / 100).clamp(1e-6, 1 - 1e-6)
+        return torch.cat([(1 - probability).log(), probability.log()], dim=1)
+
+
+def known_part(name, *values):
+    """An image of 64 px a side: of each (gray value, label) a stripe."""
+    gray, label = (np.repeat(np.repeat([column], 64, 0), 64 // len(values), 1) for column in zip(*values, strict=True))
+    return [LabelledImage(name, gray.astype(np.uint8), label.astype(np.uint8))]
+
+
+def test_the_threshold_is_chosen_where_nothing_is_judged(monkeypatch, tmp_path):
+    monkeypatch.setattr(segmenters, "train_kind", lambda *_: SimpleNamespace(first=Known()))
+    validation = known_part("validation", (90, 1), (50, 1), (30, 0), (10, 0))
+    judged = known_part("judged", (90, 1), (50, 0), (30, 0), (10, 0))
+    parts = Parts([], validation, judged, InputSize(height=64, width=64, fit="squeeze"))
+    row = segmenters.learned_row(None, KINDS["ae"], parts, PRESETS["scratch"].segmenter, 8, 0, tmp_path)
+    assert 255 * 0.5 <= row["gs"] < 255 * 0.7  # finds all of validation's defects and nothing else
+    assert (row["iou"], row["iou_best_gs"]) == (1.0, 0.5)
+
+
+def test_a_cascade_spends_the_views_of_one_network_on_two(dataset, monkeypatch, tmp_path):
+    budgets = []
+    monkeypatch.setattr(segmenters, "fit", lambda task, *_: budgets.append(task.budget.steps))
+    settings = segmenters.settings_of(PRESETS["scratch"].segmenter.model_copy(update={"width": 4, "size": 64}))
+    parts = Parts.of(dataset, "train", "test", settings)
+    experiment = SimpleNamespace(reporter=Reporter())
+    for key in ("ae", "casae"):
+        segmenters.train_kind(experiment, KINDS[key], parts, settings, 80 * settings.batch, 0, tmp_path)
+    assert budgets == [80, 48, 32]
+
+
+def test_a_cascade_stands_beside_its_own_network_1(table):
+    rows = json.loads(table.with_suffix(".json").read_text())["rows"]
+    assert {row["row"] for row in rows if "iou_network_1" in row} == {"casae", "casae-plain", "casae-image"}
+    assert "its network 1 alone" in table.read_text("utf-8")
 
 
 def test_table4_compares_features_and_networks_class_by_class(dataset, tmp_path):
@@ -126,6 +181,10 @@ def test_halves_share_no_image_and_are_drawn_by_the_seed(dataset):
     assert not sides[0] & sides[1]
     assert sides[0]
     assert sides[1]
+    groups = Counter(crops[0].defect_class for crops in by_image if crops)
+    first_of = {id(crops[0]): crops[0].defect_class for crops in by_image if crops}
+    learned = Counter(first_of[id(crop)] for crop in halves.learned if id(crop) in first_of)
+    assert learned == {group: round(0.7 * count) for group, count in groups.items()}
     assert any(a is not b for a, b in zip(halves.judged, table4.halved(by_image, 1).judged, strict=False))
 
 
@@ -170,6 +229,20 @@ def test_two_stages_stand_beside_one_network(dataset, tmp_path):
     rows = json.loads(file.with_suffix(".json").read_text())["rows"]
     assert [row["row"] for row in rows] == ["two-stage", "one-network"]
     assert all(len(row["per_class"]) == len(dataset.classes) + 1 for row in rows)
+
+
+def test_names_are_painted_back_where_the_defects_are(dataset, monkeypatch, tmp_path):
+    region = SimpleNamespace(window=(slice(2, 4), slice(5, 7)), mask=np.array([[True, False], [True, True]]))
+    found = [SimpleNamespace(region=region, name=dataset.classes[1])]
+    monkeypatch.setattr(neu_seg, "train", lambda *_, **__: None)
+    monkeypatch.setattr(
+        neu_seg, "Inspector", lambda _: SimpleNamespace(inspect=lambda _: SimpleNamespace(defects=found))
+    )
+    experiment = SimpleNamespace(reporter=None)
+    predict = neu_seg._two_stage(experiment, dataset, "train", PRESETS["scratch"], tmp_path)
+    painted = np.zeros((8, 8), np.uint8)
+    painted[2, 5] = painted[3, 5] = painted[3, 6] = 2
+    assert np.array_equal(predict(np.zeros((8, 8), np.uint8)), painted)
 
 
 def test_defects_without_class_cannot_be_compared(dataset, tmp_path):

@@ -8,15 +8,15 @@ from casae.results import overlay
 from casae.results.overlay import draw_overlay, picture_scale
 
 
-def test_defects_are_green_and_rectangles_red(dark_model, spotted):
+def test_defects_are_green_and_rectangles_red_beside_their_labels(dark_model, spotted):
     picture = draw_overlay(Inspector(dark_model).inspect(spotted))
     assert picture.shape == (480, 640, 3)
     inside = picture[120, 400].astype(int)
     assert inside[1] > inside[0] + 50
     assert inside[1] > inside[2] + 50
     assert picture[400, 600].tolist() == [200, 200, 200]
-    red = (picture[..., 0] > 200) & (picture[..., 1] < 60)
-    assert red.sum() > 200
+    below = picture[137:143, 310:490]  # lower side of the bar's rectangle; its label stands above
+    assert ((below[..., 0] > 150) & (below[..., 1] < 120)).any(0).all()
 
 
 def test_the_image_itself_is_not_drawn_on(dark_model, spotted):

@@ -3,7 +3,10 @@ import csv
 import errno
 import json
 import os
+import re
+import shutil
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +17,10 @@ import pytest
 
 from casae import InspectionSettings, Inspector
 from casae.errors import OutputError, UsageError
+from casae.inspection.bundle import read_bundle, write_bundle
 from casae.inspection.inspector import Picture
 from casae.inspection.verdict import AcceptanceRules
-from casae.results import folder
+from casae.results import folder, report
 from casae.results.folder import ResultsFolder
 from casae.results.lines import RecordLines
 from casae.results.record import InspectionRecord, to_record
@@ -156,6 +160,14 @@ def test_the_report_is_one_file_with_pictures(inspector, pictures, tmp_path):
     assert "None" not in html
 
 
+def test_the_report_is_in_millimetres_where_they_are_known(dark_model, pictures, tmp_path):
+    inspect_files(Inspector(dark_model, InspectionSettings(mm_per_pixel=0.1)), [pictures / "a/part.png"], tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "longest, mm</th>" in html
+    row = html[html.index("<td>glare</td>") :].split("</tr>")[0]
+    assert re.findall(r'class="n">([0-9.]+)<', row) == ["2", "1", "2.00", "1.30", "1.16"]
+
+
 def test_the_report_does_without_a_picture_that_has_moved(inspector, pictures, tmp_path):
     out = tmp_path / "out"
     files = [pictures / "a/part.png"]
@@ -229,7 +241,7 @@ def test_pictures_that_are_gone_are_made_again(inspector, pictures, tmp_path):
 
 
 def test_two_processes_do_not_write_into_one_folder(inspector, pictures, tmp_path):
-    with ResultsFolder(tmp_path / "out"), pytest.raises(OutputError, match="another inspection writes here"):
+    with ResultsFolder(tmp_path / "out"), pytest.raises(OutputError, match="another process writes here"):
         inspect_files(inspector, [pictures / "clean.png"], tmp_path / "out")
     inspect_files(inspector, [pictures / "clean.png"], tmp_path / "out")
 
@@ -269,6 +281,23 @@ def test_another_precision_is_another_inspection(dark_model, pictures, tmp_path)
     assert lines(tmp_path)[0]["casae_version"] == version("casae")
 
 
+@pytest.mark.parametrize("change", [{"gs": 150, "core_gs": 100}, {"core_gs": 25}, {"mm_per_pixel": 0.1}], ids=str)
+def test_another_threshold_or_scale_is_another_inspection(inspector, dark_model, pictures, tmp_path, change):
+    out, files = tmp_path / "out", [pictures / "a/part.png"]
+    inspect_files(inspector, files, out)
+    (record,), _ = inspect_files(Inspector(dark_model, InspectionSettings(**change)), files, out)
+    assert {name: getattr(record, name) for name in change} == change
+
+
+def test_a_model_that_was_trained_anew_inspects_anew(dark_model, pictures, tmp_path):
+    out, files, model = tmp_path / "out", [pictures / "a/part.png"], shutil.copy(dark_model, tmp_path / "dark.casae")
+    inspect_files(Inspector(model), files, out)
+    write_bundle(replace(read_bundle(model), card="trained anew\n"), model)
+    anew = Inspector(model)
+    (record,), _ = inspect_files(anew, files, out)
+    assert record.model_sha256 == anew.model_sha256
+
+
 def test_tiny_areas_keep_their_digits(dark_model, pictures, tmp_path):
     inspector = Inspector(dark_model, InspectionSettings(mm_per_pixel=0.0002))
     (record,), _ = inspect_files(inspector, [pictures / "a" / "part.png"], tmp_path)
@@ -279,7 +308,7 @@ def test_tiny_areas_keep_their_digits(dark_model, pictures, tmp_path):
 def test_paths_that_lead_nowhere_are_named(tmp_path):
     with pytest.raises(UsageError, match="nothing: no such file"):
         gather(["nothing"])
-    with pytest.raises(UsageError, match="no PNG, JPEG, BMP or TIFF images in this folder"):
+    with pytest.raises(UsageError, match="no PNG, JPEG, BMP or TIFF images; name a folder"):
         gather([str(tmp_path)])
 
 
@@ -442,3 +471,29 @@ def test_a_record_names_the_rules_that_decided(inspector, spotted):
     inspector.rules = AcceptanceRules(review_below=0.1)
     assert to_record(inspection, "part", inspector) == before
     assert to_record(inspector.inspect(spotted), "part", inspector).rules_sha256 != before.rules_sha256
+
+
+def test_labels_of_a_dataset_are_not_overwritten(inspector, pictures, tmp_path):
+    label = tmp_path / "part" / "masks" / "clean.png"
+    label.parent.mkdir(parents=True)
+    label.write_bytes(b"painted by hand")
+    with pytest.raises(OutputError, match="its masks are no results of casae; choose another --out"):
+        inspect_files(inspector, [pictures / "clean.png"], tmp_path / "part")
+    assert label.read_bytes() == b"painted by hand"
+    assert [file.name for file in (tmp_path / "part").iterdir()] == ["masks"]
+
+
+def test_a_camera_without_images_does_not_stop_the_others(pictures, tmp_path):
+    (tmp_path / "second camera").mkdir()
+    assert gather([str(pictures), str(tmp_path / "second camera")]) == gather([str(pictures)])
+
+
+def test_the_report_does_without_pictures_that_do_not_fit_into_memory(inspector, pictures, tmp_path, monkeypatch):
+    def too_large(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(report, "upright_crop", too_large)
+    inspect_files(inspector, [pictures / "a" / "part.png"], tmp_path / "out")
+    html = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert 'alt="crop of defect' not in html
+    assert "glare" in html

@@ -103,3 +103,17 @@ def test_rare_classes_are_repeated_and_the_rest_is_weighted():
     assert repeats(crops, 3) == [1, 3, 1]
     assert task.weight.tolist() == pytest.approx([1, 1, 1.5**0.5])
     assert repeats([], 2) == [1, 1]
+
+
+def test_a_rare_class_is_named_where_sizes_do_not_tell():
+    """200 to 5, sizes drawn alike: how rare a class is, the CNN has weighed already."""
+    rng = np.random.default_rng(0)
+    crops = []
+    for index in range(205):
+        label = np.zeros((64, 64), np.uint8)
+        label[10 : 10 + rng.integers(8, 30), 10 : 10 + rng.integers(8, 30)] = 1
+        image = LabelledImage("a", np.where(label, 50, 200).astype(np.uint8), label)
+        crops.append(LabelledCrop(image, find_regions(label > 0)[0], int(index >= 200)))
+    measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
+    named = size_classes(crops, 2).weigh(np.full((205, 2), (0.05, 0.95), np.float32), measures).argmax(1)
+    assert named.mean() > 0.6

@@ -45,6 +45,15 @@ def test_without_a_list_a_share_is_held_out_and_nothing_overlaps(components):
     assert hold_out(dataset, "all", 0.25, 1)[1].samples != validation.samples
 
 
+def test_what_start_weights_have_learned_is_held_out_last(components):
+    dataset = open_dataset(f"folder:{components}")
+    dataset.splits.pop("val")
+    known = {sample.name for sample in hold_out(dataset, "all", 0.1, 0)[1].samples}
+    held = {sample.name for sample in hold_out(dataset, "all", 0.1, 0, known=known)[1].samples}
+    assert held
+    assert not held & known
+
+
 @pytest.mark.parametrize(("good", "defective", "held"), [(40, 10, (4, 1)), (2, 30, (1, 3)), (1, 30, (0, 3))])
 def test_a_share_of_good_and_of_defective_images_is_held_out(tmp_path, good, defective, held):
     for part in ("images", "masks", "good"):
@@ -135,11 +144,6 @@ def test_views_are_functions_of_seed_and_position(images):
     assert torch.equal(views[7][0], image)
     assert not torch.equal(views[27][0], image)
     assert set(target.unique().tolist()) <= {0.0, 1.0}
-
-
-def test_a_portrait_is_turned_into_a_landscape_input(images):
-    turned = [LabelledImage("t", image.gray.T.copy(), image.label.T.copy()) for image in images]
-    assert MaskViews(turned, 64, 96, "letterbox", 4, seed=1)[0][0].shape == (1, 64, 96)
 
 
 def test_crops_are_cut_by_class(images):
@@ -311,3 +315,14 @@ def test_every_class_is_judged_where_the_masks_name_it(tmp_path):
     for seed in range(8):
         held = [values[int(sample.name)] for sample in hold_out(dataset, "all", 0.125, seed)[1].samples]
         assert sorted(held) == [1, 1, 1, 2, 3]
+
+
+def test_a_class_of_two_images_is_learned_from_whole(tmp_path):
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), np.full((4, 4), 255, np.uint8))
+    values = [1] * 20 + [2] * 8 + [3] * 2
+    samples = tuple(Sample(str(i), tmp_path / str(i), mask, value) for i, value in enumerate(values))
+    for seed in range(4):
+        held = hold_out(Dataset("set:x", ("a", "b", "c"), samples), "all", 0.1, seed)[1].samples
+        assert sorted({sample.mask_class for sample in held}) == [1, 2]
+        assert len(held) == 3

@@ -144,3 +144,21 @@ def test_small_defects_keep_enough_pixels():
     assert "a small labelled defect, 25 px, has 6.4 px in an input of 256 px" in why
     assert choose_fit([block((1000, 1000), 40)] * 10, CHOOSE)[:2] == ("letterbox", 1)
     assert choose_fit([block((4000, 3000), 10)], CHOOSE)[:2] == ("tile", 0.5)  # an inspection takes its time as it is
+
+
+def test_a_blot_on_a_hairline_does_not_make_it_thick():
+    (image,) = hairline(2000, 6)
+    image.label[990:1020, 500:530] = 1
+    assert choose_fit([image], CHOOSE)[1] == pytest.approx(choose_fit(hairline(2000, 6), CHOOSE)[1], abs=0.15)
+
+
+def test_one_large_picture_does_not_decide_the_scale():
+    small = [block((480, 640), 9) for _ in range(5)]
+    overview = LabelledImage("b", np.zeros((4000, 6000), np.uint8), np.zeros((4000, 6000), np.uint8))
+    assert choose_fit([*small, overview], CHOOSE)[:2] == choose_fit(small, CHOOSE)[:2]
+
+
+def test_small_defects_in_large_images_are_spoken_of():
+    fit, scale, why = choose_fit([block((3000, 4000), 9)], CHOOSE)
+    assert (fit, scale) == ("tile", 0.5)
+    assert "and 4.5 px in tiles, because the images are large: --scale 1 shows more" in why

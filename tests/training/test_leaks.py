@@ -1,3 +1,6 @@
+import shutil
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -5,7 +8,7 @@ import pytest
 from casae.datasets.readers import open_dataset
 from casae.errors import DatasetError
 from casae.training.data import LabelledImage, load
-from casae.training.leaks import Grains, Sides, keep_copies_together
+from casae.training.leaks import Grains, Sides, keep_copies_together, seen_in_test
 
 
 @pytest.fixture
@@ -115,3 +118,17 @@ def test_two_shots_of_one_part_are_not_copies():
     assert not grains.is_copy(images["one"], images["other"])
     assert grains.is_copy(images["one"], images["worn"])
     assert not grains.is_copy(images["plain"], images["wider"])
+
+
+def test_copies_in_the_list_test_are_spoken_of(components, tmp_path):
+    shutil.copytree(components, tmp_path / "part")
+    dataset = open_dataset(f"folder:{tmp_path / 'part'}")
+    images = load(dataset.split("train"))
+    assert seen_in_test(dataset, images, frozenset()) == ""
+    first, second, third = dataset.split("test").samples
+    cv2.imwrite(str(first.image), worn(images[0].gray))
+    cv2.imwrite(str(second.image), images[1].gray)
+    said = seen_in_test(dataset, images, frozenset({third.name}))
+    assert f"2 of 3 look like learned ones ({first.name}, {second.name})" in said
+    assert "the start weights have learned images of it" in said
+    assert seen_in_test(replace(dataset, splits={}), images, frozenset()) == ""

@@ -170,3 +170,11 @@ def test_a_second_network_may_see_the_image_too():
     casae = CASAE(AutoEncoder(4), AutoEncoder(4, inputs=2), sees_image=True).eval()
     logits, image = torch.randn(1, 2, 64, 64), torch.rand(1, 1, 64, 64)
     assert not torch.equal(casae.refine(logits, image), casae.refine(logits, image + 0.5))
+
+
+def test_neither_network_sees_the_lamp_where_the_first_standardises():
+    torch.manual_seed(0)
+    first = AutoEncoder(4, standardise=True)
+    casae = CASAE(first, AutoEncoder(4, inputs=2), sees_image=True).eval()
+    logits, image = torch.randn(1, 2, 64, 64), torch.rand(1, 1, 64, 64)
+    assert torch.allclose(casae.refine(logits, image), casae.refine(logits, 0.5 * image + 0.2), atol=1e-2)

@@ -3,7 +3,7 @@ import torch
 
 from casae.errors import UsageError
 from casae.training.networks import CASAE, AutoEncoder
-from casae.training.start import begin, write_weights
+from casae.training.start import begin, learned_by, write_weights
 
 
 def small() -> CASAE:
@@ -32,3 +32,10 @@ def test_other_weights_are_refused(tmp_path):
     for name, rule in (("other", "another network"), ("text", "no start weights"), ("missing", "no start weights")):
         with pytest.raises(UsageError, match=rule):
             begin(small(), str(tmp_path / f"{name}.pt"))
+
+
+def test_a_note_named_like_start_weights_is_no_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("scratch", "imagenet"):
+        (tmp_path / f"{name}.txt").write_text("component-0001\n")
+        assert learned_by(name) == frozenset()

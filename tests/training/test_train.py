@@ -15,7 +15,6 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
-from torch.utils.data import Dataset as TorchDataset
 
 from casae import Inspector
 from casae.datasets.readers import open_dataset
@@ -23,12 +22,12 @@ from casae.errors import BundleError, DatasetError, MissingExtraError, UsageErro
 from casae.image import read_image
 from casae.inspection.bundle import read_bundle
 from casae.training import export, loop
-from casae.training.budget import Budget, one_cycle
+from casae.training.classification import size_classes
+from casae.training.data import labelled_crops, load, smallest_region
 from casae.training.networks import CASAE
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 from casae.training.train import train
-from casae.training.views import loader
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
 
@@ -53,10 +52,14 @@ def test_a_training_makes_a_bundle_that_inspects(small, dataset, tmp_path):
     assert manifest.classes == dataset.classes
     assert (manifest.input.height, manifest.input.width) == (192, 256)
     assert (manifest.gs, manifest.core_gs) == (100, 25)
+    images, held = (load(dataset.split(name)) for name in ("train", "val"))
+    assert manifest.mm_per_pixel == dataset.mm_per_pixel > 0
+    assert manifest.min_area_px == smallest_region([*images, *held])
+    assert manifest.sizes == size_classes(labelled_crops(images, 4, manifest.min_area_px), 4)
     assert manifest.dataset.sha256 == dataset.split("train").sha256
     assert manifest.dataset.images == 8
     assert manifest.scores["validation"]["export_difference_segmenter"] < 0.02
-    assert trained.scores["accuracy_true_crops"] is not None
+    assert trained.scores["accuracy_true_crops_cnn"] is not None
     inspection = Inspector(trained.file).inspect(dataset.samples[0].image)
     assert inspection.probability.shape == (192, 256)
     folder = tmp_path / "part-training"
@@ -150,16 +153,8 @@ def test_all_images_can_be_learned_from(small, dataset, tmp_path):
     trained = train(everything, tmp_path / "part.casae", small.model_copy(update={"validation_share": 0}), split="all")
     manifest = read_bundle(trained.file).manifest
     assert (manifest.dataset.images, manifest.dataset.validation_images) == (12, 0)
-    assert [trained.scores[name] for name in ("iou_network_1", "iou", "accuracy_true_crops")] == [None] * 3
+    assert [trained.scores[name] for name in ("iou_network_1", "iou", "accuracy_true_crops_cnn")] == [None] * 3
     assert trained.scores["export_difference_segmenter"] < 0.02
-
-
-def test_minutes_end_the_training(small, dataset, tmp_path):
-    settings = small.model_copy(update={"minutes": 0.05})
-    began = time.monotonic()
-    trained = train(dataset, tmp_path / "part.casae", settings)
-    assert read_bundle(trained.file).manifest.training["minutes"] == 0.05
-    assert time.monotonic() - began < 60
 
 
 def test_the_recipe_of_the_paper_runs_when_made_small(dataset, tmp_path):
@@ -213,7 +208,7 @@ def test_one_class_trains_no_classifier(small, dataset, tmp_path):
         samples.append(replace(sample, mask=mask))
     one = replace(dataset, classes=("defect",), samples=tuple(samples))
     trained = train(one, tmp_path / "part.casae", small)
-    assert trained.scores["accuracy_true_crops"] is None
+    assert trained.scores["accuracy_true_crops_cnn"] is None
     assert read_bundle(trained.file).classifier is None
 
 
@@ -288,44 +283,6 @@ def test_a_camera_of_twelve_bits_is_brought_to_full_scale(small, dataset, tmp_pa
     assert np.array_equal(inspection.probability, inspector.probability(read_image(samples[0].image)))
 
 
-def test_scoring_leaves_the_clock_to_learning(tmp_path):
-    class Slow(loop.Task):
-        def __init__(self) -> None:
-            super().__init__(torch.nn.Linear(1, 1), Budget(seconds=1.0), 0.1, cycle=True)
-            self.scored, self.factors = 0, []
-
-        def loss(self, batch):
-            time.sleep(0.01)
-            self.factors.append(one_cycle(self.budget.progress))
-            return self.trained(batch[0]).mean()
-
-        def score(self):
-            time.sleep(0.8)
-            self.scored += 1
-            return 0.5
-
-        def scoring_takes(self):
-            return 0.8
-
-        def optimiser(self):
-            return torch.optim.SGD(self.trained.parameters(), 0.1)
-
-    class Views(TorchDataset):
-        seed = 0
-
-        def __len__(self):
-            return 4
-
-        def __getitem__(self, position):
-            return torch.ones(1), torch.ones(1)
-
-    task = Slow()
-    loop.fit(task, loader(Views(), 2), tmp_path / "stage", Reporter())
-    assert task.scored == 1
-    assert task.factors[-1] < 0.1
-    assert loop.seconds_spent(tmp_path) == pytest.approx(1.0, abs=0.5)
-
-
 def test_a_wrong_suffix_is_explained(small, dataset, tmp_path):
     with pytest.raises(UsageError, match=r"say --out .*model\.casae"):
         train(dataset, tmp_path / "model.pt", small)
@@ -359,20 +316,23 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
         text=True,
         start_new_session=True,
     )
-    metrics = tmp_path / "part-training" / "network-1" / "best.pt"
-    deadline = time.monotonic() + 120
-    while not metrics.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the loader processes, too
-    printed, _ = process.communicate(timeout=120)
+    best, curve = (tmp_path / "part-training" / "network-1" / name for name in ("best.pt", "metrics.csv"))
+    deadline = time.monotonic() + 300
+    try:
+        while not (best.exists() and curve.exists()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        lines = len(curve.read_text().splitlines())
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the loader processes, too
+        printed, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
     assert process.returncode == 0, printed
     assert read_bundle(out).manifest.classes
     assert "held-out images" in out.with_suffix(".html").read_text()
     assert json.loads((tmp_path / "part-training" / "identity.json").read_text())["settings"]["minutes"] == 30
     assert "Ending in 30 s" in printed
     assert "Classes are learned for 30 s more" in printed
-    losses = (tmp_path / "part-training" / "network-1" / "metrics.csv").read_text().splitlines()
-    assert len(losses) > 10  # it went on, with a falling rate
+    assert len(curve.read_text().splitlines()) > lines + 2  # it went on, with a falling rate
 
 
 def test_curves_go_to_mlflow_where_a_uri_is_given(small, dataset, tmp_path, monkeypatch):

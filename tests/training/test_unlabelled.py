@@ -1,5 +1,6 @@
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -89,6 +90,14 @@ def test_what_the_network_sees_becomes_the_label(more):
         np.testing.assert_array_equal(image.gray, gray)
         evidence = 1 / (1 + np.exp(-np.clip(80 * (gray / 255 - 0.75), -4, 4)))
         np.testing.assert_array_equal(image.label, evidence >= 1 - 100 / 255)
+
+
+def test_the_least_sure_image_is_left_out(tmp_path):
+    files = [tmp_path / f"{name}.png" for name in ("doubtful", "a", "b", "c", "d")]
+    for file in files:
+        cv2.imwrite(str(file), np.full((64, 64), 191 if file.stem == "doubtful" else 250, np.uint8))
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter())
+    assert {image.name for image in found} == set("abcd")
 
 
 def test_an_unreadable_image_is_named_and_left_out(more, tmp_path, capsys):

@@ -47,6 +47,15 @@ def test_views_paste_defects_onto_clean_images_and_stay_functions_of_the_positio
         assert all((a == b).all() for a, b in zip(kind[5], kind[5], strict=True))
 
 
+def test_a_portrait_is_learned_from_as_it_is_inspected():
+    gray = np.random.default_rng(0).integers(0, 255, (48, 80), np.uint8)
+    lying, standing = LabelledImage("a", gray, gray > 200), LabelledImage("b", gray.T.copy(), (gray > 200).T.copy())
+    one, other = (MaskViews([image], 64, 96, "letterbox", 4, seed=1)[0] for image in (lying, standing))
+    assert one[0].shape == (1, 64, 96)
+    assert torch.equal(one[0], other[0])
+    assert torch.equal(one[1], other[1])
+
+
 def test_half_of_the_views_show_defects_however_many_images_are_good():
     assert balanced([0, 1, 2], 5) == [0, 1, 2, 3, 4]
     assert sorted(balanced([1, 4], 7)) == [0, 1, 1, 1, 2, 3, 4, 4, 5, 6]

@@ -1,5 +1,6 @@
 """The command `casae`. Each command's module imports what it needs only when it runs, so that `--help` is quick."""
 
+import io
 import sys
 import traceback
 from typing import Annotated
@@ -48,6 +49,8 @@ def main() -> None:
     """Run; a user's mistake is one line on stderr and exit code 2, an error of casae's own a traceback and 2."""
     from casae.errors import CasaeError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:

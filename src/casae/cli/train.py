@@ -1,5 +1,6 @@
 """`casae train`."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from casae.datasets.sample import Dataset
+    from casae.datasets.sample import Sample
     from casae.evaluation.curves import Cost
     from casae.metrics import Interval
     from casae.training.data import Fold
@@ -81,6 +82,7 @@ def train(
 
     from casae.config import IMAGENET, SCRATCH
     from casae.datasets.readers import open_dataset
+    from casae.datasets.sample import Sample
     from casae.errors import MissingExtraError, UsageError
     from casae.evaluation.curves import check_target
 
@@ -94,6 +96,7 @@ def train(
         advice = "in casae's folder: pip install '.[train]' -c constraints.txt"
         raise MissingExtraError(f"training needs {error.name}; {advice}") from error
     from casae.training.recipe import settings_for
+    from casae.training.unlabelled import unlabelled_images
 
     check_target(target)
     if folds == 1:
@@ -116,6 +119,8 @@ def train(
     )
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
+    if hold_out is not None and "val" in data.splits and chosen != "val":
+        raise UsageError(f"--hold-out {hold_out:g}: list 'val' of {dataset} is held out; rename it, or drop --hold-out")
     if folds:  # what cannot be cut is said now, and not when the first model is done
         divide(data, chosen, 0, settings.seed, Fold(0, folds))
         check_folds(data.split(chosen), [_fold_file(out, index) for index in range(folds)], resume)
@@ -142,23 +147,30 @@ def train(
     _print_scores(console, trained.scores)
     if folds and trained.early:
         console.print("Ended early: the folds are left out")
-    costs = _judge_folds(console, learn, out, folds) if folds and not trained.early else []
-    _judge(console, trained, data, target, costs)
+    judged = _judge_folds(console, learn, out, folds) if folds and not trained.early else FoldScores()
+    unknown = [sample for sample in data.samples if not sample.labelled]
+    if unlabelled:
+        parts = data.split(chosen), trained.validation
+        more = unlabelled_images(unlabelled, data, parts, settings.seed)
+        known = {sample.image.resolve() for sample in unknown}
+        unknown += [Sample(file.stem, file, None) for file in more if file.resolve() not in known]
+    _judge(console, trained, unknown, target, judged)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True, markup=False)
 
 
 def _judge(
     console: "Console",
     trained: "Trained",
-    data: "Dataset",
+    unlabelled: "Sequence[Sample]",
     target: str | None,
-    costs: "Sequence[Cost]",
+    folds: "FoldScores",
 ) -> None:
     """Choose the threshold on the held-out images, and write the page that shows how good the model is on them.
 
-    The threshold is chosen by `costs`, those of the folds, where there are any. Where nothing is held out, there is no
-    page, and without folds the thresholds stay the usual ones.
+    The threshold is chosen by the folds where there are any. Where nothing is held out, there is no page, and without
+    folds the thresholds stay the usual ones.
     """
+    from casae.cli.progress import progress
     from casae.evaluation.curves import choose, cost_curve
     from casae.evaluation.page import Training, write_page
     from casae.evaluation.scores import evaluate
@@ -166,22 +178,29 @@ def _judge(
     from casae.inspection.inspector import Inspector
 
     held = bool(trained.validation.samples)
-    if not held and not costs:
+    if not held and not folds.costs:
         console.print("Nothing was held out: judge it with casae evaluate on other labelled images", soft_wrap=True)
         return
     fresh = Inspector(trained.file)
-    costs = costs or cost_curve(fresh, trained.validation)
+    with progress("thresholds", len(trained.validation.samples)) as step:
+        costs = folds.costs or cost_curve(fresh, trained.validation, done=step)
     chosen, why = choose(costs, target, fresh.manifest.core_gs)
-    add_scores(trained.file, "validation, at Gs", chosen.summary(), gs=chosen.gs, core_gs=chosen.core_gs)
+    part = "all folds" if folds.costs else "validation"
+    for name, scores in folds.parts.items():
+        add_scores(trained.file, name, scores)
+    add_scores(trained.file, f"{part}, at Gs", chosen.summary(), gs=chosen.gs, core_gs=chosen.core_gs)
     console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {why}", soft_wrap=True)
     _print_scores(console, chosen.summary())
     if not held:
         return
     inspector = Inspector(trained.file)
-    result = evaluate(inspector, trained.validation)
+    with progress("judging", len(trained.validation.samples)) as step:
+        result = evaluate(inspector, trained.validation, step)
     page = trained.file.with_suffix(".html")
-    training = Training(inspector, trained.validation, result, costs, chosen, why, trained.folder, trained.seconds / 60)
-    write_page(page, training, [sample for sample in data.samples if not sample.labelled])
+    training = Training(
+        inspector, trained.validation, result, costs, chosen, why, trained.folder, trained.seconds / 60, folds.parts
+    )
+    write_page(page, training, unlabelled)
     console.print(f"How good it is, with pictures: {page}", soft_wrap=True, markup=False)
 
 
@@ -194,12 +213,18 @@ def _fold_file(out: Path, index: int) -> Path:
     return out.with_name(f"{out.stem}-fold-{index + 1}.casae")
 
 
-def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", out: Path, folds: int) -> "list[Cost]":
-    """How much a score depends on which images are learned from: mean and spread over folds.
-
-    Returns:
-        What each threshold costs on all images, each judged by the model that did not learn from it.
+@dataclass(frozen=True)
+class FoldScores:
+    """What folds tell: `costs` of each threshold on all images, each judged by the model that did not learn from it;
+    `parts`, mean and standard deviation over folds of each score.
     """
+
+    costs: "Sequence[Cost]" = ()
+    parts: "Mapping[str, Mapping[str, float | None]]" = field(default_factory=dict)
+
+
+def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", out: Path, folds: int) -> FoldScores:
+    """How much a score depends on which images are learned from: mean and spread over folds."""
     import statistics
 
     from rich.table import Table
@@ -216,17 +241,20 @@ def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", o
         trained = learn(file, Fold(index, folds))
         if trained.early:
             console.print("Ended early: the folds are left out")
-            return []
+            return FoldScores()
         inspector = Inspector(file)
         rows.append(evaluate(inspector, trained.validation).scores())
         costs = cost_curve(inspector, trained.validation, costs)
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")
     for heading in ("score", "mean", "spread", "each fold"):
         table.add_column(heading)
+    means: dict[str, float | None] = {}
+    spreads: dict[str, float | None] = {}
     for name in rows[0]:
         values = [value for row in rows if (value := row[name].value) is not None]
         if len(values) > 1:
+            means[name], spreads[name] = statistics.mean(values), statistics.stdev(values)
             each = "  ".join(f"{value:.3f}" for value in values)
-            table.add_row(name, f"{statistics.mean(values):.3f}", f"{statistics.stdev(values):.3f}", each)
+            table.add_row(name, f"{means[name]:.3f}", f"{spreads[name]:.3f}", each)
     console.print(table)
-    return costs
+    return FoldScores(costs, {f"mean of {folds} folds": means, f"spread of {folds} folds": spreads})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from casae.datasets.sample import UNCLASSED, Sample
 from casae.errors import DatasetError, ImageError
-from casae.image import FULL_SCALE, Image, decode_image, is_transparent, read_file
+from casae.image import FULL_SCALE, JPEG, Image, decode_image, is_transparent, read_file
 
 CRUMB = 4  # px; fewer that hang together are noise
 NOISE, BLOCK = 32, 8  # what a JPEG may make of black and white, of 255, and how many pixels beside an edge
@@ -73,7 +73,7 @@ def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np
         mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
     if mask_class is not None:
         return np.where(mask > 127, np.uint8(mask_class), np.uint8(0))
-    is_jpeg = data.startswith(b"\xff\xd8")
+    is_jpeg = data.startswith(JPEG)
     if classes == 1 and _is_white_on_black(mask, is_jpeg):
         return np.where(mask > FULL_SCALE.get(mask.dtype, 1.0) / 2, np.uint8(UNCLASSED), np.uint8(0))
     if is_jpeg:

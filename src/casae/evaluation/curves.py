@@ -1,7 +1,7 @@
 """What thresholds cost: defects that escape against good regions and parts that are rejected."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -79,13 +79,19 @@ class Cost:
         }
 
 
-def cost_curve(inspector: Inspector, dataset: Dataset, so_far: Sequence[Cost] = ()) -> list[Cost]:
+def cost_curve(
+    inspector: Inspector,
+    dataset: Dataset,
+    so_far: Sequence[Cost] = (),
+    done: Callable[[], object] = lambda: None,
+) -> list[Cost]:
     """The cost of each pair of `THRESHOLDS` on the labelled images of a dataset, in that order.
 
     Args:
         inspector: with the model to judge.
         dataset: images that it did not learn from.
         so_far: the curve of another fold, whose images are counted in.
+        done: called after each image.
 
     Raises:
         DatasetError: nothing is labelled.
@@ -97,6 +103,7 @@ def cost_curve(inspector: Inspector, dataset: Dataset, so_far: Sequence[Cost] = 
     costs = list(so_far) or [Cost(gs, core) for gs, core in THRESHOLDS]
     for sample in samples:
         costs = _with_image(costs, inspector, sample)
+        done()
     return costs
 
 

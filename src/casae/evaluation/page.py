@@ -3,8 +3,8 @@
 import base64
 import csv
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,7 @@ class Training:
         chosen: the cost at the bundle's thresholds, and why those.
         folder: of the training's logs.
         minutes: that the networks learned.
+        folds: mean and spread over folds of each score, by their titles, where there were folds.
     """
 
     inspector: Inspector
@@ -62,6 +63,7 @@ class Training:
     why: str
     folder: Path
     minutes: float
+    folds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> None:

@@ -27,7 +27,7 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 
 {scores}
 
-Validation images chose the best weights, so their scores are a little too good; judge by a test split.
+{trust}
 The export differences are the largest differences of a probability between the trained and the exported network.
 
 ## Limits
@@ -35,6 +35,13 @@ The export differences are the largest differences of a probability between the 
 The model knows surfaces, lamps, lenses and defects like those it learned from. On anything else, measure with
 `casae evaluate` first and train on your own images.
 """
+
+
+CHOSEN = (
+    "Thresholds and, where eight of them or more have defects, the kept weights were chosen on the validation images: "
+    "their scores are a little too good. Judge by a test split."
+)
+NOT_HELD = "No image was held out of the training. Judge by a test split."
 
 
 def write_card(manifest: Manifest) -> str:
@@ -62,6 +69,7 @@ def write_card(manifest: Manifest) -> str:
         command=manifest.training["command"],
         versions=", ".join(f"{name} {number}" for name, number in manifest.versions.items()),
         scores=_score_table(manifest.scores),
+        trust=CHOSEN if origin.validation_images else NOT_HELD,
     )
 
 

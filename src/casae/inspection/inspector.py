@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from casae.config import DEFAULT_MODEL, InspectionSettings
 from casae.errors import BundleError, ImageError
-from casae.image import Image, brightened, check_image, decode_image, is_transparent, read_file, to_gray
+from casae.image import JPEG, Image, brightened, check_image, decode_image, is_transparent, read_file, to_gray
 from casae.inspection import segmentation
 from casae.inspection.bundle import Bundle, Manifest, read_bundle
 from casae.inspection.classification import INPUT_SHAPES, classify
@@ -294,13 +294,14 @@ def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: C
 
 def _mask(roi: Image | str | Path) -> NDArray[np.bool_]:
     if isinstance(roi, np.ndarray):
-        image = check_image(roi.astype(np.uint8) if roi.dtype == np.bool_ else roi)
+        image, black = check_image(roi.astype(np.uint8) if roi.dtype == np.bool_ else roi), 0
     else:
         data = read_file(roi)
         image = decode_image(data, str(roi))
         if is_transparent(data, image):
             raise ImageError(f"{roi}: is partly transparent; draw the area to inspect in white on black")
-    mask = np.ascontiguousarray(to_gray(image) > 0)
+        black = 127 if data.startswith(JPEG) else 0  # a JPEG is never quite black beside an edge
+    mask = np.ascontiguousarray(to_gray(image) > black)
     if not mask.any():
         raise ImageError("region of interest: is 0 everywhere; draw the area to inspect in white")
     return mask

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.image import Image
+from casae.image import Image, resize
 
 PIXEL_CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]], dtype=np.float32)
 CROP_MARGIN = 0.12  # of the rectangle's longer side, on every side: what surrounds a defect helps to name it
@@ -125,7 +125,7 @@ def upright_crop(image: Image, rectangle: Rectangle, size: tuple[int, int] | Non
     rows, columns = max(1, round(rectangle.width)), max(1, round(rectangle.length))
     if size and (rows > 2 * size[0] or columns > 2 * size[1]):  # shrink by area, or thin lines would alias away
         natural = upright_crop(image, rectangle)
-        return cv2.resize(natural, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        return resize(natural, *size)
     rows, columns = size or (rows, columns)
     steps = rectangle.axes * [[rectangle.length / columns], [rectangle.width / rows]]
     start = np.array(rectangle.centre) - steps.T @ [(columns - 1) / 2, (rows - 1) / 2]

@@ -1,12 +1,13 @@
 """Acceptance rules: may this part pass? OK, REVIEW (a person should look) or NG, with the rule that decided."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from casae.config import Frozen
 from casae.errors import UsageError
@@ -39,12 +40,20 @@ class AcceptanceRules(Frozen):
     """A rules file (TOML): `[[rule]]` tables and `review_below`. Without any rule no defect is accepted.
 
     Attributes:
-        rule: the rules; the first one that names a defect's class, else the first one that names none, applies.
+        rule: the rules; the one that names a defect's class, else the one that names none, applies.
         review_below: a part that would pass goes to REVIEW if a defect's class probability is below this.
     """
 
     rule: tuple[Rule, ...] = ()
     review_below: float = Field(default=0.6, ge=0, le=1)
+
+    @field_validator("rule")
+    @classmethod
+    def _one_each(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        for name, count in Counter(rule.defect_class for rule in rules).items():
+            if count > 1:
+                raise ValueError(f"{count} for {f'class {name!r}' if name else 'all classes'}; put all limits into one")
+        return rules
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,34 @@
 
 import json
 import os
-import platform
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from casae.errors import OutputError, UsageError
+from casae.inspection.runtime import processor
+from casae.results.lock import lock
 from casae.results.overlay import encode
 from casae.text import write_whole
 from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
 
 Row = dict[str, Any]
+WORDS = {  # of what decides rows; the rest are options
+    "dataset": "other images or labels",
+    "lists": "other lists or classes",
+    "recipe": "another recipe",
+    "casae": "other code of casae",
+    "torch": "another version of PyTorch",
+    "arithmetic": "a processor with other arithmetic, or other threads",
+}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Experiment:
     """Where results go and what they depend on.
 
@@ -36,6 +46,7 @@ class Experiment:
     identity: Mapping[str, Any]
     command: str
     reporter: Reporter
+    _lock: BinaryIO | None = field(default=None, init=False, repr=False)
 
     @property
     def rows(self) -> Path:
@@ -43,18 +54,23 @@ class Experiment:
         return self.folder / self.name
 
     def claim(self) -> None:
-        """Make the place ours, or go on with the same experiment.
+        """Make the place ours, for as long as this object lives, or go on with the same experiment.
 
         Raises:
-            UsageError: it holds rows of other settings or data.
-            OutputError: it cannot be written.
+            UsageError: it holds rows of other settings, data or code; names which.
+            OutputError: it cannot be written, or another process writes there.
         """
         file = self.rows / "identity.json"
         wanted = json.loads(json.dumps(self.identity))
-        if file.exists() and json.loads(file.read_text("utf-8")) != wanted:
-            raise UsageError(f"{self.rows}: holds rows of other settings or data; choose another --out, or delete it")
+        if file.exists():
+            known = json.loads(file.read_text("utf-8"))
+            changed = [key for key in sorted({*known, *wanted}) if known.get(key) != wanted.get(key)]
+            if changed:
+                others = ", ".join(WORDS.get(key, f"another --{key}") for key in changed)
+                raise UsageError(f"{self.rows}: holds rows of {others}; choose another --out, or delete it")
         try:
             self.rows.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self.rows)
         except OSError as error:
             raise OutputError(f"{self.rows}: cannot be made ({error.strerror}); choose another --out") from error
         _write(file, json.dumps(wanted, indent=2))
@@ -95,9 +111,20 @@ class Experiment:
 
 def machine() -> dict[str, str]:
     """What the figures were made with."""
-    versions = {name: version(name) for name in ("casae", "torch", "openvino", "numpy")}
-    precision = "bf16" if has_bf16() else "f32"
-    return {"processor": platform.machine(), "cores": str(os.cpu_count()), "precision": precision, **versions}
+    names = ("casae", "torch", "openvino", "numpy", "scikit-learn", "scikit-image")
+    cpu = processor()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": f"{cpu.name} ({' '.join(cpu.features)})",
+        "cores": str(os.cpu_count()),
+        "precision": "bf16" if has_bf16() else "f32",
+        **{name: version(name) for name in names},
+    }
+
+
+def seeds_of(rows: Sequence[Row]) -> str:
+    """The seeds of rows, as text."""
+    return ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import torch
+
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
+from casae.inspection.runtime import processor
 from casae.reproduction.applications import application
 from casae.reproduction.experiment import Experiment
 from casae.reproduction.neu_seg import neu_seg
@@ -15,11 +18,11 @@ from casae.reproduction.segmenters import Parts, settings_of
 from casae.reproduction.table3 import figure6, table3
 from casae.reproduction.table4 import RECIPES, table4
 from casae.results.record import version
-from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 
 BELONGS_TO = {"figure6": "table3", "figure7": "table4"}  # whose rows they show
+AROUND = ("cli", "results", "synthetic")  # parts of casae that no row depends on
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def reproduce(
         The Markdown file, or the picture for figure6.
 
     Raises:
-        UsageError: `out` holds rows of other settings or data.
+        UsageError: `out` holds rows of other settings, data or code.
         DatasetError: the dataset lacks a list or a class, or would judge on what is learned from.
     """
     name = BELONGS_TO.get(what, what)
@@ -79,13 +82,13 @@ def reproduce(
         "lists": _digest([lists, dataset.classes]),
         "casae": _code(),
         "torch": version("torch"),
-        "bf16": has_bf16(),
+        "arithmetic": [*processor().features, torch.get_num_threads()],
     }
     recipes = RECIPES if name == "table4" else {preset: settings}
     decides |= {"recipe": _digest({key: recipe.model_dump(mode="json") for key, recipe in recipes.items()})}
     unused = {
         "table3": {"iterations", "minutes"},
-        "table4": set(decides) - {"iterations", "dataset", "recipe", "casae", "torch", "bf16"},
+        "table4": set(decides) - {"iterations", "dataset", "recipe", "casae", "torch", "arithmetic"},
     }
     leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
     identity = {key: value for key, value in decides.items() if key not in leave_out}
@@ -118,9 +121,10 @@ def _check_lists(dataset: Dataset, split: str, test: str) -> None:
 
 
 def _code() -> str:
-    """Hash of casae's own code: rows of other networks or recipes are others, whatever the version says."""
+    """Hash of the code that rows depend on: a version says too little."""
     root = Path(str(files("casae")))
-    return _digest({file.relative_to(root).as_posix(): file.read_text("utf-8") for file in sorted(root.rglob("*.py"))})
+    code = {file.relative_to(root): file.read_text("utf-8") for file in sorted(root.rglob("*.py"))}
+    return _digest({file.as_posix(): text for file, text in code.items() if file.parts[0] not in AROUND})
 
 
 def _digest(content: object) -> str:

@@ -9,6 +9,7 @@ import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from casae.config import DEFAULT_GS, SegmenterSettings
 from casae.datasets.sample import Dataset
@@ -22,7 +23,7 @@ from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import LabelledImage, hold_out, load
 from casae.training.loop import fit, seconds_spent
-from casae.training.networks import probability_of
+from casae.training.networks import CASAE, probability_of
 from casae.training.views import loader
 
 FIRST_SHARE = 0.6  # of a cascade's views go into network 1; the paper's 30 of 50 epochs
@@ -117,8 +118,12 @@ def settings_of(recipe: SegmenterSettings) -> SegmenterSettings:
 
 def train_kind(
     experiment: Experiment, kind: Kind, parts: Parts, settings: SegmenterSettings, views: int, seed: int, folder: Path
-) -> Callable[[Image], NDArray[np.float32]]:
-    """Train a network, or go on with its training, or read it where that is over; -> image to P(defect)."""
+) -> CASAE:
+    """Train a network, or go on with its training, or read it where that is over.
+
+    Returns:
+        The cascade; of a kind that is none, only network 1 has learned.
+    """
     settings = SegmenterSettings.model_validate(settings.model_dump() | kind.changes)
     L.seed_everything(seed, verbose=False)
     casae = segmentation.build(settings, standardised=parts.size.standardised)
@@ -130,26 +135,36 @@ def train_kind(
         task = segmentation.SegmentationTask(casae, stage, settings, budget, parts.validation, parts.size)
         shown = drawn.augmented(AUGMENTATIONS[settings.augmentation], stage)
         fit(task, loader(shown, settings.batch), folder / f"network-{stage}", experiment.reporter)
-    network = casae if kind.cascade else casae.first
-    network.eval()
+    casae.eval()
+    return casae
+
+
+def predictor(network: nn.Module, size: InputSize) -> Callable[[Image], NDArray[np.float32]]:
+    """Image (H, W) -> P(defect) (H, W) by a network in evaluation mode."""
 
     def segmenter(values: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
             return probability_of(network(torch.from_numpy(values))).float().numpy()
 
-    return lambda gray: defect_probability(segmenter, gray, parts.size)
+    return lambda gray: defect_probability(segmenter, gray, size)
 
 
 def learned_row(
     experiment: Experiment, kind: Kind, parts: Parts, settings: SegmenterSettings, views: int, seed: int, folder: Path
 ) -> Row:
-    """Train and judge one network: IoU on the test part at Gs 100 and at the Gs that is best on validation."""
-    predict = train_kind(experiment, kind, parts, settings, views, seed, folder)
+    """Train and judge one network: IoU on the test part at Gs 100 and at the Gs that is best on validation.
+
+    Of a cascade also the IoU of its network 1 alone, at Gs 100.
+    """
+    casae = train_kind(experiment, kind, parts, settings, views, seed, folder)
+    first = predictor(casae.first, parts.size)
+    predict = predictor(casae, parts.size) if kind.cascade else first
     gs = Levels.of(parts.validation, predict).best_gs()
     test = Levels.of(parts.judged, predict)
-    return {
+    row = {
         "iou": test.iou(int(DEFAULT_GS)),
         "gs": gs,
         "iou_best_gs": test.iou(gs),
         "seconds": round(seconds_spent(folder), 1),
     }
+    return row | ({"iou_network_1": Levels.of(parts.judged, first).iou(int(DEFAULT_GS))} if kind.cascade else {})

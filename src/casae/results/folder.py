@@ -50,8 +50,10 @@ class ResultsFolder:
         """Open for writing, with what an earlier run left.
 
         Raises:
-            OutputError: the folder cannot be written, holds lines of another schema, or is another process's now.
+            OutputError: the folder cannot be written, holds lines of another schema or masks that are no results, or
+                is another process's now.
         """
+        self._check_pictures()
         try:
             for part in PICTURES:
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,12 @@ class ResultsFolder:
         except OSError as error:
             raise _unwritten(self.folder, error) from error
         return self
+
+    def _check_pictures(self) -> None:
+        """A dataset keeps its labels where results have their masks; they must not be overwritten."""
+        strange = [part for part in PICTURES if any((self.folder / part).glob("*"))]
+        if strange and not (self.folder / LINES).exists():
+            raise OutputError(f"{self.folder}: its {strange[0]} are no results of casae; choose another --out")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

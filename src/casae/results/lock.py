@@ -1,4 +1,4 @@
-"""One process per results folder: a lock that the operating system lets go of, however the process ends."""
+"""One process per folder: a lock that the operating system lets go of, however the process ends."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ def lock(folder: Path) -> BinaryIO:
     except OSError as error:
         file.close()
         if isinstance(error, BlockingIOError | PermissionError):
-            rule = "another inspection writes here; wait for it, or choose another --out"
+            rule = "another process writes here; wait for it, or choose another --out"
         else:
             rule = f"its drive cannot lock files ({error.strerror}); choose an --out on another one"
         raise OutputError(f"{folder}: {rule}") from error

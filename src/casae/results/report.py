@@ -165,25 +165,29 @@ def _card(record: InspectionRecord, folder: Path, white: float) -> _Card:
     image = _readable(Path(record.path))
     image = None if image is None else brightened(image, white)
     shown = record.defects[:DEFECTS_A_CARD]
-    pairs = [(None if image is None else _uri(_crop(image, defect)), defect) for defect in shown]
+    pairs = [(None if image is None else _crop(image, defect), defect) for defect in shown]
     long = record.width_px >= LONG * record.height_px
     picture = None if overlay is None else _uri(_limited(overlay, LONG_PX if long else PICTURE_PX))
     return _Card(record, picture, long, pairs, len(record.defects) - len(shown))
 
 
 def _readable(file: Path) -> Image | None:
-    """None for an image that was moved or damaged since: the report does without."""
+    """None for an image that was moved or damaged since, or is too large by now: the report does without."""
     try:
         return read_image(file)
-    except ImageError:
+    except (ImageError, MemoryError, cv2.error):
         return None
 
 
-def _crop(image: Image, defect: DefectRecord) -> NDArray[np.uint8]:
+def _crop(image: Image, defect: DefectRecord) -> str | None:
+    """None where a long defect's crop does not fit into the memory."""
     centre = (defect.centre_x_px, defect.centre_y_px)
     rectangle = Rectangle(centre, defect.length_px, defect.width_px, defect.angle_deg)
-    crop = upright_crop(image, rectangle.grown(max(2.0, CROP_CONTEXT * defect.length_px)))
-    return _limited(to_rgb(crop), CROP_PX)
+    try:
+        crop = upright_crop(image, rectangle.grown(max(2.0, CROP_CONTEXT * defect.length_px)))
+        return _uri(_limited(to_rgb(crop), CROP_PX))
+    except (MemoryError, cv2.error):
+        return None
 
 
 def _limited(picture: Image, longest: int) -> NDArray[np.uint8]:

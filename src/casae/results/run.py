@@ -28,7 +28,7 @@ def gather(paths: Sequence[str]) -> list[Path]:
     A folder has one name, also where links or `..` lead to it: records are known by it.
 
     Raises:
-        UsageError: a path leads to nothing, or a folder holds no images.
+        UsageError: a path leads to nothing, or nothing of all is an image.
     """
     found: dict[Path, None] = {}
     folder = functools.cache(Path.resolve)
@@ -40,8 +40,6 @@ def gather(paths: Sequence[str]) -> list[Path]:
             inside = [match]
             if match.is_dir():
                 inside = [file for file in find_images(match) if not is_result(file.parent)]
-            if not inside and len(matches) == 1:
-                raise UsageError(f"{path}: no PNG, JPEG, BMP or TIFF images in this folder; name one that has some")
             found.update(dict.fromkeys(folder(file.parent) / file.name for file in inside))
     if not found:
         raise UsageError(f"{', '.join(paths)}: no PNG, JPEG, BMP or TIFF images; name a folder that has some")

@@ -15,10 +15,10 @@ from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.sizes import FEATURES, SizeClasses, features, standardised
 from casae.training.budget import Budget
-from casae.training.data import LabelledCrop
+from casae.training.data import LabelledCrop, is_thin
 from casae.training.loop import Task
 from casae.training.networks import CompactCNN
-from casae.training.views import CropViews, Pair, is_thin, part_of
+from casae.training.views import CropViews, Pair, part_of
 
 VALIDATION_BATCH = 32
 SIZE_PENALTY = 0.3  # of the squared weights of `SizeClasses`, shared by all defects; see docs/results/training.md
@@ -119,33 +119,42 @@ def views_of(crops: Sequence[LabelledCrop], settings: ClassifierSettings, classe
 def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
     """Fit a logistic regression on the measures of labelled defects, and of pieces of thin ones, which break in two.
 
+    How frequent each class is, is taken out again: the compact CNN has weighed that already.
+
     Args:
         crops: to learn from.
         classes: how many there are; one without crops is hardly ever named.
     """
     rng = np.random.default_rng(0)
-    shown = [(crop, region) for crop in crops for region in (crop.region, *_pieces(crop.region, rng))]
-    table = features([measure(region, crop.gray, crop.image.label > 0) for crop, region in shown])
+    groups = [(crop, (crop.region, *_pieces(crop.region, rng))) for crop in crops]
+    rows = [measure(region, crop.gray, crop.image.label > 0) for crop, regions in groups for region in regions]
+    counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
+    weight = np.sqrt(counts) / np.sqrt(counts).sum()  # of each class, as in the compact CNN's loss
+    share = torch.tensor(
+        [weight[c] / counts[c] / len(regions) for crop, regions in groups for c in [crop.defect_class] for _ in regions]
+    )
+    table = features(rows)
     mean, deviation = table.mean(0), table.std(0) + ROUGHEST
     known = torch.from_numpy(standardised(table, mean, deviation))
-    truth = torch.tensor([crop.defect_class for crop, _ in shown])
+    truth = torch.tensor([crop.defect_class for crop, regions in groups for _ in regions])
     weights = torch.zeros(classes, 2 * FEATURES, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        penalty = SIZE_PENALTY / len(shown) * (weights**2).sum()
-        total = functional.cross_entropy(known @ weights.T + bias, truth) + penalty
+        penalty = SIZE_PENALTY / len(crops) * (weights**2).sum()
+        total = (share * functional.cross_entropy(known @ weights.T + bias, truth, reduction="none")).sum() + penalty
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
+    frequency = np.log(np.where(counts > 0, weight, 1))
     return SizeClasses(
         mean=_shortened(mean),
         deviation=_shortened(deviation),
         weights=tuple(_shortened(row) for row in weights.detach().numpy()),
-        bias=_shortened(bias.detach().numpy()),
+        bias=_shortened(bias.detach().numpy() - frequency),
     )
 
 

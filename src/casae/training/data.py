@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from casae.inspection.regions import Rectangle, Region, find_regions
 
 MEMORY_SHARE = 0.25  # of the machine, for decoded images; preparing their views takes twice as much for a while
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
+THIN = 8  # times as long as thick
 FAINTEST = 0.25  # of what a line of one pixel covers at most; where it lies on a border it covers half of that
 
 
@@ -98,7 +99,8 @@ def hold_out(
 
     A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn by `seed`: of
     the images with and without defects, each a share and at least one, where there are two; of each class one, as far
-    as the share goes, and then in proportion, but never the last image of a class; images in `known`, which start
+    as the share goes, and then in proportion, but of a class never the last image, nor one of the last two where
+    others do; images in `known`, which start
     weights have learned, only where no others are.
     A share of 0 holds nothing out, a fold its own part.
 
@@ -150,14 +152,22 @@ def _draw_held_out(
         places = [(place / len(group), name) for group in alike for place, name in enumerate(group)]
         kind = [name for _, name in sorted(places, key=lambda pair: pair[0])]  # of each class one, then in proportion
         wanted = min(len(kind) - 1, max(1, round(share * len(kind))))
-        for name in kind:
-            if wanted > 0 and all(left[value] > 1 for value in classes[name]):
-                left.subtract(classes[name])
-                held.add(name)
-                wanted -= 1
+        held |= _taken(kind, wanted, classes, left, 2) or _taken(kind, wanted, classes, left, 1)
     if held:
         return held
     return {next((group[0] for (_, is_good), group in shuffled.items() if is_good), next(iter(shuffled.values()))[0])}
+
+
+def _taken(
+    names: Sequence[str], wanted: int, classes: Mapping[str, set[int]], left: Counter[int], least: int
+) -> set[str]:
+    """The first `wanted` that leave each of their classes `least` images to learn from; `left` counts down."""
+    taken: set[str] = set()
+    for name in names:
+        if len(taken) < wanted and all(left[value] > least for value in classes[name]):
+            left.subtract(classes[name])
+            taken.add(name)
+    return taken
 
 
 def _classes_of(sample: Sample, classes: int) -> set[int]:
@@ -222,6 +232,16 @@ def smallest_region(images: Sequence[LabelledImage]) -> int:
             typical.setdefault(int(value), []).append(areas[middle])
     smallest = min((float(np.median(areas)) for areas in typical.values()), default=4.0 * MIN_AREA_PX)
     return max(1, min(MIN_AREA_PX, int(smallest) // 4))
+
+
+def thickness(region: Region) -> float:
+    """Of a band with the area and outline of the region, px."""
+    return 2 * region.area / max(region.perimeter, 1)
+
+
+def is_thin(region: Region) -> bool:
+    """Whether a region is so long that it is often found in pieces."""
+    return region.rectangle.length >= THIN * thickness(region)
 
 
 def labelled_crops(images: Sequence[LabelledImage], classes: int, min_area_px: int) -> list[LabelledCrop]:

@@ -10,11 +10,12 @@ from casae.config import STRIDE, Fit, SegmenterSettings
 from casae.image import lies_across
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.segmentation import MOST_OVERLAP
-from casae.training.data import LabelledImage, smallest_region
+from casae.training.data import LabelledImage, is_thin, smallest_region, thickness
 
 LARGEST_TILE = 768  # px
 LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
 NARROW = 2.0  # times as long as wide
+BLOT = 2.0  # times as thick as the defect that it is on
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 SMALLEST = 8.0  # px of the input, root of its area, that a small one needs
 MOST_PIXELS = 3e6  # of a scaled image, for the sake of small defects; thin ones would vanish
@@ -82,13 +83,16 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
     shown = remains >= THINNEST and small_remains >= SMALLEST
     if settings.fit == "choose" and (min(wholes) == 1 or (shown and not narrow)):
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
-    largest = max(image.gray.size for image in images)
-    for_small = min(1.0, SMALLEST / small, math.sqrt(MOST_PIXELS / largest))
+    typical = float(np.median([image.gray.size for image in images if image.label.any()]))
+    for_small = min(1.0, SMALLEST / small, math.sqrt(MOST_PIXELS / typical))
     scale = settings.scale or round(max(min(wholes), narrow, min(1.0, THINNEST / thin), for_small), 2)
     if remains >= THINNEST:
         left = f"a small labelled defect, {small:.0f} px, has {small_remains:.1f} px in an input of {settings.size} px"
     if remains >= THINNEST and narrow >= for_small:
         left = f"images this narrow show few pixels in an input of {settings.size} px"
+    kept = scale * small
+    if not settings.scale and kept < SMALLEST and scale < 1:
+        left += f", and {kept:.1f} px in tiles, because the images are large: --scale 1 shows more and takes longer"
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
 
 
@@ -145,6 +149,8 @@ def _quantile(weighted: Sequence[tuple[float, float]], share: float) -> float:
 
 
 def _thickness(region: Region) -> float:
-    """Twice the largest distance from the outline, px."""
+    """Twice the largest distance from the outline, px; but a blot on a thin defect does not make it thick."""
     inside = cv2.distanceTransform(np.pad(region.mask, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return 2 * float(inside.max()) - 1
+    largest = 2 * float(inside.max()) - 1
+    band = thickness(region)
+    return band if is_thin(region) and largest > BLOT * band else largest

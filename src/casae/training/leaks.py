@@ -4,6 +4,7 @@ It is the grain that is compared, noise and texture of a few pixels, which a sav
 a surface with fine structure of its own, the fingers of a solar cell, two parts of one design count as copies too.
 """
 
+import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.datasets.sample import Dataset
-from casae.errors import DatasetError
-from casae.image import Image, to_unit
+from casae.errors import DatasetError, ImageError
+from casae.image import Image, read_image, to_gray, to_unit
 from casae.training.data import LabelledImage
 
 THUMBNAIL = 32  # px a side; what differs here is another picture
@@ -23,6 +24,7 @@ GRAIN_SIDE, NARROWEST = 128, 64  # px of the longer side at which grain is compa
 SAME_GRAIN = 0.6  # correlation; on rolled steel other pictures have at most 0.07, copies in JPEG of quality 80 0.79
 MOST_KNOWN = 1000  # grains of 64 kB, of narrow images 300, beside those of the held-out images
 FEW_ROWS = 61  # of so many, one
+LONGEST = 20.0  # s of looking at list `test`
 BLOCK = 8  # px; the middle of all blocks, so that edges of a fixture do not decide
 
 
@@ -65,7 +67,43 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
         sides = _learn_too(dataset, sides, copies.keys())
     if not moved:
         return sides, ""
-    return sides, f". {len(moved)} drawn pictures are not held out: they look like copies of learned ones"
+    stay = f"they look like copies of learned ones; {len(sides.validation)} remain"
+    return sides, f". {len(moved)} drawn pictures are not held out: {stay}"
+
+
+def seen_in_test(dataset: Dataset, images: Sequence[LabelledImage], known: AbstractSet[str]) -> str:
+    """What there is to say about pictures of list `test` that are learned from, empty if nothing.
+
+    They are looked at one by one, for `LONGEST` seconds at most.
+
+    Args:
+        dataset: all of it.
+        images: to learn from.
+        known: names of those that start weights have learned.
+    """
+    if "test" not in dataset.splits:
+        return ""
+    learned, ours = {image.name for image in images}, np.stack([_thumbnail(image.gray) for image in images])
+    grains, began, copies = Grains(), time.monotonic(), []
+    samples = [sample for sample in dataset.split("test").samples if sample.name not in learned]
+    for sample in samples:
+        if time.monotonic() - began > LONGEST:
+            break
+        try:
+            gray = to_gray(read_image(sample.image))
+        except ImageError:
+            continue
+        image = LabelledImage(sample.name, gray, np.zeros((0, 0), np.uint8))
+        alike = (images[index] for index in np.flatnonzero(ours @ _thumbnail(gray) / THUMBNAIL**2 >= ALIKE).tolist())
+        if any(_identical(one, image) or grains.is_copy(one, image) for one in alike):
+            copies.append(sample.name)
+    said = ""
+    if copies:
+        count = f"{len(copies)} of {len(samples)} look like learned ones ({_some(copies)}), or show parts of one design"
+        said = f". Scores of list 'test' may be too good: {count}"
+    if known & {sample.name for sample in samples}:
+        said += ". Scores of list 'test' will be too good: the start weights have learned images of it"
+    return said
 
 
 class Grains:

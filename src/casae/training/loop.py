@@ -262,7 +262,7 @@ def _loggers(folder: Path, mlflow: str | None) -> list[Logger]:
 def keep_memory() -> None:
     """Let the allocator keep what is freed: without it every step asks the kernel for the same pages again.
 
-    Only with the GNU C library, whose `mallopt` this is; see docs/results/training.md for what it brings.
+    Only with the GNU C library, whose `mallopt` this is.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -104,7 +104,8 @@ class CASAE(nn.Module):
         second: of the same structure in the paper.
         residual: add the second network's logits to the first one's, with a second head that starts at zero. Then the
             cascade starts where the first network ended and the second one only has to learn what to mend.
-        sees_image: the second network, of two inputs, gets the image beside the mask. Not in the paper.
+        sees_image: the second network, of two inputs, gets the image beside the mask, standardised where the first one
+            standardises it. Not in the paper.
     """
 
     def __init__(
@@ -128,8 +129,11 @@ class CASAE(nn.Module):
 
     def refine(self, logits: Tensor, image: Tensor) -> Tensor:
         """Logits of the first network for an image (N, 1, H, W) -> logits after the second one, both (N, 2, H, W)."""
-        mask = probability_of(logits)
-        refined: Tensor = self.second(torch.cat([mask, image.to(mask.dtype)], 1) if self.sees_image else mask)
+        seen = mask = probability_of(logits)
+        if self.sees_image:
+            shown = standardised(image) if getattr(self.first, "standardise", False) else image
+            seen = torch.cat([mask, shown.to(mask.dtype)], 1)
+        refined: Tensor = self.second(seen)
         return logits + refined if self.residual else refined
 
 

@@ -168,8 +168,8 @@ class SegmentationTask(Task):
         return loss if self._first_rests else loss + self._criterion(first, target)
 
     def score(self) -> float | None:
-        """IoU of the defect class over all validation pixels."""
-        if not self.validation:
+        """IoU of the defect class over all validation pixels; None where none of them shows a defect."""
+        if not any(image.label.any() for image in self.validation):
             return None
         return sum((self._counts(image) for image in self.validation), Counts(0, 0, 0, 0)).iou
 

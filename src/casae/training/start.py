@@ -29,6 +29,8 @@ def write_weights(network: nn.Module, file: Path) -> None:
 def learned_by(start: str) -> frozenset[str]:
     """Names of the images that start weights have learned, as far as a list beside them tells."""
     names = Path(start).with_suffix(NAMES)
+    if start in (SCRATCH, IMAGENET):
+        return frozenset()
     return frozenset(names.read_text("utf-8").splitlines()) if names.is_file() else frozenset()
 
 

@@ -29,7 +29,7 @@ from casae.training.data import (
     smallest_region,
     white_of,
 )
-from casae.training.leaks import Sides, keep_copies_together
+from casae.training.leaks import Sides, keep_copies_together, seen_in_test
 from casae.training.loop import LANDING, fit, seconds_spent
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
@@ -116,7 +116,7 @@ def train(
     write_learned(folder / "weights.pt", known.union(image.name for image in run.images))
     early = reporter.interrupted
     network, accuracy = _train_classifier(run)
-    scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops": accuracy}
+    scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops_cnn": accuracy}
     before = None
     if fold is None and out.exists() and not (folder / FINISHED).exists():  # of another training
         before = out.with_name(f"{out.stem}-before{SUFFIX}")
@@ -147,6 +147,8 @@ def _prepare(
         copied += f". {unmasked} images without a mask are not learned from; move those without defects to good/"
     if known & {image.name for image in validation}:
         copied += ". Scores will be too good: the start weights have learned held-out images"
+    if fold is None:
+        copied += seen_in_test(dataset, images, known)
     white = white_of([*images, *validation])
     images, validation = ([replace(i, gray=brightened(i.gray, white)) for i in side] for side in (images, validation))
     size, why = segmentation.input_of(images, settings.segmenter)

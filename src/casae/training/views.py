@@ -23,7 +23,7 @@ from casae.image import Frame, Image, gray_levels, lies_across, standardise, to_
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
 from casae.training.augmentation import Augmentation, Window
-from casae.training.data import LabelledCrop, LabelledImage, input_target
+from casae.training.data import LabelledCrop, LabelledImage, input_target, is_thin, thickness
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -31,7 +31,6 @@ AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
 STILL = 0.4  # share of tiles, see docs/results/training.md
 DRIFT = 0.25  # of the brightness of tiles: an inspection knows that of the whole image, and parts differ a little
 RIM = 3  # px around a pasted defect over which it passes into its new place
-THIN = 8  # times as long as thick
 OTHER_SEED = 2**32  # beyond those that a person may choose
 POINTS = 2000  # pixels remembered of a region, at most
 
@@ -286,21 +285,12 @@ def _begin(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def is_thin(region: Region) -> bool:
-    """Whether a region is so long that it is often found in pieces."""
-    return region.rectangle.length >= THIN * _thickness(region)
-
-
 def part_of(region: Region, rng: np.random.Generator) -> NDArray[np.int32]:
     """Pixels (x, y) that a random window on a thin region shows, (N, 2)."""
     points = np.argwhere(region.mask)[:, ::-1].astype(np.int32) + region.offset
-    half = rng.uniform(2 * _thickness(region), region.rectangle.length / 2)
+    half = rng.uniform(2 * thickness(region), region.rectangle.length / 2)
     near = np.abs(points - points[rng.integers(len(points))]).max(axis=1) <= half
     return points[near]
-
-
-def _thickness(region: Region) -> float:
-    return 2 * region.area / max(region.perimeter, 1)
 
 
 def _piece(region: Region, rng: np.random.Generator) -> Rectangle:
