@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from casae.config import PRESETS, InspectionSettings
+from casae.config import PRESETS, ClassifierSettings, InspectionSettings, SegmenterSettings, TrainingSettings
 from casae.results.record import DefectRecord, InspectionRecord
 
 DOCS = Path(__file__).parent
 NAMES = ("", "inspect", "train", "evaluate", "quantise", "reproduce", "benchmark", "data check", "synthetic")
 COMMANDS = tuple(name.split() for name in NAMES)
-LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+ANCHOR = re.compile(r"^#+ (.+)$|<a id=\"([^\"]+)\">", re.MULTILINE)
 
 
 def help_text(command: list[str]) -> str:
@@ -53,20 +54,32 @@ def reference() -> str:
             kind = re.sub(r"<class '([\w.]+)'>", r"\1", kind).replace("|", "or")
             parts.append(f"| `{field.alias or name}` | {kind} | {field.description or ''} |")
         parts.append("")
-    parts += ["## Inspection settings", "", "| setting | default |", "| --- | --- |"]
-    parts += [f"| `{name}` | {value} |" for name, value in InspectionSettings().model_dump().items()]
+    parts += ["## Inspection settings", "", "| setting | default | meaning |", "| --- | --- | --- |"]
+    known = meanings(InspectionSettings)
+    parts += [f"| `{name}` | {value} | {known[name]} |" for name, value in InspectionSettings().model_dump().items()]
+    known = meanings(TrainingSettings)
+    for part, settings in (("segmenter", SegmenterSettings), ("classifier", ClassifierSettings)):
+        known |= {f"{part}.{name}": text for name, text in meanings(settings).items()}
     presets = {name: _flat(settings.model_dump(mode="json")) for name, settings in PRESETS.items()}
     parts += [
         "",
         "## Training presets",
         "",
-        f"| setting | {' | '.join(presets)} |",
-        "| --- " * (len(presets) + 1) + "|",
+        f"| setting | {' | '.join(presets)} | meaning |",
+        "| --- " * (len(presets) + 2) + "|",
     ]
     for name in presets["paper"]:
         if name not in ("preset", "seed"):
-            parts.append(f"| `{name}` | {' | '.join(str(values[name]) for values in presets.values())} |")
+            values = " | ".join(str(values[name]) for values in presets.values())
+            parts.append(f"| `{name}` | {values} | {known[name]} |")
     return "\n".join(parts) + "\n"
+
+
+def meanings(settings: type) -> dict[str, str]:
+    """What the docstring of settings says of each attribute."""
+    _, _, listed = (settings.__doc__ or "").partition("Attributes:")
+    found = re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE)
+    return {name: " ".join(text.split()).replace("`", "") for name, text in found}
 
 
 def _flat(settings: dict[str, object], prefix: str = "") -> dict[str, object]:
@@ -77,15 +90,20 @@ def _flat(settings: dict[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def dead_links() -> list[str]:
-    """Relative links in README, CHANGELOG, CONTRIBUTING and docs that lead to no file."""
-    root = DOCS.parent
-    pages = [*root.glob("*.md"), *DOCS.rglob("*.md")]
-    return [
-        f"{page.relative_to(root)}: link to {target} leads nowhere"
-        for page in pages
-        for target in LINK.findall(page.read_text("utf-8"))
-        if not (page.parent / target).exists()
-    ]
+    """Relative links in README, CHANGELOG, CONTRIBUTING and docs that lead to no file or to no heading of it."""
+    root, dead = DOCS.parent, []
+    for page in [*root.glob("*.md"), *DOCS.rglob("*.md")]:
+        for target, anchor in LINK.findall(page.read_text("utf-8")):
+            file = page.parent / target if target else page
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                dead.append(f"{page.relative_to(root)}: link to {target}{'#' * bool(anchor)}{anchor} leads nowhere")
+    return dead
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub names them, and those that it sets itself."""
+    found = ANCHOR.findall(page.read_text("utf-8"))
+    return {own or re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading, own in found}
 
 
 def main() -> int:

@@ -57,15 +57,28 @@ class SegmenterSettings(Frozen):
     Attributes:
         encoder: of network 1; the second one always has the paper's. "fcn8" is the FCN that the paper compares with.
         width: features of level 1 of an autoencoder with the paper's encoder.
+        atrous: convolutions with holes in levels 2 to 5 of the paper's encoder.
+        norm: batch normalisation after every convolution; not in the paper.
         patch: side of the square of pixels that the networks see as one; an EfficientNet halves its input for 4.
+        max_width: upper limit for the doubling of features from level to level.
+        last_convs: convolutions of the last decoder level.
+        standardise: bring every image to mean 0 and standard deviation 1, which takes the lamp out of it.
+        residual: network 2 adds to the logits of network 1 instead of drawing a mask of its own.
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
         size: longer side of the input, px; of tiles, the side of what is learned from.
         fit: "choose" decides between letterbox and tile by the labelled defects, see `training.inputs.choose_fit`.
+        loss: weighted cross-entropy as in the paper, or cross-entropy and Dice of each image.
+        optimiser: Adam, or AdamW with weight decay.
         scale: of images before they are cut into tiles; None chooses it by the labelled defects.
-        learning_rate: of network 1; `learning_rate_2` of what follows it.
+        learning_rate: of network 1.
+        learning_rate_2: of network 2, and of network 1 where it learns on.
         joint: let network 1 learn on with network 2, on the sum of both losses; the paper leaves it as it is.
         augmentation: of the views, see `casae.training.augmentation.AUGMENTATIONS`.
         paste: probability that a view gets the labelled defects of another image as well; not in the paper.
+        one_cycle: the learning rate rises and falls to zero instead of staying.
+        batch: images a step.
+        epochs_1: of network 1, where no minutes are given.
+        epochs_2: of network 2, likewise.
         views: augmented images an epoch, at least.
     """
 
@@ -102,7 +115,18 @@ class SegmenterSettings(Frozen):
 
 
 class ClassifierSettings(Frozen):
-    """The compact CNN and how it learns."""
+    """The compact CNN and how it learns.
+
+    Attributes:
+        width: kernels of the first convolution; every other layer scales with it.
+        initial: weights from N(0, 0.001) as in the paper, or after He et al. 2015.
+        optimiser: SGD with momentum as in the paper, or AdamW.
+        learning_rate: at its highest.
+        one_cycle: the learning rate rises and falls to zero instead of staying.
+        smoothing: of the labels, shared evenly by all classes.
+        batch: crops a step.
+        iterations: steps, where no minutes are given.
+    """
 
     width: int = Field(default=96, ge=3)
     initial: Literal["normal-0.001", "kaiming"] = "normal-0.001"

@@ -75,6 +75,11 @@ class Region:
         """Length of the outer outline through the boundary pixels' centres, px."""
         return float(cv2.arcLength(self.contours[0], True))
 
+    @cached_property
+    def pixels(self) -> NDArray[np.int32]:
+        """All of them, (x, y) in the image, (area, 2)."""
+        return np.argwhere(self.mask)[:, ::-1].astype(np.int32) + np.array(self.offset, np.int32)
+
     @property
     def window(self) -> tuple[slice, slice]:
         """Row and column slices of the bounding box in the image."""

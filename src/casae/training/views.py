@@ -287,7 +287,7 @@ def _begin(worker: int) -> None:
 
 def part_of(region: Region, rng: np.random.Generator) -> NDArray[np.int32]:
     """Pixels (x, y) that a random window on a thin region shows, (N, 2)."""
-    points = np.argwhere(region.mask)[:, ::-1].astype(np.int32) + region.offset
+    points = region.pixels
     half = rng.uniform(2 * thickness(region), region.rectangle.length / 2)
     near = np.abs(points - points[rng.integers(len(points))]).max(axis=1) <= half
     return points[near]
@@ -316,7 +316,5 @@ def _points_in_regions(mask: NDArray[np.bool_], min_area: float) -> list[NDArray
     found = find_regions(mask)
     regions = []
     for region in [region for region in found if region.area >= min_area] or found:
-        rows, columns = np.nonzero(region.mask)
-        step = 1 + len(rows) // POINTS
-        regions.append((np.stack([columns, rows], 1)[::step] + region.offset).astype(np.int32))
+        regions.append(region.pixels[:: 1 + region.area // POINTS])
     return regions
