@@ -326,3 +326,12 @@ def test_a_class_of_two_images_is_learned_from_whole(tmp_path):
         held = hold_out(Dataset("set:x", ("a", "b", "c"), samples), "all", 0.1, seed)[1].samples
         assert sorted({sample.mask_class for sample in held}) == [1, 2]
         assert len(held) == 3
+
+
+def test_small_classes_give_what_the_share_asks_for(tmp_path):
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), np.full((4, 4), 255, np.uint8))
+    values = [1] * 3 + [value for value in range(2, 11) for _ in range(2)]
+    samples = tuple(Sample(str(i), tmp_path / str(i), mask, value) for i, value in enumerate(values))
+    dataset = Dataset("set:x", tuple("abcdefghij"), samples)
+    assert len(hold_out(dataset, "all", 0.3, 0)[1].samples) == 6

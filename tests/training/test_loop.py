@@ -89,3 +89,12 @@ def test_scoring_leaves_the_clock_to_learning(clock, tmp_path):
     assert task.rates == [0.5 * one_cycle(progress) for progress in task.progresses]
     assert task.rates[-1] < 0.01
     assert loop.seconds_spent(tmp_path) == 16
+
+
+def test_a_second_stage_knows_what_scoring_takes(clock, tmp_path):
+    task = Counting(Budget(seconds=16), [0.5] * 4, clock)
+    task.scoring_seconds = SCORING
+    task.scoring_takes = lambda: pytest.fail("measured again")
+    fit(task, tmp_path)
+    assert task.scores == []
+    assert task.scoring_seconds == SCORING

@@ -104,7 +104,7 @@ def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, 
         train(dataset, out, small)
     with pytest.raises(UsageError, match="--resume"):
         train(dataset, out, small)
-    with pytest.raises(UsageError, match="other settings or data"):
+    with pytest.raises(UsageError, match="other settings, data or casae"):
         train(dataset, out, small.model_copy(update={"seed": 9}), resume=True)
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
     assert steps[last_step] == last_step - again + 1

@@ -119,7 +119,7 @@ def train(
     )
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
-    if hold_out is not None and "val" in data.splits and chosen != "val":
+    if hold_out is not None and "val" in data.splits and chosen != "val" and not resume:
         raise UsageError(f"--hold-out {hold_out:g}: list 'val' of {dataset} is held out; rename it, or drop --hold-out")
     if folds:  # what cannot be cut is said now, and not when the first model is done
         divide(data, chosen, 0, settings.seed, Fold(0, folds))

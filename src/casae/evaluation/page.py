@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from casae.config import ENOUGH_DEFECTIVE
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import ImageError
 from casae.evaluation.charts import Points, line_chart
@@ -64,6 +65,11 @@ class Training:
     folder: Path
     minutes: float
     folds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+    @property
+    def chosen_by_them(self) -> bool:
+        """Whether the held-out images chose what they now judge."""
+        return sum(image.defective for image in self.result.images) >= ENOUGH_DEFECTIVE
 
 
 def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> None:

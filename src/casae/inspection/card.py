@@ -38,8 +38,8 @@ The model knows surfaces, lamps, lenses and defects like those it learned from. 
 
 
 CHOSEN = (
-    "Thresholds and, where eight of them or more have defects, the kept weights were chosen on the validation images: "
-    "their scores are a little too good. Judge by a test split."
+    "Where eight validation images or more have defects, weights and thresholds were chosen on them, and their scores "
+    "are a little too good. Judge by a test split."
 )
 NOT_HELD = "No image was held out of the training. Judge by a test split."
 

@@ -77,7 +77,8 @@ def read_rules(path: Path, classes: Sequence[str]) -> AcceptanceRules:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise UsageError(f"{path}: {where}: {first['msg']}; docs/inspect.md lists the fields") from error
+        rule = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{path}: {where}: {rule}; docs/inspect.md lists the fields") from error
     except ValueError as error:
         raise UsageError(f"{path}: not valid TOML ({error}); docs/inspect.md shows an example") from error
     try:

@@ -64,7 +64,7 @@ class Experiment:
         wanted = json.loads(json.dumps(self.identity))
         if file.exists():
             known = json.loads(file.read_text("utf-8"))
-            changed = [key for key in sorted({*known, *wanted}) if known.get(key) != wanted.get(key)]
+            changed = [key for key in wanted if known.get(key) != wanted[key]]
             if changed:
                 others = ", ".join(WORDS.get(key, f"another --{key}") for key in changed)
                 raise UsageError(f"{self.rows}: holds rows of {others}; choose another --out, or delete it")

@@ -152,7 +152,10 @@ def _draw_held_out(
         places = [(place / len(group), name) for group in alike for place, name in enumerate(group)]
         kind = [name for _, name in sorted(places, key=lambda pair: pair[0])]  # of each class one, then in proportion
         wanted = min(len(kind) - 1, max(1, round(share * len(kind))))
-        held |= _taken(kind, wanted, classes, left, 2) or _taken(kind, wanted, classes, left, 1)
+        for least in (2, 1):  # images of a class that stay to learn from
+            taken = _taken([name for name in kind if name not in held], wanted, classes, left, least)
+            held |= taken
+            wanted -= len(taken)
     if held:
         return held
     return {next((group[0] for (_, is_good), group in shuffled.items() if is_good), next(iter(shuffled.values()))[0])}

@@ -18,6 +18,7 @@ NARROW = 2.0  # times as long as wide
 BLOT = 2.0  # times as thick as the defect that it is on
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
 SMALLEST = 8.0  # px of the input, root of its area, that a small one needs
+ENOUGH = 0.95  # of `SMALLEST`
 MOST_PIXELS = 3e6  # of a scaled image, for the sake of small defects; thin ones would vanish
 
 
@@ -90,9 +91,9 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
         left = f"a small labelled defect, {small:.0f} px, has {small_remains:.1f} px in an input of {settings.size} px"
     if remains >= THINNEST and narrow >= for_small:
         left = f"images this narrow show few pixels in an input of {settings.size} px"
-    kept = scale * small
-    if not settings.scale and kept < SMALLEST and scale < 1:
-        left += f", and {kept:.1f} px in tiles, because the images are large: --scale 1 shows more and takes longer"
+    if not settings.scale and scale < ENOUGH * min(1.0, SMALLEST / small):
+        kept = f"a small one keeps {scale * small:.1f} px"
+        left += f"; {kept}, because images are large: --scale 1 shows more, and takes longer"
     return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
 
 

@@ -85,10 +85,12 @@ def seen_in_test(dataset: Dataset, images: Sequence[LabelledImage], known: Abstr
         return ""
     learned, ours = {image.name for image in images}, np.stack([_thumbnail(image.gray) for image in images])
     grains, began, copies = Grains(), time.monotonic(), []
-    samples = [sample for sample in dataset.split("test").samples if sample.name not in learned]
+    samples = [sample for sample in dataset.only(dataset.splits["test"], "test").samples if sample.name not in learned]
+    looked_at = 0
     for sample in samples:
         if time.monotonic() - began > LONGEST:
             break
+        looked_at += 1
         try:
             gray = to_gray(read_image(sample.image))
         except ImageError:
@@ -99,7 +101,7 @@ def seen_in_test(dataset: Dataset, images: Sequence[LabelledImage], known: Abstr
             copies.append(sample.name)
     said = ""
     if copies:
-        count = f"{len(copies)} of {len(samples)} look like learned ones ({_some(copies)}), or show parts of one design"
+        count = f"{len(copies)} of {looked_at} look like learned ones ({_some(copies)}), or show parts of one design"
         said = f". Scores of list 'test' may be too good: {count}"
     if known & {sample.name for sample in samples}:
         said += ". Scores of list 'test' will be too good: the start weights have learned images of it"

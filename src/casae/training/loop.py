@@ -44,10 +44,12 @@ class Task(L.LightningModule):
 
     Attributes:
         score_decides: whether the weights with the best score are kept; else the last ones are.
+        scoring_seconds: how long the last `score` took, None where that is not known yet.
     """
 
     score_name = "score"
     score_decides = True
+    scoring_seconds: float | None = None
 
     def __init__(self, trained: nn.Module, budget: Budget, learning_rate: float, cycle: bool) -> None:
         super().__init__()
@@ -95,7 +97,6 @@ class _Keeper(Callback):
         self.best: float | None = None
         self._scored_at, self._saved_at = 0.0, 0.0
         self._lands = self._at_once = False
-        self._scoring_took: float | None = None
         self.threads = StepThreads()
 
     def on_train_start(self, trainer: L.Trainer, task: Any) -> None:
@@ -142,18 +143,18 @@ class _Keeper(Callback):
             self.best = score
             _save(task.trained.state_dict(), self.best_file)
         self._scored_at = time.monotonic()
-        self._scoring_took = self._scored_at - began
+        task.scoring_seconds = self._scored_at - began
 
     def _too_soon(self, task: Any) -> bool:
         """Where the clock counts, scoring takes a tenth of the time at most; a run by epochs scores each of them."""
         if task.budget.seconds is None:
             return False
-        if self._scoring_took is None:
+        if task.scoring_seconds is None:
             task.eval()
             with torch.inference_mode():
-                self._scoring_took = task.scoring_takes()
+                task.scoring_seconds = task.scoring_takes()
             task.train()
-        return time.monotonic() - self._scored_at < SCORING_PAUSE * self._scoring_took
+        return time.monotonic() - self._scored_at < SCORING_PAUSE * task.scoring_seconds
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

@@ -58,7 +58,9 @@ def goes_on(folder: Path, identity: Mapping[str, object], resume: bool) -> bool:
         if json.loads(file.read_text("utf-8")) == json.loads(json.dumps(identity)):
             return True
         if not finished:
-            raise UsageError(f"{folder}: holds a training with other settings or data; repeat its command to resume it")
+            raise UsageError(
+                f"{folder}: holds a training of other settings, data or casae; repeat its command, or delete it"
+            )
     _refuse_interrupted(folder)
     if folder.exists() and not file.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: is needed for the training, and holds something else; choose another --out")

@@ -237,7 +237,7 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
 def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
     drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
-    ious, patient = [], reporter.patient
+    ious, patient, scoring_seconds = [], reporter.patient, None
     for stage in (1, 2):
         # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
         reporter.patient = patient and (stage == 2 or settings.residual)
@@ -247,7 +247,9 @@ def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None
             views, budget = _with_unlabelled(run, casae, views, budget)
         reporter.stage(f"network {stage}")
         task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
+        task.scoring_seconds = scoring_seconds
         ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
+        scoring_seconds = task.scoring_seconds
     return ious[0], ious[1]
 
 
@@ -316,6 +318,7 @@ def _identity(run: Run) -> dict[str, object]:
     identity: dict[str, object] = {
         "settings": run.settings.model_dump(mode="json"),
         "classes": run.classes,
+        "input": run.size.model_dump(mode="json"),
         "training": run.part.sha256,
         "validation": run.held.sha256,
     }

@@ -314,7 +314,5 @@ def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:
 def _points_in_regions(mask: NDArray[np.bool_], min_area: float) -> list[NDArray[np.int32]]:
     """Pixels (x, y) of each region, (N, 2), thinned out evenly in large ones; of crumbs where there is nothing else."""
     found = find_regions(mask)
-    regions = []
-    for region in [region for region in found if region.area >= min_area] or found:
-        regions.append(region.pixels[:: 1 + region.area // POINTS])
-    return regions
+    regions = [region for region in found if region.area >= min_area] or found
+    return [region.pixels[:: 1 + region.area // POINTS].copy() for region in regions]
