@@ -53,10 +53,12 @@ def test_the_same_picture_on_both_sides_is_refused(dataset):
 def test_a_copy_is_learned_from_and_not_held_out(dataset, copy):
     sides = with_copy(sides_of(dataset, 8), copy(sides_of(dataset, 8).images[0].gray))
     kept, said = keep_copies_together(dataset, sides, fixed=False)
-    assert [len(side) for side in (kept.images, kept.validation)] == [9, len(sides.validation) - 1]
+    assert [len(side) for side in (kept.images, kept.validation)] == [8, len(sides.validation)]
+    assert sides.validation[0].name in {image.name for image in kept.images}
     assert {s.name for s in kept.part.samples} == {image.name for image in kept.images}
     assert {s.name for s in kept.held.samples} == {image.name for image in kept.validation}
     assert "1 drawn pictures are not held out" in said
+    assert "1 others are held out in their place" in said
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -134,3 +136,22 @@ def test_copies_in_the_list_test_are_spoken_of(components, tmp_path):
     assert seen_in_test(replace(dataset, splits={}), images, frozenset()) == ""
     elsewhere = {**dataset.splits, "test": (*dataset.splits["test"], "not-copied-here")}
     assert "2 of 3" in seen_in_test(replace(dataset, splits=elsewhere), images, frozenset())
+
+
+def test_bursts_do_not_empty_what_is_held_out(dataset):
+    """Two of six pictures are there three times; three are held out, as drawn, and none of a burst."""
+    rng = np.random.default_rng(0)
+    single = [rng.integers(0, 255, (64, 64)).astype(np.uint8) for _ in range(6)]
+    grays = [*single[:4], *3 * [single[4]], *3 * [single[5]]]
+    names = [sample.name for sample in dataset.samples][: len(grays)]
+    label = np.zeros((64, 64), np.uint8)
+    label[20:30, 20:30] = 1
+    images = [LabelledImage(name, gray, np.resize(label, gray.shape)) for name, gray in zip(names, grays, strict=True)]
+    held = [images[0], images[4], images[7]]
+    learned = [image for image in images if image not in held]
+    part, validation = (dataset.only([image.name for image in side], "x") for side in (learned, held))
+    kept, _ = keep_copies_together(dataset, Sides(part, validation, learned, held), fixed=False)
+    assert {image.name for image in kept.validation} <= set(names[:4])
+    assert len(kept.validation) == 3
+    assert len(kept.images) == len(images) - 3
+    assert {sample.name for sample in kept.held.samples} == {image.name for image in kept.validation}

@@ -5,6 +5,7 @@ a surface with fine structure of its own, the fingers of a solar cell, two parts
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -23,6 +24,7 @@ ALIKE = 0.9  # correlation of thumbnails from which the grain is looked at
 GRAIN_SIDE, NARROWEST = 128, 64  # px of the longer side at which grain is compared, and at least of the shorter one
 SAME_GRAIN = 0.6  # correlation; on rolled steel other pictures have at most 0.07, copies in JPEG of quality 80 0.79
 MOST_KNOWN = 1000  # grains of 64 kB, of narrow images 300, beside those of the held-out images
+TRIES, STAYING = 10, 2  # for each picture in the place of a copy; images of a class that stay to learn from
 FEW_ROWS = 61  # of so many, one
 LONGEST = 20.0  # s of looking at list `test`
 BLOCK = 8  # px; the middle of all blocks, so that edges of a fixture do not decide
@@ -38,7 +40,7 @@ class Sides(NamedTuple):
 
 
 def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tuple[Sides, str]:
-    """Learn from held-out pictures too where what is learned from shows them already.
+    """Learn from held-out pictures too where what is learned from shows them already, and hold out others.
 
     Args:
         dataset: all of it.
@@ -51,7 +53,7 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
     Raises:
         DatasetError: the very same picture, pixel for pixel, has to stay on both sides; names the pictures.
     """
-    moved: set[str] = set()
+    drawn, moved = sides.validation, set[str]()
     grains, fresh = Grains(MOST_KNOWN + len(sides.validation)), sides.images
     while sides.validation and (copies := _copies(fresh, sides.validation, grains)):
         staying = [image for image in sides.validation if image.name not in copies]
@@ -67,8 +69,10 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
         sides = _learn_too(dataset, sides, copies.keys())
     if not moved:
         return sides, ""
-    stay = f"they look like copies of learned ones; {len(sides.validation)} remain"
-    return sides, f". {len(moved)} drawn pictures are not held out: {stay}"
+    before = len(sides.validation)
+    sides = _drawn_anew(dataset, sides, [image for image in drawn if image.name in moved], grains)
+    others = f"{len(sides.validation) - before} others are held out in their place"
+    return sides, f". {len(moved)} drawn pictures are not held out: they look like copies of learned ones; {others}"
 
 
 def seen_in_test(dataset: Dataset, images: Sequence[LabelledImage], known: AbstractSet[str]) -> str:
@@ -142,8 +146,15 @@ def _in_blocks(length: float) -> int:
 
 
 def _learn_too(dataset: Dataset, sides: Sides, names: AbstractSet[str]) -> Sides:
-    ours = {image.name for image in sides.images} | names
-    theirs = {image.name for image in sides.validation} - names
+    return _divided(dataset, sides, {image.name for image in sides.images} | names)
+
+
+def _hold_out_too(dataset: Dataset, sides: Sides, names: AbstractSet[str]) -> Sides:
+    return _divided(dataset, sides, {image.name for image in sides.images} - names)
+
+
+def _divided(dataset: Dataset, sides: Sides, ours: AbstractSet[str]) -> Sides:
+    theirs = {image.name for side in (sides.images, sides.validation) for image in side} - ours
     both = [*sides.images, *sides.validation]
     return Sides(
         dataset.only(ours, sides.part.split_name),
@@ -151,6 +162,33 @@ def _learn_too(dataset: Dataset, sides: Sides, names: AbstractSet[str]) -> Sides
         [image for image in both if image.name in ours],
         [image for image in both if image.name in theirs],
     )
+
+
+def _drawn_anew(dataset: Dataset, sides: Sides, moved: Sequence[LabelledImage], grains: Grains) -> Sides:
+    """Hold out pictures without copies in the place of those that were moved, of good and defective ones as many.
+
+    Two images of each class stay to learn from; `TRIES` are looked at for each.
+    """
+    images, names = sides.images, {image.name for image in moved}
+    wanted = Counter(bool(image.label.any()) for image in moved)
+    left = Counter(value for image in images for value in _classes(image))
+    thumbnails, fresh = np.stack([_thumbnail(image.gray) for image in images]), set[str]()
+    order = np.random.default_rng(0).permutation(len(images)).tolist()
+    for index in [index for index in order if images[index].name not in names][: TRIES * len(moved)]:
+        image, kind = images[index], bool(images[index].label.any())
+        if wanted[kind] < 1 or any(left[value] <= STAYING for value in _classes(image)):
+            continue
+        alike = np.flatnonzero(thumbnails @ thumbnails[index] / THUMBNAIL**2 >= ALIKE).tolist()
+        others = (images[other] for other in alike if other != index)
+        if not any(_identical(other, image) or grains.is_copy(other, image) for other in others):
+            left.subtract(_classes(image))
+            wanted[kind] -= 1
+            fresh.add(image.name)
+    return _hold_out_too(dataset, sides, fresh)
+
+
+def _classes(image: LabelledImage) -> set[int]:
+    return {int(value) for value in np.unique(image.label)} - {0}
 
 
 def _copies(
