@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from casae.datasets.sample import Sample
+    from casae.datasets.sample import Dataset, Sample
     from casae.evaluation.curves import Cost
     from casae.metrics import Interval
     from casae.training.data import Fold
@@ -82,7 +82,6 @@ def train(
 
     from casae.config import IMAGENET, SCRATCH
     from casae.datasets.readers import open_dataset
-    from casae.datasets.sample import Sample
     from casae.errors import MissingExtraError, UsageError
     from casae.evaluation.curves import check_target
 
@@ -96,7 +95,6 @@ def train(
         advice = "in casae's folder: pip install '.[train]' -c constraints.txt"
         raise MissingExtraError(f"training needs {error.name}; {advice}") from error
     from casae.training.recipe import settings_for
-    from casae.training.unlabelled import unlabelled_images
 
     check_target(target)
     if folds == 1:
@@ -148,14 +146,21 @@ def train(
     if folds and trained.early:
         console.print("Ended early: the folds are left out")
     judged = _judge_folds(console, learn, out, folds) if folds and not trained.early else FoldScores()
-    unknown = [sample for sample in data.samples if not sample.labelled]
-    if unlabelled:
-        parts = data.split(chosen), trained.validation
-        more = unlabelled_images(unlabelled, data, parts, settings.seed)
-        known = {sample.image.resolve() for sample in unknown}
-        unknown += [Sample(file.stem, file, None) for file in more if file.resolve() not in known]
-    _judge(console, trained, unknown, target, judged)
+    _judge(console, trained, _without_label(data, data.split(chosen), trained, unlabelled), target, judged)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True, markup=False)
+
+
+def _without_label(data: "Dataset", part: "Dataset", trained: "Trained", unlabelled: Path | None) -> "list[Sample]":
+    """Images that could be labelled next: of the dataset, and of the folder of unlabelled ones."""
+    from casae.datasets.sample import Sample
+    from casae.training.unlabelled import unlabelled_images
+
+    found = [sample for sample in data.samples if not sample.labelled]
+    if unlabelled:
+        known = {sample.image.resolve() for sample in found}
+        more = unlabelled_images(unlabelled, data, (part, trained.validation), seed=0)
+        found += [Sample(file.stem, file, None) for file in more if file.resolve() not in known]
+    return found
 
 
 def _judge(

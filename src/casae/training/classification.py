@@ -130,9 +130,8 @@ def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
     rows = [measure(region, crop.gray, crop.image.label > 0) for crop, regions in groups for region in regions]
     counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
     weight = np.sqrt(counts) / np.sqrt(counts).sum()  # of each class, as in the compact CNN's loss
-    share = torch.tensor(
-        [weight[c] / counts[c] / len(regions) for crop, regions in groups for c in [crop.defect_class] for _ in regions]
-    )
+    each = weight / np.maximum(counts, 1)
+    share = torch.tensor([each[crop.defect_class] / len(regions) for crop, regions in groups for _ in regions])
     table = features(rows)
     mean, deviation = table.mean(0), table.std(0) + ROUGHEST
     known = torch.from_numpy(standardised(table, mean, deviation))

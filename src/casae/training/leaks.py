@@ -39,13 +39,16 @@ class Sides(NamedTuple):
     validation: Sequence[LabelledImage]
 
 
-def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tuple[Sides, str]:
+def keep_copies_together(
+    dataset: Dataset, sides: Sides, *, fixed: bool, stay: AbstractSet[str] = frozenset()
+) -> tuple[Sides, str]:
     """Learn from held-out pictures too where what is learned from shows them already, and hold out others.
 
     Args:
         dataset: all of it.
         sides: two parts of it, as drawn.
         fixed: the dataset says itself what is held out; then nothing is moved.
+        stay: names of pictures that are not held out in the place of others.
 
     Returns:
         The sides, and what there is to say about them, empty if nothing.
@@ -66,11 +69,11 @@ def keep_copies_together(dataset: Dataset, sides: Sides, *, fixed: bool) -> tupl
             return sides, f". Scores may be too good: {look}"
         moved |= copies.keys()
         fresh = [held for _, held in copies.values()]
-        sides = _learn_too(dataset, sides, copies.keys())
+        sides = _divided(dataset, sides, {image.name for image in sides.images} | copies.keys())
     if not moved:
         return sides, ""
     before = len(sides.validation)
-    sides = _drawn_anew(dataset, sides, [image for image in drawn if image.name in moved], grains)
+    sides = _drawn_anew(dataset, sides, [image for image in drawn if image.name in moved], grains, stay | moved)
     others = f"{len(sides.validation) - before} others are held out in their place"
     return sides, f". {len(moved)} drawn pictures are not held out: they look like copies of learned ones; {others}"
 
@@ -145,15 +148,8 @@ def _in_blocks(length: float) -> int:
     return BLOCK * max(1, round(length / BLOCK))
 
 
-def _learn_too(dataset: Dataset, sides: Sides, names: AbstractSet[str]) -> Sides:
-    return _divided(dataset, sides, {image.name for image in sides.images} | names)
-
-
-def _hold_out_too(dataset: Dataset, sides: Sides, names: AbstractSet[str]) -> Sides:
-    return _divided(dataset, sides, {image.name for image in sides.images} - names)
-
-
 def _divided(dataset: Dataset, sides: Sides, ours: AbstractSet[str]) -> Sides:
+    """The same images, those called `ours` to learn from and the others held out."""
     theirs = {image.name for side in (sides.images, sides.validation) for image in side} - ours
     both = [*sides.images, *sides.validation]
     return Sides(
@@ -164,17 +160,19 @@ def _divided(dataset: Dataset, sides: Sides, ours: AbstractSet[str]) -> Sides:
     )
 
 
-def _drawn_anew(dataset: Dataset, sides: Sides, moved: Sequence[LabelledImage], grains: Grains) -> Sides:
+def _drawn_anew(
+    dataset: Dataset, sides: Sides, moved: Sequence[LabelledImage], grains: Grains, stay: AbstractSet[str]
+) -> Sides:
     """Hold out pictures without copies in the place of those that were moved, of good and defective ones as many.
 
     Two images of each class stay to learn from; `TRIES` are looked at for each.
     """
-    images, names = sides.images, {image.name for image in moved}
+    images = sides.images
     wanted = Counter(bool(image.label.any()) for image in moved)
     left = Counter(value for image in images for value in _classes(image))
     thumbnails, fresh = np.stack([_thumbnail(image.gray) for image in images]), set[str]()
     order = np.random.default_rng(0).permutation(len(images)).tolist()
-    for index in [index for index in order if images[index].name not in names][: TRIES * len(moved)]:
+    for index in [index for index in order if images[index].name not in stay][: TRIES * len(moved)]:
         image, kind = images[index], bool(images[index].label.any())
         if wanted[kind] < 1 or any(left[value] <= STAYING for value in _classes(image)):
             continue
@@ -184,7 +182,7 @@ def _drawn_anew(dataset: Dataset, sides: Sides, moved: Sequence[LabelledImage], 
             left.subtract(_classes(image))
             wanted[kind] -= 1
             fresh.add(image.name)
-    return _hold_out_too(dataset, sides, fresh)
+    return _divided(dataset, sides, {image.name for image in images} - fresh)
 
 
 def _classes(image: LabelledImage) -> set[int]:

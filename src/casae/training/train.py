@@ -138,7 +138,8 @@ def _prepare(
     """What is learned from and held out, decoded and checked, and what there is to say about it."""
     part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold, known)
     fixed = fold is None and "val" in dataset.splits
-    sides, copied = keep_copies_together(dataset, Sides(part, held, load(part), load(held)), fixed=fixed)
+    stay = {sample.name for sample in part.samples} if fold else known  # each image is judged by one fold alone
+    sides, copied = keep_copies_together(dataset, Sides(part, held, load(part), load(held)), fixed=fixed, stay=stay)
     part, held, images, validation = sides
     if not any(image.label.any() for image in images):
         raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
