@@ -23,6 +23,7 @@ from casae.training.loop import fit
 from casae.training.progress import Reporter
 from casae.training.start import begin
 from casae.training.views import loader
+from judging import HEADINGS, judged
 
 
 def main() -> None:
@@ -31,10 +32,11 @@ def main() -> None:
     parser.add_argument("variants", nargs="+", metavar="NAME=VALUE ...")
     parser.add_argument("--preset", default="fast", choices=PRESETS)
     parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--views", type=int, help="as many instead of minutes, where other programs share the machine")
     parser.add_argument("--split", default="train")
     parser.add_argument("--share", type=float, default=0.2, help="part of the split that is held out")
     parser.add_argument("--judge", help="hold out all of this list that is not in --split, instead of a share")
-    parser.add_argument("--first", type=float, default=2 / 3, help="share of the minutes for network 1")
+    parser.add_argument("--first", type=float, default=2 / 3, help="share of minutes or views for network 1")
     parser.add_argument("--start", help="start weights instead of the preset's, as of casae train --from")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
@@ -46,8 +48,9 @@ def main() -> None:
     else:
         part, held = hold_out(dataset, wanted.split, wanted.share, wanted.seed)
     images, validation = load(part), load(held)
-    print(f"{len(images)} images to learn from, {len(validation)} held out, {wanted.minutes:g} min, seed {wanted.seed}")
-    print("| variant | IoU network 1 | IoU both | views/s |\n| --- | --- | --- | --- |")
+    budgeted = f"{wanted.views} views" if wanted.views else f"{wanted.minutes:g} min"
+    print(f"{len(images)} images to learn from, {len(validation)} held out, {budgeted}, seed {wanted.seed}")
+    print(f"| variant | IoU network 1 | IoU both | views/s | {HEADINGS} |\n{'| --- ' * 9}|")
     for variant in wanted.variants:
         settings = SegmenterSettings.model_validate(
             preset.segmenter.model_dump() | dict(_setting(word) for word in variant.split())
@@ -57,18 +60,20 @@ def main() -> None:
         casae = segmentation.build(settings, standardised=size.standardised)
         begin(casae, wanted.start or preset.start)
         drawn = segmentation.views_of(images, size, settings, wanted.seed)
-        views = drawn.augmented(AUGMENTATIONS[settings.augmentation])
         scores, rates = [], []
         with tempfile.TemporaryDirectory() as folder, Reporter(Console(stderr=True)) as reporter:
             for stage, share in ((1, wanted.first), (2, 1 - wanted.first)):
                 reporter.stage(f"network {stage}")
-                budget = Budget(seconds=60 * wanted.minutes * share)
+                views = drawn.augmented(AUGMENTATIONS[settings.augmentation], stage)
+                steps = round(wanted.views * share / settings.batch) if wanted.views else None
+                budget = Budget(steps=steps) if steps else Budget(seconds=60 * wanted.minutes * share)
                 task = segmentation.SegmentationTask(casae, stage, settings, budget, validation, size)
                 start = time.monotonic()
                 scores.append(fit(task, loader(views, settings.batch), Path(folder, str(stage)), reporter))
                 rates.append(budget.step * settings.batch / (time.monotonic() - start))
         print(
-            f"| {variant or wanted.preset} | {scores[0]:.4f} | {scores[1]:.4f} | {rates[0]:.0f}, {rates[1]:.0f} |",
+            f"| {variant or wanted.preset} | {scores[0]:.4f} | {scores[1]:.4f} | {rates[0]:.0f}, {rates[1]:.0f} "
+            f"| {judged(task, images)} |",
             flush=True,
         )
 

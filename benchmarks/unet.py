@@ -27,6 +27,7 @@ from casae.training.loop import fit
 from casae.training.networks import CASAE, AutoEncoder, standardised
 from casae.training.progress import Reporter
 from casae.training.views import loader
+from judging import HEADINGS, judged
 
 FEATURES = (64, 128, 256, 512)
 DECODER = (256, 128, 64, 32)
@@ -124,6 +125,7 @@ def main() -> None:
         task.validation = load(judge.only({sample.name for sample in judge.samples} - learned, name))
         with torch.inference_mode():
             print(f"IoU {task.eval().score():.4f} on {name} after {budget.step * settings.batch} views")
+        print(f"| {HEADINGS} |\n| {judged(task, images)} |")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from casae.config import DEFAULT_GS, ENOUGH_DEFECTIVE, SegmenterSettings
@@ -190,9 +191,13 @@ class SegmentationTask(Task):
         """See `optimiser` of this module."""
         return optimiser(self.trained, self.casae.first, self.settings, self.learning_rate)
 
-    def _counts(self, image: LabelledImage) -> Counts:
-        def segmenter(values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def probability(self, image: LabelledImage) -> NDArray[np.float32]:
+        """P(defect) of every pixel of an image (H, W), float32 (H, W), after the networks as far as this stage."""
+
+        def segmenter(values: NDArray[np.float32]) -> NDArray[np.float32]:
             return probability_of(self(torch.from_numpy(values))).float().numpy()
 
-        probability = segmentation.defect_probability(segmenter, image.gray, self.size)
-        return Counts.of(segmentation.threshold(probability, DEFAULT_GS), image.label > 0)
+        return segmentation.defect_probability(segmenter, image.gray, self.size)
+
+    def _counts(self, image: LabelledImage) -> Counts:
+        return Counts.of(segmentation.threshold(self.probability(image), DEFAULT_GS), image.label > 0)
