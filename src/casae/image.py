@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Image = NDArray[Any]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 JPEG = b"\xff\xd8"  # begins such files
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -32,7 +32,7 @@ TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR
 
 
 def read_image(path: str | Path) -> Image:
-    """Read a PNG, JPEG, BMP or TIFF file of 8 or 16 bits a channel.
+    """Read a PNG, JPEG, BMP, TIFF, WebP, PGM or PPM file of 8 or 16 bits a channel.
 
     Transparency is dropped, CMYK becomes RGB, EXIF orientation is applied, and of a TIFF with many pages the first is
     taken.
@@ -71,7 +71,7 @@ def decode_image(data: bytes, name: str) -> Image:
     except cv2.error as error:
         raise ImageError(f"{name}: cannot be decoded ({error.err}); save it as an ordinary PNG") from error
     if image is None:
-        raise ImageError(f"{name}: is damaged or not a PNG, JPEG, BMP or TIFF image; casae reads only these")
+        raise ImageError(f"{name}: is damaged or not a PNG, JPEG, BMP, TIFF, WebP, PGM or PPM image; save it as PNG")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
 
 

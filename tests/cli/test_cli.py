@@ -42,7 +42,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
     (tmp_path / "bad.png").write_text("text")
     done = casae("inspect", tmp_path, "--model", dark_model, "--out", tmp_path / "out")
     assert done.returncode == 1
-    assert "bad.png: is damaged or not a PNG, JPEG, BMP or TIFF image" in done.stderr
+    assert "bad.png: is damaged or not a PNG, JPEG, BMP, TIFF" in done.stderr
     assert "1 image: 0 OK, 0 REVIEW, 1 NG, 1 not inspected" in done.stdout
 
 
@@ -51,7 +51,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
     [
         (["inspect", "nowhere"], "nowhere: no such file or folder"),
         (["inspect", "x" * 300], "File name too long; check the path"),
-        (["inspect", "."], "no PNG, JPEG, BMP or TIFF images"),
+        (["inspect", "."], "no PNG, JPEG, BMP, TIFF, WebP, PGM or PPM images"),
         (["inspect", "part.png", "--model", "none"], "none: no such model file"),
         (["inspect", "part.png", "--mm-per-pixel", "-1"], "--mm-per-pixel -1"),
         (["inspect", "part.png", "--threshold", "300"], "300"),

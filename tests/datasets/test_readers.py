@@ -252,6 +252,14 @@ def test_a_list_is_found_however_it_is_written(folder, file, name):
     assert dataset.splits == {"test": ("b",), "train": ("a", "c")}
 
 
+@pytest.mark.parametrize(("file", "name"), [("valid.txt", "val"), ("Validation.TXT", "val"), ("testing.txt", "test")])
+def test_lists_by_other_names_are_the_usual_ones(folder, file, name):
+    for usual in (folder / "splits").iterdir():
+        usual.unlink()
+    (folder / "splits" / file).write_text("b")
+    assert open_dataset(f"folder:{folder}").splits[name] == ("b",)
+
+
 def test_a_misspelt_name_of_what_is_kept_for_the_end_is_not_learned(folder):
     (folder / "splits/train.txt").unlink()
     (folder / "splits/test.txt").write_text("bb")
@@ -341,6 +349,30 @@ def test_an_image_reduced_with_its_mask_has_soft_edges(folder):
     half = cv2.resize(mask, (128, 128), interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(folder / "a.png"), half)
     assert np.array_equal(label_values(folder / "a.png", None, 1), np.where(half > 127, 255, 0))
+
+
+@pytest.mark.parametrize("kind", ["area.png", "area.jpg", "cubic.png"])
+def test_what_a_reduced_line_leaves_of_itself_is_no_class(folder, kind):
+    rng, fine = np.random.default_rng(0), np.zeros((1000, 1000), np.uint8)
+    for begin, end in rng.integers(0, 1000, (12, 2, 2)):
+        middle = begin + (end - begin) // 2 + rng.integers(-40, 40, 2)
+        cv2.polylines(fine, [np.array([begin, middle, end], np.int32)], False, 255, int(rng.integers(1, 4)))
+    how = cv2.INTER_AREA if kind.startswith("area") else cv2.INTER_CUBIC
+    soft = cv2.resize(fine, (448, 448), interpolation=how)
+    cv2.imwrite(str(folder / kind), soft, [cv2.IMWRITE_JPEG_QUALITY, 75] if kind.endswith("jpg") else [])
+    read = cv2.imread(str(folder / kind), cv2.IMREAD_GRAYSCALE)
+    assert np.array_equal(label_values(folder / kind, None, 1) > 0, read > 127)
+
+
+def test_masks_that_would_be_read_as_empty_are_refused(folder):
+    dim = np.zeros((64, 64), np.uint8)
+    dim[8:40, 8:40] = 1
+    cv2.imwrite(str(folder / "a.jpg"), dim, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    with pytest.raises(ImageError, match=r"a\.jpg: is a JPEG of \d at most, almost black; save masks as PNG"):
+        label_values(folder / "a.jpg", None, 1)
+    tifffile.imwrite(folder / "a.tif", dim.astype(np.float32) * 0.4)
+    with pytest.raises(ImageError, match=r"holds fractions, 0\.4 at most"):
+        label_values(folder / "a.tif", None, 1)
 
 
 def test_a_mask_that_was_a_jpeg_once_and_a_black_one_are_read(folder, disc):

@@ -308,7 +308,7 @@ def test_tiny_areas_keep_their_digits(dark_model, pictures, tmp_path):
 def test_paths_that_lead_nowhere_are_named(tmp_path):
     with pytest.raises(UsageError, match="nothing: no such file"):
         gather(["nothing"])
-    with pytest.raises(UsageError, match="no PNG, JPEG, BMP or TIFF images; name a folder"):
+    with pytest.raises(UsageError, match="no PNG, JPEG, BMP, TIFF, WebP, PGM or PPM images; name a folder"):
         gather([str(tmp_path)])
 
 

@@ -263,6 +263,27 @@ def test_more_images_than_memory_holds_are_refused(components, monkeypatch):
         load(dataset)
 
 
+def test_good_images_that_memory_does_not_hold_are_left_out(tmp_path, monkeypatch):
+    for part in ("images", "masks", "good"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "dataset.toml").write_text('classes = ["dent"]')
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), np.full((40, 40), index, np.uint8))
+        cv2.imwrite(str(tmp_path / "masks" / f"{index}.png"), np.eye(40, dtype=np.uint8))
+    for index in range(9):
+        cv2.imwrite(str(tmp_path / "good" / f"g{index}.png"), np.full((40, 40), index, np.uint8))
+    dataset = open_dataset(f"folder:{tmp_path}")
+    monkeypatch.setattr("casae.training.data._memory", lambda: 4 * 4.5 * 2 * 1600)
+    names = [image.name for image in load(dataset, all_good=False)]
+    assert names[:3] == ["0", "1", "2"]
+    assert len(names) == 5
+    with pytest.raises(DatasetError, match="5 of 12 images of 'all' fill"):
+        load(dataset)
+    monkeypatch.setattr("casae.training.data._memory", lambda: 4 * 2.5 * 2 * 1600)
+    with pytest.raises(DatasetError, match="3 of 3 images with masks"):
+        load(dataset, all_good=False)
+
+
 def test_the_class_with_the_smallest_defects_decides_what_is_reported():
     label = np.zeros((200, 200), np.uint8)
     label[10:14, 20:120] = 1

@@ -87,7 +87,16 @@ def test_thin_defects_in_the_larger_images_are_not_scaled_away():
     small[50:80, 50:80] = 1
     images = [LabelledImage("s", small, small)] * 6
     assert choose_fit(images + hairline(1600, 3) * 4, CHOOSE)[:2] == ("tile", 1)
-    assert choose_fit(images + hairline(1600, 9) * 5, CHOOSE)[:2] == ("tile", 0.33)
+    assert choose_fit(images + hairline(1600, 9) * 5, CHOOSE)[:2] == ("tile", 1)
+
+
+def test_a_few_large_images_do_not_shrink_the_others():
+    wide = np.zeros((1200, 1600), np.uint8)
+    wide[100:130, 100:130] = 1
+    small = np.zeros((300, 300), np.uint8)
+    small[100:130, 100:130] = 1
+    images = [LabelledImage("s", small, small)] * 15 + [LabelledImage("w", wide, wide)] * 5
+    assert choose_fit(images, CHOOSE)[:2] == ("tile", 0.85)
 
 
 def test_a_narrow_input_costs_no_scale():
@@ -109,6 +118,9 @@ def test_a_class_of_few_tiny_defects_is_not_outvoted():
     fit, scale, why = choose_fit([LabelledImage("a", gray, label)], CHOOSE)
     assert (fit, scale) == ("tile", 1)
     assert "a thin labelled defect, 3.0 px" in why
+    large = LabelledImage("b", gray, np.where(label == 1, np.uint8(1), np.uint8(0)))
+    assert choose_fit([LabelledImage("a", gray, label), large], CHOOSE)[0] == "tile"
+    assert choose_fit([LabelledImage("a", gray, label)] + [large] * 8, CHOOSE)[0] == "letterbox"
 
 
 def test_squares_among_strips_are_not_scaled_away():

@@ -134,6 +134,8 @@ def test_copies_in_the_list_test_are_spoken_of(components, tmp_path):
     assert f"2 of 3 look like learned ones ({first.name}, {second.name})" in said
     assert "the start weights have learned images of it" in said
     assert seen_in_test(replace(dataset, splits={}), images, frozenset()) == ""
+    both = replace(dataset, splits={"test": tuple(image.name for image in images[:2])})
+    assert "2 of its images are learned from" in seen_in_test(both, images, frozenset())
     elsewhere = {**dataset.splits, "test": (*dataset.splits["test"], "not-copied-here")}
     assert "2 of 3" in seen_in_test(replace(dataset, splits=elsewhere), images, frozenset())
 

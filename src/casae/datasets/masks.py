@@ -12,6 +12,8 @@ from casae.errors import DatasetError, ImageError
 from casae.image import FULL_SCALE, JPEG, Image, decode_image, is_transparent, read_file
 
 CRUMB = 4  # px; fewer that hang together are noise
+DIM_SHARE = 0.1  # of what is painted
+DARK = 3  # of 255: a JPEG of 0 and 1
 NOISE, BLOCK = 32, 8  # what a JPEG may make of black and white, of 255, and how many pixels beside an edge
 
 
@@ -37,12 +39,14 @@ def problem_of(label: NDArray[np.uint8], shape: tuple[int, ...], classes: int) -
     """What is wrong with label values (H, W) for an image of `shape`, and how to mend it; empty if nothing is."""
     if label.shape != shape[:2]:
         sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {shape[1]} x {shape[0]}"
-        return f"mask is {sizes}; both must have one size"
+        turned = ", which its file says is turned: save both upright" if label.shape == shape[1::-1] else ""
+        return f"mask is {sizes}{turned}; both must have one size"
     present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
     unknown = [str(value) for value in present if classes < value < UNCLASSED]
     if not unknown:
         return ""
-    return f"value {', '.join(unknown[:5])} names no class; use 0..{classes}, or {UNCLASSED} without class"
+    rule = f"use 0..{classes}, or {UNCLASSED} without class; 'casae data check' names all masks like this"
+    return f"value {', '.join(unknown[:5])} names no class; {rule}"
 
 
 def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np.uint8]:
@@ -75,18 +79,31 @@ def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np
         return np.where(mask > 127, np.uint8(mask_class), np.uint8(0))
     is_jpeg = data.startswith(JPEG)
     if classes == 1 and _is_white_on_black(mask, is_jpeg):
+        if is_jpeg and 0 < mask.max() <= DARK:
+            raise ImageError(f"{file}: is a JPEG of {mask.max()} at most, almost black; save masks as PNG, 0 and 255")
         return np.where(mask > FULL_SCALE.get(mask.dtype, 1.0) / 2, np.uint8(UNCLASSED), np.uint8(0))
-    if is_jpeg:
-        raise ImageError(f"{file}: JPEG changes gray values, which name classes here; save masks as PNG")
-    if mask.max() > UNCLASSED:
-        raise ImageError(f"{file}: value {mask.max()} names no class; save masks with 8 bits a pixel")
+    rule = _no_levels(mask, is_jpeg)
+    if rule:
+        raise ImageError(f"{file}: {rule}; 'casae data check' names all masks like this")
     return mask.astype(np.uint8)
+
+
+def _no_levels(mask: Image, is_jpeg: bool) -> str:
+    """Why a mask's gray values cannot name classes, and what to do; empty if they can."""
+    if is_jpeg:
+        return "JPEG changes gray values, which name classes here; save masks as PNG"
+    if mask.max() > UNCLASSED:
+        return f"value {mask.max()} names no class; save masks with 8 bits a pixel"
+    if (mask != np.rint(mask)).any():
+        return f"holds fractions, {mask.max():g} at most, which name no class; save 0 and 255 with 8 bits"
+    return ""
 
 
 def _is_white_on_black(mask: Image, is_jpeg: bool) -> bool:
     """Whether gray values say how white a pixel is, as at soft edges, and not what class it has.
 
-    Values of classes fill areas or stand alone; those of soft edges change from pixel to pixel beside white ones.
+    Values of classes fill areas, or stand alone, each part of one value; those of soft edges change from pixel to
+    pixel. What a thin line leaves of itself when it is made smaller may stand alone as well, and is mixed, or little.
     """
     scale = FULL_SCALE.get(mask.dtype, 1.0)
     if is_jpeg and mask.max() <= NOISE:
@@ -103,8 +120,15 @@ def _is_white_on_black(mask: Image, is_jpeg: bool) -> bool:
     near = cv2.dilate(bright.astype(np.uint8), np.ones((2 * BLOCK + 1, 2 * BLOCK + 1), np.uint8)) > 0
     painted = (mask > noise) if is_jpeg else (mask > 0) & ~(near & (mask <= noise))
     _, parts, sizes, _ = cv2.connectedComponentsWithStats(painted.astype(np.uint8))
-    large = np.flatnonzero(sizes[1:, cv2.CC_STAT_AREA] >= CRUMB) + 1
-    return bool(np.isin(large, parts[bright]).all())
+    large = np.flatnonzero(sizes[:, cv2.CC_STAT_AREA] >= CRUMB)
+    alone = np.isin(parts, np.setdiff1d(large, [0, *np.unique(parts[bright])]))
+    if not is_jpeg and alone.any():
+        order = np.argsort(parts[alone], kind="stable")
+        of_part, values = parts[alone][order], mask[alone][order]
+        begin = np.flatnonzero(np.diff(of_part, prepend=0))
+        mixed = np.minimum.reduceat(values, begin) < np.maximum.reduceat(values, begin)
+        alone &= ~np.isin(parts, of_part[begin][mixed])
+    return bool(np.count_nonzero(alone) <= DIM_SHARE * np.count_nonzero(painted))
 
 
 def _palette_indices(data: bytes, mask: Image, file: Path) -> NDArray[np.uint8] | None:

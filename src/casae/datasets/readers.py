@@ -18,7 +18,10 @@ from casae.text import printable, read_text
 
 MAX_CLASSES = 200
 MASK_ENDINGS = ("_mask", "_gt", "_label")  # of masks, in upper or lower case, behind the name of their image
-KNOWN_LISTS = frozenset({"train", "val", "test"})  # in upper or lower case
+KNOWN_LISTS = {  # in upper or lower case
+    **{name: name for name in ("train", "val", "test")},
+    **{"training": "train", "valid": "val", "validation": "val", "testing": "test"},
+}
 
 
 def open_dataset(spec: str) -> Dataset:
@@ -195,7 +198,7 @@ def _read_splits(root: Path, folder: str = "splits") -> dict[str, tuple[str, ...
     for file in sorted((root / folder).glob("*")):
         if file.suffix.lower() != ".txt" or file.name.startswith("."):
             continue
-        name = file.stem.lower() if file.stem.lower() in KNOWN_LISTS else file.stem
+        name = KNOWN_LISTS.get(file.stem.lower(), file.stem)
         if name in lists:
             raise DatasetError(f"{file}: is another list '{name}'; keep one")
         lists[name] = _names_in(file)

@@ -42,7 +42,8 @@ def gather(paths: Sequence[str]) -> list[Path]:
                 inside = [file for file in find_images(match) if not is_result(file.parent)]
             found.update(dict.fromkeys(folder(file.parent) / file.name for file in inside))
     if not found:
-        raise UsageError(f"{', '.join(paths)}: no PNG, JPEG, BMP or TIFF images; name a folder that has some")
+        kinds = "PNG, JPEG, BMP, TIFF, WebP, PGM or PPM"
+        raise UsageError(f"{', '.join(paths)}: no {kinds} images; name a folder that has some")
     return list(found)
 
 

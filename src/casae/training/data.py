@@ -51,24 +51,35 @@ class LabelledCrop:
         return self.region.rectangle
 
 
-def load(dataset: Dataset) -> list[LabelledImage]:
-    """Decode all labelled samples once.
+def load(dataset: Dataset, *, all_good: bool = True) -> list[LabelledImage]:
+    """Decode the labelled samples once.
+
+    Args:
+        dataset: already cut to the split.
+        all_good: else only as many of those known to be free of defects as this machine's memory holds, at random.
 
     Raises:
-        DatasetError: a mask does not fit, or this machine's memory does not hold all images.
+        DatasetError: a mask does not fit, or the memory does not hold what is needed.
         ImageError: an image or mask cannot be read.
     """
-    images, size, most = [], 0, MEMORY_SHARE * _memory()
-    for sample in dataset.labelled.samples:
+    samples, size, most = dataset.labelled.samples, 0, MEMORY_SHARE * _memory()
+    good = [] if all_good else [sample for sample in samples if sample.defect_free]
+    drawn = (good[index] for index in np.random.default_rng(0).permutation(len(good)))
+    images: dict[str, LabelledImage] = {}
+    needed = [sample for sample in samples if all_good or not sample.defect_free]
+    for sample in (*needed, *drawn):
+        if size > most and len(images) >= len(needed):
+            break
         gray = to_gray(read_image(sample.image))
-        images.append(LabelledImage(sample.name, gray, read_label(sample, gray.shape, len(dataset.classes))))
-        size += gray.nbytes + images[-1].label.nbytes
-        if size > most:
-            held = f"{len(images)} of {len(dataset.labelled.samples)} images of '{dataset.split_name}' fill"
-            raise DatasetError(
-                f"{dataset.name}: {held} {MEMORY_SHARE:.0%} of the memory; name fewer in a list, --split"
-            )
-    return images
+        image = LabelledImage(sample.name, gray, read_label(sample, gray.shape, len(dataset.classes)))
+        images[sample.name] = image
+        size += gray.nbytes + image.label.nbytes
+        if size > most and len(images) <= len(needed):
+            kind = "images" if all_good else "images with masks"
+            held = f"{len(images)} of {len(needed)} {kind} of '{dataset.split_name}' fill"
+            way_out = "name fewer in a list, --split, or save them smaller"
+            raise DatasetError(f"{dataset.name}: {held} {MEMORY_SHARE:.0%} of the memory; {way_out}")
+    return [images[sample.name] for sample in samples if sample.name in images]
 
 
 def _memory() -> float:

@@ -17,6 +17,7 @@ LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a m
 NARROW = 2.0  # times as long as wide
 BLOT = 2.0  # times as thick as the defect that it is on
 THINNEST = 3.0  # px of the input that a thin defect needs to be learned
+FEWEST = 3  # images of a class whose typical defect decides; or half of all
 SMALLEST = 8.0  # px of the input, root of its area, that a small one needs
 ENOUGH = 0.95  # of `SMALLEST`
 MOST_PIXELS = 3e6  # of a scaled image, for the sake of small defects; thin ones would vanish
@@ -65,11 +66,11 @@ def _lying_as(images: Sequence[LabelledImage], shorter: int, longer: int) -> tup
 def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
     """How images meet the input, the scale at which they are cut into tiles, and why, in words.
 
-    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels, and of
-    the smallest tenth the root of the area `SMALLEST`. Tiles where images scaled to the input leave fewer, at the
-    smallest scale that leaves as many: a tile then shows more around a defect, and few are needed. Of images `NARROW`
-    times as long as wide an input shows few pixels: they are cut into tiles too, at the scale at which they have as
-    many as a square one.
+    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels, and
+    of the smallest tenth the root of the area `SMALLEST`. Tiles where images scaled to the input leave fewer, at
+    the smallest scale that leaves as many: a tile then shows more around a defect, and few are needed. Of images
+    `NARROW` times as long as wide an input shows few pixels: they are cut into tiles too, at the scale at which
+    they have as many as a square one.
     """
     if settings.fit in ("letterbox", "squeeze"):
         return settings.fit, 1.0, ""
@@ -86,7 +87,7 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
         return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
     typical = float(np.median([image.gray.size for image in images if image.label.any()]))
     for_small = min(1.0, SMALLEST / small, math.sqrt(MOST_PIXELS / typical))
-    scale = settings.scale or round(max(min(wholes), narrow, min(1.0, THINNEST / thin), for_small), 2)
+    scale = settings.scale or round(max(float(np.median(wholes)), narrow, min(1.0, THINNEST / thin), for_small), 2)
     if remains >= THINNEST:
         left = f"a small labelled defect, {small:.0f} px, has {small_remains:.1f} px in an input of {settings.size} px"
     if remains >= THINNEST and narrow >= for_small:
@@ -125,10 +126,11 @@ def _extents(image: LabelledImage, smallest: int) -> dict[int, list[tuple[float,
 
 def _least(extents: Sequence[dict[int, list[tuple[float, float]]]], scales: Sequence[float]) -> tuple[float, float]:
     """At these scales, thickness of the thinnest tenth of all defects, and root of the area of the smallest, px; or a
-    class's typical one where that is less.
+    class's typical one where that is less, and not only one or two of many images show it.
 
     Each image counts once, or the crumbs of a single mask would decide.
     """
+    fewest = min(FEWEST, sum(map(bool, extents)) / 2)
     pooled: dict[int, list[tuple[float, float, float]]] = {}
     for found, scale in zip(extents, scales, strict=True):
         for value, each in found.items():
@@ -136,7 +138,7 @@ def _least(extents: Sequence[dict[int, list[tuple[float, float]]]], scales: Sequ
     least = [
         [_quantile([(sizes[which], sizes[2]) for sizes in each], 0.5 if value else 0.1) for which in (0, 1)]
         for value, each in pooled.items()
-        if each
+        if each and (not value or sum(sizes[2] for sizes in each) > fewest - 0.1)
     ]
     thins, sides = zip(*least, strict=True) if least else ((THINNEST,), (SMALLEST,))
     return min(thins), min(sides)

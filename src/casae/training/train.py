@@ -22,6 +22,7 @@ from casae.training import classification, export, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.data import (
+    MEMORY_SHARE,
     Fold,
     hold_out,
     labelled_crops,
@@ -139,7 +140,10 @@ def _prepare(
     part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold, known)
     fixed = fold is None and "val" in dataset.splits
     stay = {sample.name for sample in part.samples} if fold else known  # each image is judged by one fold alone
-    sides, copied = keep_copies_together(dataset, Sides(part, held, load(part), load(held)), fixed=fixed, stay=stay)
+    sides, copied = keep_copies_together(dataset, _loaded(part, held), fixed=fixed, stay=stay)
+    missing = len(part.labelled.samples) + len(held.labelled.samples) - len(sides.images) - len(sides.validation)
+    if missing:
+        copied += f". {missing} good images are left out, because the others fill {MEMORY_SHARE:.0%} of the memory"
     part, held, images, validation = sides
     if not any(image.label.any() for image in images):
         raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
@@ -157,6 +161,16 @@ def _prepare(
     smallest = settings.min_area_px or smallest_region([*images, *validation])
     run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
     return run, describe(run) + check_classes(run) + why + copied
+
+
+def _loaded(part: Dataset, held: Dataset) -> Sides:
+    """Both parts, decoded, without the good images for which there is no memory."""
+    images, validation = load(part, all_good=False), load(held, all_good=False)
+    part, held = (
+        each.only({image.name for image in side}, each.split_name)
+        for each, side in ((part, images), (held, validation))
+    )
+    return Sides(part, held, images, validation)
 
 
 def _begin(run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bool) -> None:
