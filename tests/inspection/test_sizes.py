@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,11 +24,14 @@ def measures_of(side: int, inside: int = 50):
     return measure(find_regions(mask)[0], np.where(mask, inside, 200).astype(np.uint8), mask)
 
 
-def test_features_are_logarithms_and_contrast():
+def test_features_are_logarithms_contrast_and_direction():
     table = features([measures_of(10), measures_of(1)])
-    assert table[0] == pytest.approx([np.log(10), np.log(10), np.log(100), -150 / 255], abs=1e-6)
+    assert table[0] == pytest.approx([np.log(10), np.log(10), np.log(100), -150 / 255, 0, 0], abs=1e-6)
     assert table[1, :3] == pytest.approx([0, 0, 0])
-    assert features([]).shape == (0, 4)
+    lying = replace(measures_of(10), length_px=40.0)
+    turned = [replace(lying, angle_deg=angle) for angle in (0.0, 45.0, 90.0)]
+    assert features(turned)[:, 4:] == pytest.approx(np.array([[0.75, 0], [0, 0.75], [-0.75, 0]]))
+    assert features([]).shape == (0, 6)
 
 
 def test_what_was_never_seen_counts_as_the_farthest_that_was():

@@ -38,6 +38,20 @@ def test_sizes_tell_classes_apart_that_look_alike_in_their_crops():
     assert named.tolist() == [index % 2 for index in range(24)]
 
 
+def test_classes_that_differ_by_direction_alone_are_told_apart():
+    rng = np.random.default_rng(0)
+    crops = []
+    for index in range(24):
+        label = np.zeros((64, 64), np.uint8)
+        label[10:14, 10 : 30 + int(rng.integers(9))] = 1
+        label = np.ascontiguousarray(label.T) if index % 2 else label
+        image = LabelledImage("a", np.where(label, 50, 200).astype(np.uint8), label)
+        crops.append(LabelledCrop(image, find_regions(label > 0)[0], index % 2))
+    measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
+    named = size_classes(crops, 2).weigh(np.full((24, 2), 0.5, np.float32), measures).argmax(1)
+    assert named.tolist() == [index % 2 for index in range(24)]
+
+
 def test_a_piece_of_a_hairline_is_named_as_the_whole():
     """Scratches are long, spots short; what is found of a scratch is as short as a spot, but thin."""
     crops = []

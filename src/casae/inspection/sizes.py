@@ -1,8 +1,10 @@
-"""What length, width, area and contrast tell of a defect's class.
+"""What length, width, area, contrast and direction tell of a defect's class.
 
-The compact CNN sees every defect at 227 x 227 px, so neither how large nor how long it is. Not in the paper.
+The compact CNN sees every defect upright at 227 x 227 px, so neither how large and long it is nor how it lies. Not in
+the paper.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +14,7 @@ from pydantic import Field
 from casae.config import Frozen
 from casae.inspection.measurement import Measures
 
-FEATURES = 4
+FEATURES, FORMER = 6, 4  # earlier models know no direction
 FARTHEST = 3.0  # deviations from the mean of what was learned from, for sizes that were never seen
 LEAST = 1e-4  # probability that the CNN leaves to a class which sizes speak for
 
@@ -21,33 +23,42 @@ class SizeClasses(Frozen):
     """A logistic regression on standardised features and their squares.
 
     Attributes:
-        mean: of each of the `FEATURES`; `deviation` likewise.
+        mean: of each of the `FEATURES`, or of the first `FORMER`; `deviation` likewise.
         weights: for each class one for each feature, then one for each square.
         bias: of each class.
     """
 
-    mean: tuple[float, ...] = Field(min_length=FEATURES, max_length=FEATURES)
-    deviation: tuple[float, ...] = Field(min_length=FEATURES, max_length=FEATURES)
+    mean: tuple[float, ...] = Field(min_length=FORMER, max_length=FEATURES)
+    deviation: tuple[float, ...] = Field(min_length=FORMER, max_length=FEATURES)
     weights: tuple[tuple[float, ...], ...]
     bias: tuple[float, ...]
 
     def weigh(self, probabilities: NDArray[np.float32], measures: Sequence[Measures]) -> NDArray[np.float32]:
         """Class probabilities (defects, classes) of the compact CNN times those that the measures give."""
-        logits = standardised(features(measures), self.mean, self.deviation) @ np.array(self.weights).T + self.bias
+        known = features(measures)[:, : len(self.mean)]
+        logits = standardised(known, self.mean, self.deviation) @ np.array(self.weights).T + self.bias
         evidence = np.log(probabilities + LEAST) + logits
         weighed = np.exp(evidence - evidence.max(1, keepdims=True))
         return (weighed / weighed.sum(1, keepdims=True)).astype(np.float32)
 
 
 def features(measures: Sequence[Measures]) -> NDArray[np.float64]:
-    """Logarithms of length, width and area in px, and contrast in full scales: (defects, `FEATURES`)."""
-    rows = [(m.length_px, m.width_px, m.area_px, m.contrast or 0.0) for m in measures]
+    """Logarithms of length, width and area in px, contrast in full scales, and direction: (defects, `FEATURES`).
+
+    The latter as cosine and sine of twice the angle, times how much longer than wide a defect is, 0..1.
+    """
+    rows = [(m.length_px, m.width_px, m.area_px, m.contrast or 0.0, *_direction(m)) for m in measures]
     table = np.array(rows, np.float64).reshape(-1, FEATURES)
     table[:, :3] = np.log(np.maximum(table[:, :3], 1))
     return table
 
 
+def _direction(measures: Measures) -> tuple[float, float]:
+    long, angle = 1 - measures.width_px / max(measures.length_px, 1), math.radians(2 * measures.angle_deg)
+    return long * math.cos(angle), long * math.sin(angle)
+
+
 def standardised(table: NDArray[np.float64], mean: Sequence[float], deviation: Sequence[float]) -> NDArray[np.float64]:
-    """Features in deviations from their mean, `FARTHEST` at most, then their squares: (defects, 2 `FEATURES`)."""
+    """Features in deviations from their mean, `FARTHEST` at most, then their squares: (defects, features)."""
     z = np.clip((table - np.array(mean)) / np.array(deviation), -FARTHEST, FARTHEST)
     return np.concatenate([z, z**2], axis=1)
