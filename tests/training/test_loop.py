@@ -73,6 +73,14 @@ def test_the_best_weights_are_kept_or_the_last_ones(clock, tmp_path, decides, ke
     assert task.trained.weight.item() == kept
 
 
+def test_weights_that_were_better_at_the_start_are_kept(clock, tmp_path):
+    for decides, kept, score in ((True, 0, 0.95), (False, 3, 0.5)):
+        task = Counting(Budget(steps=6), [0.2, 0.9, 0.5], clock)
+        task.score_decides, task.start_score = decides, 0.95
+        assert fit(task, tmp_path / str(kept)) == score
+        assert task.trained.weight.item() == kept
+
+
 def test_the_optimiser_gets_the_rate_of_the_schedule(clock, tmp_path):
     task = Counting(Budget(steps=6), [0.5] * 3, clock)
     fit(task, tmp_path)

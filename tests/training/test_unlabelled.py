@@ -1,4 +1,5 @@
 import shutil
+import signal
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from casae.errors import DatasetError
 from casae.image import read_image, to_gray
 from casae.inspection.bundle import InputSize, read_bundle
 from casae.synthetic.components import write_components
+from casae.training.loop import stop_on_interrupt
 from casae.training.progress import Reporter
 from casae.training.recipe import settings_for
 from casae.training.train import train
@@ -98,6 +100,24 @@ def test_the_least_sure_image_is_left_out(tmp_path):
         cv2.imwrite(str(file), np.full((64, 64), 191 if file.stem == "doubtful" else 250, np.uint8))
     found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter())
     assert {image.name for image in found} == set("abcd")
+
+
+def test_images_in_which_nothing_is_seen_are_not_the_surest_for_that(tmp_path):
+    levels = {"missed": 189, "a": 100, "b": 100, "c": 100, "d": 100, "defect": 250}
+    files = [tmp_path / f"{name}.png" for name in levels]
+    for file, level in zip(files, levels.values(), strict=True):
+        cv2.imwrite(str(file), np.full((64, 64), level, np.uint8))
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter())
+    assert {image.name for image in found} == {"a", "b", "c", "d", "defect"}
+
+
+def test_ctrl_c_ends_the_labelling_and_not_the_program(more):
+    files, reporter = sorted(more.iterdir()), Reporter()
+    reporter.patient = True
+    reporter.step = lambda budget: signal.raise_signal(signal.SIGINT)
+    with stop_on_interrupt(reporter):
+        assert len(pseudo_labelled(Bright(), files, LETTERBOX, reporter)) == 1
+    assert reporter.interrupted
 
 
 def test_an_unreadable_image_is_named_and_left_out(more, tmp_path, capsys):

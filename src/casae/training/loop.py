@@ -45,11 +45,13 @@ class Task(L.LightningModule):
     Attributes:
         score_decides: whether the weights with the best score are kept; else the last ones are.
         scoring_seconds: how long the last `score` took, None where that is not known yet.
+        start_score: what the weights score before the first step, where they may be the best; None where not.
     """
 
     score_name = "score"
     score_decides = True
     scoring_seconds: float | None = None
+    start_score: float | None = None
 
     def __init__(self, trained: nn.Module, budget: Budget, learning_rate: float, cycle: bool) -> None:
         super().__init__()
@@ -104,6 +106,9 @@ class _Keeper(Callback):
         task.budget.start()
         self._at_once = self.reporter.interrupted or not task.cycle  # how Ctrl-C ends it
         trainer.should_stop = task.budget.progress >= 1  # of a stage that was killed at its end
+        if self.best is None and task.score_decides and task.start_score is not None:
+            self.best = task.start_score
+            _save(task.trained.state_dict(), self.best_file)
 
     def on_train_batch_start(self, trainer: L.Trainer, task: Any, batch: Any, index: int) -> None:
         views: Any = trainer.train_dataloader
@@ -183,7 +188,7 @@ def fit(task: Task, batches: DataLoader[Pair], folder: Path, reporter: Reporter)
     if not finished.exists():
         folder.mkdir(parents=True, exist_ok=True)
         keep_memory()
-        with _quiet(), _stop_on_interrupt(reporter):
+        with _quiet(), stop_on_interrupt(reporter):
             _run(task, batches, folder, keeper)
         whole = finished.with_suffix(".part")
         whole.write_text(json.dumps({"score": keeper.best, "seconds": task.budget.spent}))
@@ -285,7 +290,7 @@ def _save(weights: dict[str, torch.Tensor], file: Path) -> None:
 
 
 @contextmanager
-def _stop_on_interrupt(reporter: Reporter) -> Iterator[None]:
+def stop_on_interrupt(reporter: Reporter) -> Iterator[None]:
     """The first Ctrl-C brings the stage to its end; the second one ends the program."""
     if not reporter.patient:
         yield

@@ -31,7 +31,7 @@ from casae.training.data import (
     white_of,
 )
 from casae.training.leaks import Sides, keep_copies_together, seen_in_test
-from casae.training.loop import LANDING, fit, seconds_spent
+from casae.training.loop import LANDING, fit, seconds_spent, stop_on_interrupt
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
 from casae.training.run import Run, check_classes, describe
@@ -114,7 +114,9 @@ def train(
 
     iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
-    write_learned(folder / "weights.pt", known.union(image.name for image in run.images))
+    files = {file.resolve() for file in run.unlabelled}
+    seen = {sample.name for sample in dataset.samples if sample.image.resolve() in files}
+    write_learned(folder / "weights.pt", known.union(seen, (image.name for image in run.images)))
     early = reporter.interrupted
     network, accuracy = _train_classifier(run)
     scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops_cnn": accuracy}
@@ -252,7 +254,8 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
 def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None]:
     settings, reporter = run.settings.segmenter, run.reporter
     drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
-    ious, patient, scoring_seconds = [], reporter.patient, None
+    ious: list[float | None] = []
+    patient, scoring_seconds = reporter.patient, None
     for stage in (1, 2):
         # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
         reporter.patient = patient and (stage == 2 or settings.residual)
@@ -263,6 +266,8 @@ def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None
         reporter.stage(f"network {stage}")
         task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
         task.scoring_seconds = scoring_seconds
+        if stage == 2 and settings.residual:  # network 2 begins with adding nothing
+            task.start_score = ious[0]
         ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
         scoring_seconds = task.scoring_seconds
     return ious[0], ious[1]
@@ -273,7 +278,8 @@ def _with_unlabelled(run: Run, casae: CASAE, views: SegmenterViews, budget: Budg
     began, settings = time.monotonic(), run.settings.segmenter
     run.reporter.stage("unlabelled")
     seconds = budget.seconds and LABELLING_SHARE * budget.seconds
-    found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, seconds, run.white)
+    with stop_on_interrupt(run.reporter):
+        found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, seconds, run.white)
     if not found:
         return views, budget
     run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")

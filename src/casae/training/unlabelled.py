@@ -71,7 +71,7 @@ def pseudo_labelled(
     seconds: float | None = None,
     white: float = 1.0,
 ) -> list[LabelledImage]:
-    """Images with the defects that a network sees in them, the surest of all it looked at.
+    """Images with the defects that a network sees in them: the surest of those with a defect, and of those without.
 
     Args:
         network: gray (N, 1, H, W) -> logits (N, 2, H, W).
@@ -82,7 +82,7 @@ def pseudo_labelled(
         white: of 16-bit images, see `casae.image.brightened`.
     """
     budget, began = Budget(steps=len(files)), time.monotonic()
-    found: list[tuple[float, LabelledImage]] = []
+    found: dict[bool, list[tuple[float, LabelledImage]]] = {True: [], False: []}
     pixels = 0
     network.eval()
     for file in files:
@@ -96,12 +96,14 @@ def pseudo_labelled(
             continue
         pixels += gray.size
         probability = _seen_twice(network, gray, size)
+        seen = bool((probability >= DOUBTFUL).any())
         sureness = (np.sum(probability >= SURE) + SLACK_PX) / (np.sum(probability >= DOUBTFUL) + SLACK_PX)
+        sureness = sureness if seen else 1 - probability.max()  # or every missed defect would be among the surest
         label = inspection.threshold(probability, DEFAULT_GS).astype(np.uint8)
-        found.append((float(sureness), LabelledImage(file.stem, gray, label)))
+        found[seen].append((float(sureness), LabelledImage(file.stem, gray, label)))
         reporter.step(budget)
-    found.sort(key=lambda pair: -pair[0])
-    return [image for _, image in found[: round(KEPT * len(found))]]
+    kept = [sorted(each, key=lambda pair: -pair[0])[: round(KEPT * len(each))] for each in found.values()]
+    return [image for each in kept for _, image in each]
 
 
 class AlternatingViews(SegmenterViews):
