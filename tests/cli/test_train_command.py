@@ -1,13 +1,16 @@
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from casae import Inspector
 from casae.cli import train as command
+from casae.config import InspectionSettings
 from casae.datasets.readers import open_dataset
 from casae.errors import UsageError
 from casae.evaluation.curves import Cost, cost_curve
+from casae.evaluation.scores import evaluate
 from casae.inspection.bundle import read_bundle
 from casae.inspection.card import add_scores
 from casae.metrics import Counts
@@ -40,7 +43,7 @@ def test_the_chosen_thresholds_are_those_of_the_model(components, dark_model, tm
         for gs, core, hit in ((100.0, 25.0, 800), (100.0, 100.0, 800), (150.0, 25.0, 900), (150.0, 150.0, 900))
     ]
     add_scores(file, "as trained", {}, core_gs=25.0)
-    command._judge(Console(quiet=True), trained, [], "f1", command.FoldScores(costs))
+    command._judge(Console(quiet=True), trained, [], "f1", command.Folds(costs=costs))
     manifest = read_bundle(file).manifest
     assert (manifest.gs, manifest.core_gs) == (150, 25)
 
@@ -55,11 +58,19 @@ def test_folds_stand_on_page_and_card(components, dark_model, tmp_path):
     data = open_dataset(f"folder:{two_classes(components, tmp_path / 'part')}")
     trained = Trained(file, {}, data.split("val"), tmp_path, 0.0, False)
     costs = cost_curve(Inspector(file), data.split("train"))
-    folds = command.FoldScores(costs, {"mean of 5 folds": {"iou": 0.4321}, "spread of 5 folds": {"iou": 0.0123}})
-    command._judge(Console(quiet=True), trained, [], None, folds)
+    fold = Path(shutil.copy(dark_model, tmp_path / "fold.casae"))
+    parts = [data.split("train"), data.split("test")]
+    command._judge(
+        Console(quiet=True), trained, [], "recall=1.0", command.Folds([(fold, part) for part in parts], costs)
+    )
     html, card = file.with_suffix(".html").read_text("utf-8"), read_bundle(file).card
-    assert "mean of 5 folds" in html
-    assert "0.432" in html
-    assert "| mean of 5 folds | iou | 0.4321 |" in card
+    manifest = read_bundle(file).manifest
+    chosen = InspectionSettings(gs=manifest.gs, core_gs=manifest.core_gs)
+    assert (manifest.gs, manifest.core_gs) != (100, 25)
+    each = [evaluate(Inspector(fold, chosen), part).scores()["false_regions_per_image"].value for part in parts]
+    assert "mean of 2 folds" in html
+    assert f"{sum(each) / 2:.3f}" in html
+    assert manifest.scores["mean of 2 folds"]["false_regions_per_image"] == pytest.approx(sum(each) / 2)
+    assert "| spread of 2 folds | iou |" in card
     assert "| all folds, at Gs | escaped_regions |" in card
     assert "validation, at Gs" not in card

@@ -1,5 +1,6 @@
 import csv
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ from casae import Inspector
 from casae.datasets.readers import open_dataset
 from casae.datasets.sample import Sample
 from casae.evaluation.charts import line_chart
-from casae.evaluation.curves import choose, cost_curve
+from casae.evaluation.curves import Cost, choose, cost_curve
 from casae.evaluation.page import Training, learning_curve, most_doubtful, write_page
 from casae.evaluation.scores import evaluate
 from conftest import two_classes
@@ -58,6 +59,32 @@ def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
     assert looked_at == 2
     assert [name for name, _ in ranked] == ["unsure", "sure"]
     assert ranked[0][1] > 0.7 > 0.1 > ranked[1][1]
+
+
+def test_the_outline_of_a_large_sure_defect_is_no_doubt(dark_model, tmp_path):
+    surface = np.full((64, 64), 200, np.uint8)
+    soft, faint = surface.copy(), surface.copy()
+    cv2.circle(soft, (32, 32), 20, 10, -1)
+    cv2.circle(faint, (32, 32), 4, 76, -1)
+    for name, image in (("soft", cv2.GaussianBlur(soft, (0, 0), 4)), ("faint", faint)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    samples = [Sample(name, tmp_path / f"{name}.png", None) for name in ("soft", "faint")]
+    ranked, _ = most_doubtful(Inspector(dark_model), samples)
+    assert [name for name, _ in ranked] == ["faint", "soft"]
+
+
+def test_what_the_held_out_images_chose_is_said(components, dark_model, tmp_path):
+    part = open_dataset(f"folder:{two_classes(components, tmp_path / 'data')}").split("test")
+    inspector = Inspector(dark_model)
+    few = evaluate(inspector, part)
+    many = replace(few, images=tuple(image for image in few.images if image.defective) * 8)
+
+    def said(result, gs, folds):
+        training = Training(inspector, part, result, [], Cost(gs, 25.0), "", tmp_path, 1.0, folds)
+        return training.chosen_by_them
+
+    assert [said(few, 100.0, {}), said(few, 80.0, {}), said(few, 80.0, {"mean": {}})] == ["", "thresholds", ""]
+    assert [said(many, 100.0, {}), said(many, 80.0, {})] == ["weights", "weights and thresholds"]
 
 
 def test_a_single_epoch_is_a_dot_with_one_number_below():

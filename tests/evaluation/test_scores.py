@@ -84,8 +84,8 @@ def test_without_a_defect_nothing_is_perfect_either(dark_model, folder):
     assert {"iou", "mean_image_iou", "recall", "f1", "region_recall", "escaped_images"} <= unknown
 
 
-def test_a_single_image_that_counts_has_no_interval(dark_model, folder):
-    for index in range(3):
+def test_few_images_that_count_have_no_interval(dark_model, folder):
+    for index in range(8):
         cv2.imwrite(str(folder / "images" / f"good{index}.png"), np.full((48, 64), 200, np.uint8))
         cv2.imwrite(str(folder / "masks" / f"good{index}.png"), np.zeros((48, 64), np.uint8))
     scores = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}")).scores()

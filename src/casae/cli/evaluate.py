@@ -103,7 +103,7 @@ def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval
         table.add_column(heading)
     for name, score in scores.items():
         known = score.value is not None
-        interval = score.spread or "of a single image: none"
+        interval = score.spread or "too few images"
         table.add_row(name, f"{score.value:.3f}" if known else "-", interval if known else "nothing to count")
     console.print(table)
     if len(result.classes) > 1:

@@ -1,6 +1,6 @@
 """`casae train`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from casae.datasets.sample import Dataset, Sample
     from casae.evaluation.curves import Cost
-    from casae.metrics import Interval
     from casae.training.data import Fold
     from casae.training.train import Trained
 
@@ -145,7 +144,7 @@ def train(
     _print_scores(console, trained.scores)
     if folds and trained.early:
         console.print("Ended early: the folds are left out")
-    judged = _judge_folds(console, learn, out, folds) if folds and not trained.early else FoldScores()
+    judged = _learn_folds(console, learn, out, folds) if folds and not trained.early else Folds()
     _judge(console, trained, _without_label(data, data.split(chosen), trained, unlabelled), target, judged)
     console.print(f"Next: casae inspect IMAGES --model {trained.file}", soft_wrap=True, markup=False)
 
@@ -155,7 +154,8 @@ def _without_label(data: "Dataset", part: "Dataset", trained: "Trained", unlabel
     from casae.datasets.sample import Sample
     from casae.training.unlabelled import unlabelled_images
 
-    found = [sample for sample in data.samples if not sample.labelled]
+    judged = set(data.splits.get("test", ()))
+    found = [sample for sample in data.samples if not sample.labelled and sample.name not in judged]
     if unlabelled:
         known = {sample.image.resolve() for sample in found}
         more = unlabelled_images(unlabelled, data, (part, trained.validation), seed=0)
@@ -168,7 +168,7 @@ def _judge(
     trained: "Trained",
     unlabelled: "Sequence[Sample]",
     target: str | None,
-    folds: "FoldScores",
+    folds: "Folds",
 ) -> None:
     """Choose the threshold on the held-out images, and write the page that shows how good the model is on them.
 
@@ -191,7 +191,8 @@ def _judge(
         costs = folds.costs or cost_curve(fresh, trained.validation, done=step)
     chosen, why = choose(costs, target, fresh.manifest.core_gs)
     part = "all folds" if folds.costs else "validation"
-    for name, scores in folds.parts.items():
+    of_folds = _fold_scores(console, folds, chosen)
+    for name, scores in of_folds.items():
         add_scores(trained.file, name, scores)
     add_scores(trained.file, f"{part}, at Gs", chosen.summary(), gs=chosen.gs, core_gs=chosen.core_gs)
     console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {why}", soft_wrap=True)
@@ -203,7 +204,7 @@ def _judge(
         result = evaluate(inspector, trained.validation, step)
     page = trained.file.with_suffix(".html")
     training = Training(
-        inspector, trained.validation, result, costs, chosen, why, trained.folder, trained.seconds / 60, folds.parts
+        inspector, trained.validation, result, costs, chosen, why, trained.folder, trained.seconds / 60, of_folds
     )
     write_page(page, training, unlabelled)
     console.print(f"How good it is, with pictures: {page}", soft_wrap=True, markup=False)
@@ -219,38 +220,54 @@ def _fold_file(out: Path, index: int) -> Path:
 
 
 @dataclass(frozen=True)
-class FoldScores:
-    """What folds tell: `costs` of each threshold on all images, each judged by the model that did not learn from it;
-    `parts`, mean and standard deviation over folds of each score.
+class Folds:
+    """What folds tell.
+
+    Attributes:
+        models: the model of each, and the images that it did not learn from.
+        costs: of each threshold on all of these images.
     """
 
+    models: "Sequence[tuple[Path, Dataset]]" = ()
     costs: "Sequence[Cost]" = ()
-    parts: "Mapping[str, Mapping[str, float | None]]" = field(default_factory=dict)
 
 
-def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", out: Path, folds: int) -> FoldScores:
-    """How much a score depends on which images are learned from: mean and spread over folds."""
+def _learn_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", out: Path, count: int) -> Folds:
+    from casae.evaluation.curves import cost_curve
+    from casae.inspection.inspector import Inspector
+    from casae.training.data import Fold
+
+    models: list[tuple[Path, Dataset]] = []
+    costs: list[Cost] = []
+    for index in range(count):
+        file = _fold_file(out, index)
+        trained = learn(file, Fold(index, count))
+        if trained.early:
+            console.print("Ended early: the folds are left out")
+            return Folds()
+        models.append((file, trained.validation))
+        costs = cost_curve(Inspector(file), trained.validation, costs)
+    return Folds(models, costs)
+
+
+def _fold_scores(console: "Console", folds: Folds, chosen: "Cost") -> dict[str, dict[str, float | None]]:
+    """How much a score at the chosen thresholds depends on which images are learned from: mean and spread over folds,
+    by their titles.
+    """
     import statistics
 
     from rich.table import Table
 
-    from casae.evaluation.curves import cost_curve
+    from casae.config import InspectionSettings
     from casae.evaluation.scores import evaluate
     from casae.inspection.inspector import Inspector
-    from casae.training.data import Fold
 
-    rows: list[dict[str, Interval]] = []
-    costs: list[Cost] = []
-    for index in range(folds):
-        file = _fold_file(out, index)
-        trained = learn(file, Fold(index, folds))
-        if trained.early:
-            console.print("Ended early: the folds are left out")
-            return FoldScores()
-        inspector = Inspector(file)
-        rows.append(evaluate(inspector, trained.validation).scores())
-        costs = cost_curve(inspector, trained.validation, costs)
-    table = Table(box=None, padding=(0, 3, 0, 0), title=f"{folds} folds", title_justify="left")
+    if not folds.models:
+        return {}
+    settings = InspectionSettings(gs=chosen.gs, core_gs=chosen.core_gs)
+    rows = [evaluate(Inspector(file, settings), held).scores() for file, held in folds.models]
+    title = f"{len(rows)} folds"
+    table = Table(box=None, padding=(0, 3, 0, 0), title=title, title_justify="left")
     for heading in ("score", "mean", "spread", "each fold"):
         table.add_column(heading)
     means: dict[str, float | None] = {}
@@ -262,4 +279,4 @@ def _judge_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", o
             each = "  ".join(f"{value:.3f}" for value in values)
             table.add_row(name, f"{means[name]:.3f}", f"{spreads[name]:.3f}", each)
     console.print(table)
-    return FoldScores(costs, {f"mean of {folds} folds": means, f"spread of {folds} folds": spreads})
+    return {f"mean of {title}": means, f"spread of {title}": spreads}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from casae.config import ENOUGH_DEFECTIVE
+from casae.config import CORE_GS, DEFAULT_GS, ENOUGH_DEFECTIVE
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import ImageError
 from casae.evaluation.charts import Points, line_chart
@@ -18,6 +18,7 @@ from casae.evaluation.scores import Evaluation
 from casae.evaluation.sheet import draw_sheet
 from casae.image import read_image
 from casae.inspection.inspector import Inspector
+from casae.inspection.regions import find_regions
 from casae.results.overlay import encode
 from casae.text import write_whole
 
@@ -38,7 +39,7 @@ MEANING = {  # of scores, as in docs/train.md
     "accuracy_found_regions": "the same, as casae found them",
 }
 STAGES = {"network-1": "network 1", "network-2": "both networks", "classifier": "classifier"}
-DOUBTFUL_SHARE = 0.01  # of the pixels: an image is as doubtful as its most doubtful hundredth
+FAINTEST = 0.1  # P(defect) from which on a spot counts
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,13 @@ class Training:
     folds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
-    def chosen_by_them(self) -> bool:
-        """Whether the held-out images chose what they now judge."""
-        return sum(image.defective for image in self.result.images) >= ENOUGH_DEFECTIVE
+    def chosen_by_them(self) -> str:
+        """What the held-out images chose that they judge now, in words; empty if nothing."""
+        few = sum(image.defective for image in self.result.images) < ENOUGH_DEFECTIVE
+        usual = self.chosen.gs == DEFAULT_GS and self.chosen.core_gs in (CORE_GS, DEFAULT_GS)
+        always = self.inspector.manifest.training["preset"] == "paper"
+        chosen = {"weights": always or not few, "thresholds": not (usual or self.folds)}
+        return " and ".join(name for name, by_them in chosen.items() if by_them)
 
 
 def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> None:
@@ -125,12 +130,13 @@ def threshold_chart(costs: Sequence[Cost], core_gs: float) -> str:
 
 
 def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list[tuple[str, float]], int]:
-    """The unlabelled images whose labels would teach most: name and doubt in 0..1, most doubtful first; and
-    how many were looked at.
+    """The unlabelled images whose labels would teach most: name and doubt, most doubtful first; and how many were
+    looked at.
 
     Of very many, or of large ones, as many are looked at as a minute allows, drawn from all of them.
 
-    Doubt of a pixel is 1 - |2 P(defect) - 1|, as in uncertainty sampling (Lewis and Gale 1994).
+    Each spot of P(defect) >= `FAINTEST` adds its doubt, 1 - |2 P - 1| as in uncertainty sampling (Lewis and Gale 1994)
+    with P of its surest pixel: the outline of a sure defect is no doubt.
     """
     doubts, began = [], time.monotonic()
     for sample in (samples[index] for index in np.random.default_rng(0).permutation(len(samples))[:ASKED]):
@@ -140,7 +146,7 @@ def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list
             probability = inspector.probability(read_image(sample.image))
         except ImageError:
             continue
-        doubt = 1 - np.abs(2 * probability.ravel() - 1)
-        first = doubt.size - max(1, round(DOUBTFUL_SHARE * doubt.size))
-        doubts.append((sample.name, float(np.partition(doubt, first)[first:].mean())))
+        spots = find_regions(probability >= FAINTEST, inspector.min_area_px)
+        surest = [float(probability[spot.window][spot.mask].max()) for spot in spots]
+        doubts.append((sample.name, sum(1 - abs(2 * value - 1) for value in surest)))
     return sorted(doubts, key=lambda pair: -pair[1])[:SHOWN], len(doubts)

@@ -38,8 +38,8 @@ The model knows surfaces, lamps, lenses and defects like those it learned from. 
 
 
 CHOSEN = (
-    "Where eight validation images or more have defects, weights and thresholds were chosen on them, and their scores "
-    "are a little too good. Judge by a test split."
+    "Validation images choose the weights where eight or more have defects, of preset paper always, and the thresholds "
+    "where eight or more have, or --target asks for it. Then their scores are a little too good. Judge by a test split."
 )
 NOT_HELD = "No image was held out of the training. Judge by a test split."
 
