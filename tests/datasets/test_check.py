@@ -56,6 +56,30 @@ def test_every_problem_is_named_by_file(folder):
     assert any("'component-0007' is in 'train'" in problem for problem in by_file["test.txt"])
 
 
+def test_masks_that_were_resized_by_mixing_class_numbers_are_suspected(folder):
+    def redrawn(how):
+        for index, mask in enumerate(sorted((folder / "masks").iterdir())):
+            small = cv2.circle(np.zeros((48, 64), np.uint8), (20 + index, 20), 9, 1 + index % 4, -1)
+            cv2.imwrite(str(mask), cv2.resize(small, (256, 192), interpolation=how))
+        return problems(folder)
+
+    assert "were they resized" in redrawn(cv2.INTER_LINEAR)["masks"]
+    assert redrawn(cv2.INTER_NEAREST) == {}
+
+
+def test_a_defect_on_another_is_no_rim(folder):
+    for mask in (folder / "masks").iterdir():
+        label = cv2.circle(np.zeros((192, 256), np.uint8), (100, 100), 40, 1, -1)
+        cv2.imwrite(str(mask), cv2.circle(label, (100, 100), 10, 2, -1))
+    assert problems(folder) == {}
+
+
+def test_files_that_are_not_read_are_named(folder):
+    (folder / "masks" / "component-0000.npy").write_bytes(b"")
+    (folder / "masks" / ".hidden").write_bytes(b"")
+    assert "1 of type .npy; save" in problems(folder)["masks"]
+
+
 def test_inverted_masks_are_suspected(folder):
     for mask in (folder / "masks").iterdir():
         cv2.imwrite(str(mask), np.where(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), 0, 255).astype(np.uint8))

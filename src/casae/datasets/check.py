@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from casae.datasets.masks import label_values, problem_of
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import CasaeError
-from casae.image import Image, read_image
+from casae.image import SUFFIXES, Image, read_image
+
+RIM_PX, RIM_SHARE = 5, 0.8  # width of a rim at most; of the outline
 
 
 @dataclass
@@ -27,6 +31,8 @@ class Findings:
         class_pixels: label value -> pixels, 0 included.
         defective: with a labelled defect.
         flooded: of these, images in which more than half of the pixels are defective.
+        second: images with a defect of class 2 or more.
+        rimmed: of these, images in which values of smaller classes run around such defects.
         splits: list -> names in it.
         problems: (file, what is wrong and how to mend it).
     """
@@ -39,6 +45,8 @@ class Findings:
     class_pixels: Counter[int] = field(default_factory=Counter)
     defective: int = 0
     flooded: int = 0
+    second: int = 0
+    rimmed: int = 0
     splits: dict[str, int] = field(default_factory=dict)
     problems: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -56,6 +64,7 @@ def check(dataset: Dataset, done: Callable[[Sample], object] = lambda sample: No
             pictures[digest].append(sample)
         done(sample)
     _check_labels(dataset, findings)
+    _check_others(dataset, findings)
     _check_splits(dataset, findings)
     _check_duplicates(dataset, pictures, findings)
     return findings
@@ -96,6 +105,22 @@ def _check_mask(sample: Sample, mask: Path, image: Image, classes: int, findings
     findings.defect_free += present == [0]
     findings.defective += present != [0]
     findings.flooded += 2 * int(counts[0]) < label.size
+    if any(1 < value <= classes for value in present):
+        findings.second += 1
+        findings.rimmed += _has_rims(label, max(value for value in present if value <= classes))
+
+
+def _has_rims(label: NDArray[np.uint8], value: int) -> bool:
+    """Whether defects of a class touch smaller values, in a thin rim, and hardly anywhere background, as in a mask that
+    was resized by mixing class numbers.
+    """
+    inside = (label == value).astype(np.uint8)
+    touching = label[(cv2.dilate(inside, np.ones((3, 3), np.uint8)) > inside)]
+    smaller = ((label > 0) & (label < value)).astype(np.uint8)
+    thick = cv2.erode(smaller, np.ones((RIM_PX, RIM_PX), np.uint8))
+    near = cv2.dilate(inside, np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8))
+    mixed = (touching > 0) & (touching < value)
+    return bool(touching.size and mixed.mean() > RIM_SHARE and not (thick & near).any())
 
 
 def _check_labels(dataset: Dataset, findings: Findings) -> None:
@@ -108,6 +133,25 @@ def _check_labels(dataset: Dataset, findings: Findings) -> None:
         findings.problems.append((masks, rule))
     if 2 * findings.flooded > findings.defective:
         findings.problems.append((masks, "most show more defect than background, which is 0; are they inverted?"))
+    if 2 * findings.rimmed > findings.second:
+        rule = "smaller values run around defects; were they resized? Resize class numbers by nearest neighbour"
+        findings.problems.append((masks, rule))
+
+
+def _check_others(dataset: Dataset, findings: Findings) -> None:
+    """Files beside the images and masks that are neither, such as masks of a type that is not read."""
+    files = [file for sample in dataset.samples for file in (sample.image, sample.mask) if file]
+    for folder in sorted({file.parent for file in files}):
+        others = Counter(
+            file.suffix.lower() or file.name
+            for file in folder.iterdir()
+            if not file.name.startswith(".") and file.suffix.lower() not in SUFFIXES and file.is_file()
+        )
+        if others:
+            kinds = ", ".join(f"{count} of type {kind}" for kind, count in sorted(others.items()))
+            findings.problems.append(
+                (folder, f"holds files that are not read, {kinds}; save pictures and masks as PNG")
+            )
 
 
 def _check_splits(dataset: Dataset, findings: Findings) -> None:
