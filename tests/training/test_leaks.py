@@ -122,6 +122,17 @@ def test_two_shots_of_one_part_are_not_copies():
     assert not grains.is_copy(images["plain"], images["wider"])
 
 
+@pytest.mark.parametrize("turn", range(1, 8))
+def test_turned_and_mirrored_copies_are_copies(components, tmp_path, turn):
+    shutil.copytree(components, tmp_path / "part")
+    dataset = open_dataset(f"folder:{tmp_path / 'part'}")
+    images = load(dataset.split("train"))
+    first = dataset.split("test").samples[0]
+    mirrored = images[0].gray[:, ::-1] if turn > 3 else images[0].gray
+    cv2.imwrite(str(first.image), worn(np.ascontiguousarray(np.rot90(mirrored, turn))))
+    assert f"1 of 3 look like learned ones ({first.name})" in seen_in_test(dataset, images, frozenset())
+
+
 def test_copies_in_the_list_test_are_spoken_of(components, tmp_path):
     shutil.copytree(components, tmp_path / "part")
     dataset = open_dataset(f"folder:{tmp_path / 'part'}")

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,8 @@ from casae.image import Image, read_image, to_gray, to_unit
 from casae.training.data import LabelledImage
 
 THUMBNAIL = 32  # px a side; what differs here is another picture
-ALIKE = 0.9  # correlation of thumbnails from which the grain is looked at
+ALIKE, TURNED_ALIKE = 0.9, 0.97  # correlation of thumbnails from which the grain is looked at
+TURNS = range(8)  # positions of a picture: as it is, turned by quarters, and the same mirrored
 GRAIN_SIDE, NARROWEST = 128, 64  # px of the longer side at which grain is compared, and at least of the shorter one
 SAME_GRAIN = 0.6  # correlation; on rolled steel other pictures have at most 0.07, copies in JPEG of quality 80 0.79
 MOST_KNOWN = 1000  # grains of 64 kB, of narrow images 300, beside those of the held-out images
@@ -104,8 +106,7 @@ def seen_in_test(dataset: Dataset, images: Sequence[LabelledImage], known: Abstr
         except ImageError:
             continue
         image = LabelledImage(sample.name, gray, np.zeros((0, 0), np.uint8))
-        alike = (images[index] for index in np.flatnonzero(ours @ _thumbnail(gray) / THUMBNAIL**2 >= ALIKE).tolist())
-        if any(_identical(one, image) or grains.is_copy(one, image) for one in alike):
+        if _copied(image, images, ours, grains) is not None:
             copies.append(sample.name)
     said = ""
     if len(samples) < len(judged):
@@ -179,9 +180,11 @@ def _drawn_anew(
         image, kind = images[index], bool(images[index].label.any())
         if wanted[kind] < 1 or any(left[value] <= STAYING for value in _classes(image)):
             continue
-        alike = np.flatnonzero(thumbnails @ thumbnails[index] / THUMBNAIL**2 >= ALIKE).tolist()
-        others = (images[other] for other in alike if other != index)
-        if not any(_identical(other, image) or grains.is_copy(other, image) for other in others):
+        others = np.arange(len(images)) != index
+        if (
+            _copied(image, [images[other] for other in np.flatnonzero(others).tolist()], thumbnails[others], grains)
+            is None
+        ):
             left.subtract(_classes(image))
             wanted[kind] -= 1
             fresh.add(image.name)
@@ -196,10 +199,35 @@ def _copies(
     images: Sequence[LabelledImage], validation: Sequence[LabelledImage], grains: Grains
 ) -> dict[str, tuple[LabelledImage, LabelledImage]]:
     """Of each held-out picture that is learned from as well: the learned one and itself, by its name."""
-    ours, theirs = (np.stack([_thumbnail(image.gray) for image in side]) for side in (images, validation))
-    alike = [(images[a], validation[b]) for a, b in np.argwhere(ours @ theirs.T / THUMBNAIL**2 >= ALIKE)]
-    copies = {held.name: (one, held) for one, held in alike if grains.is_copy(one, held)}
-    return copies | {held.name: (one, held) for one, held in alike if _identical(one, held)}
+    ours = np.stack([_thumbnail(image.gray) for image in images])
+    found = ((_copied(held, images, ours, grains), held) for held in validation)
+    return {held.name: (one, held) for one, held in found if one is not None}
+
+
+def _copied(
+    image: LabelledImage, images: Sequence[LabelledImage], thumbnails: NDArray[np.float32], grains: Grains
+) -> LabelledImage | None:
+    """Which of `images`, whose thumbnails these are, shows the same picture as `image`, in whatever position; the very
+    same one rather than a copy; None if none does.
+    """
+    small = _thumbnail(image.gray).reshape(THUMBNAIL, THUMBNAIL)
+    copied = None
+    for turn in TURNS:
+        correlation = thumbnails @ _turned(small, turn).ravel() / THUMBNAIL**2
+        alike = [images[index] for index in np.flatnonzero(correlation >= (TURNED_ALIKE if turn else ALIKE)).tolist()]
+        if not alike:
+            continue
+        seen = replace(image, name=f"{image.name}\n{turn}", gray=_turned(image.gray, turn)) if turn else image
+        same = next((one for one in alike if turn == 0 and _identical(one, seen)), None)
+        if same:
+            return same
+        copied = copied or next((one for one in alike if grains.is_copy(one, seen)), None)
+    return copied
+
+
+def _turned(values: NDArray[Any], turn: int) -> NDArray[Any]:
+    mirrored = values[:, ::-1] if turn >= len(TURNS) // 2 else values
+    return np.ascontiguousarray(np.rot90(mirrored, turn))
 
 
 def _identical(one: LabelledImage, other: LabelledImage) -> bool:
