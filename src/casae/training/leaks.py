@@ -180,11 +180,8 @@ def _drawn_anew(
         image, kind = images[index], bool(images[index].label.any())
         if wanted[kind] < 1 or any(left[value] <= STAYING for value in _classes(image)):
             continue
-        others = np.arange(len(images)) != index
-        if (
-            _copied(image, [images[other] for other in np.flatnonzero(others).tolist()], thumbnails[others], grains)
-            is None
-        ):
+        others = [other for other in range(len(images)) if other != index]
+        if _copied(image, [images[other] for other in others], thumbnails[others], grains) is None:
             left.subtract(_classes(image))
             wanted[kind] -= 1
             fresh.add(image.name)
