@@ -68,6 +68,29 @@ def test_a_training_makes_a_bundle_that_inspects(small, dataset, tmp_path):
     assert list((folder / "network-2").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.parametrize(("residual", "start"), [(True, 0.7), (False, None)])
+def test_both_networks_have_to_beat_network_1(small, dataset, tmp_path, monkeypatch, residual, start):
+    starts = []
+
+    def fit(task, batches, folder, reporter):
+        starts.append(task.start_score)
+        return 0.7
+
+    monkeypatch.setattr("casae.training.train.fit", fit)
+    segmenter = small.segmenter.model_copy(update={"residual": residual})
+    train(dataset, tmp_path / "part.casae", small.model_copy(update={"segmenter": segmenter}))
+    assert starts == [None, start, None]
+
+
+def test_what_is_learned_without_labels_is_remembered(small, components, tmp_path):
+    shutil.copytree(components, tmp_path / "part")
+    (tmp_path / "part" / "splits" / "test.txt").unlink()
+    here = open_dataset(f"folder:{tmp_path / 'part'}")
+    train(here, tmp_path / "part.casae", small, unlabelled=tmp_path / "part" / "images")
+    learned = (tmp_path / "part-training" / "weights.txt").read_text().split()
+    assert {sample.name for sample in here.samples} - set(learned) == {s.name for s in here.split("val").samples}
+
+
 def test_the_same_seed_gives_the_same_bundle(small, dataset, tmp_path):
     files = [train(dataset, tmp_path / name / "part.casae", small).file for name in "ab"]
     assert files[0].read_bytes() == files[1].read_bytes()
