@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("variants", nargs="+", metavar="NAME=VALUE ...")
     parser.add_argument("--preset", default="fast", choices=PRESETS)
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--views", type=int, help="as many instead of minutes, where other programs share the machine")
+    parser.add_argument(
+        "--views", type=int, help="as many instead of minutes, where other programs share the machine; last weights"
+    )
     parser.add_argument("--split", default="train")
     parser.add_argument("--share", type=float, default=0.2, help="part of the split that is held out")
     parser.add_argument("--judge", help="hold out all of this list that is not in --split, instead of a share")
@@ -68,6 +70,7 @@ def main() -> None:
                 steps = round(wanted.views * share / settings.batch) if wanted.views else None
                 budget = Budget(steps=steps) if steps else Budget(seconds=60 * wanted.minutes * share)
                 task = segmentation.SegmentationTask(casae, stage, settings, budget, validation, size)
+                task.score_decides &= wanted.views is None
                 start = time.monotonic()
                 scores.append(fit(task, loader(views, settings.batch), Path(folder, str(stage)), reporter))
                 rates.append(budget.step * settings.batch / (time.monotonic() - start))
