@@ -114,7 +114,7 @@ def test_images_in_which_nothing_is_seen_are_not_the_surest_for_that(tmp_path):
 def test_ctrl_c_ends_the_labelling_and_not_the_program(more):
     files, reporter = sorted(more.iterdir()), Reporter()
     reporter.patient = True
-    reporter.step = lambda budget: signal.raise_signal(signal.SIGINT)
+    reporter.step = lambda budget: signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
     with stop_on_interrupt(reporter):
         assert len(pseudo_labelled(Bright(), files, LETTERBOX, reporter)) == 1
     assert reporter.interrupted
