@@ -208,7 +208,6 @@ def _copied(
     same one rather than a copy; None if none does.
     """
     small = _thumbnail(image.gray).reshape(THUMBNAIL, THUMBNAIL)
-    copied = None
     for turn in TURNS:
         correlation = thumbnails @ _turned(small, turn).ravel() / THUMBNAIL**2
         alike = [images[index] for index in np.flatnonzero(correlation >= (TURNED_ALIKE if turn else ALIKE)).tolist()]
@@ -216,10 +215,10 @@ def _copied(
             continue
         seen = replace(image, name=f"{image.name}\n{turn}", gray=_turned(image.gray, turn)) if turn else image
         same = next((one for one in alike if turn == 0 and _identical(one, seen)), None)
-        if same:
-            return same
-        copied = copied or next((one for one in alike if grains.is_copy(one, seen)), None)
-    return copied
+        copied = same or next((one for one in alike if grains.is_copy(one, seen)), None)
+        if copied:
+            return copied
+    return None
 
 
 def _turned(values: NDArray[Any], turn: int) -> NDArray[Any]:
