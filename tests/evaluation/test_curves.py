@@ -94,6 +94,15 @@ def test_few_defects_make_no_model_surer_than_usual():
     assert choose(curve, "recall=0.99")[0].core_gs == 25
 
 
+def test_a_share_of_images_takes_the_surest_core_that_rejects_as_many():
+    passes = {(100, 2): 6, (100, 25): 1, (100, 100): 0, (150, 150): 0}
+    curve = [dataclasses.replace(cost(gs, 900, 3, core), passed=passes[gs, core]) for gs, core in passes]
+    assert [choose(curve, f"images={share}")[0].core_gs for share in ("0.4", "0.9", "1")] == [2, 25, 100]
+    assert choose(curve, "images=0.9")[1] == "the surest that find something in 0.9 of the 10 held-out defective images"
+    unreached = choose([dataclasses.replace(each, passed=2) for each in curve], "images=0.9")
+    assert unreached[1] == "none find something in 0.9 of the 10 held-out defective images; these reach 0.800"
+
+
 def test_an_image_with_a_defect_too_small_to_report_is_no_good_part(parts, dark_model):
     inspector = Inspector(dark_model, InspectionSettings(min_area_px=101))
     assert {(c.regions, c.defective, c.passed, c.good) for c in cost_curve(inspector, parts)} == {(0, 2, 2, 1)}
@@ -103,7 +112,7 @@ def test_a_recall_out_of_reach_is_said():
     curve = [cost(100, 900, 4), cost(100, 900, 4, 100), cost(150, 800, 2, 150), cost(200, 800, 2, 200)]
     chosen, why = choose(curve, "recall=0.99")
     assert chosen.gs == 150
-    assert why == "none touch 0.99 of the 10 held-out defects; these touch 0.800"
+    assert why == "none touch 0.99 of the 10 held-out defects; these reach 0.800"
 
 
 def test_without_enough_to_judge_by_the_papers_gs_is_kept():
@@ -115,7 +124,7 @@ def test_without_enough_to_judge_by_the_papers_gs_is_kept():
     assert choose(few, "f1")[0].gs == 150
 
 
-@pytest.mark.parametrize("target", ["recall=2", "recall=", "best", "recall=1.1"])
+@pytest.mark.parametrize("target", ["recall=2", "recall=", "best", "recall=1.1", "images=2", "image=0.9"])
 def test_another_target_is_refused(target):
     with pytest.raises(UsageError, match="--target"):
         choose([cost(100, 900)], target)

@@ -57,7 +57,9 @@ def train(
             help="Part of the images that judges and is not learned from; 0: none. Default: 0.1 without a list val.",
         ),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="How to choose the threshold Gs: recall=0.99, f1 or keep.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="How to choose the thresholds: recall=0.99, images=0.99, f1 or keep.")
+    ] = None,
     folds: Annotated[
         int, typer.Option(help="Train K models more, each judged on another K-th of the images.", min=0)
     ] = 0,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,18 +112,33 @@ def sensitivity(costs: Sequence[Cost], gs: float) -> list[Cost]:
     return [cost for cost in costs if cost.gs == gs or (cost.core_gs == cost.gs > gs)]
 
 
-def check_target(target: str | None) -> float | None:
-    """The share that "recall=R" asks for, None for "f1", "keep" and None.
+class Share(NamedTuple):
+    """A target: touch `share` of the labelled regions, or find something in as many of the defective images."""
+
+    share: float
+    of_images: bool
+
+    def total(self, cost: Cost) -> int:
+        """Of how many it is a share."""
+        return cost.defective if self.of_images else cost.regions
+
+    def reached(self, cost: Cost) -> float:
+        """What these thresholds reach."""
+        return ratio(cost.defective - cost.passed, cost.defective) if self.of_images else cost.region_recall
+
+
+def check_target(target: str | None) -> Share | None:
+    """What "recall=R" or "images=R" asks for, None for "f1", "keep" and None.
 
     Raises:
         UsageError: another target.
     """
     if target in (None, "f1", "keep"):
         return None
-    recall = re.fullmatch(r"recall=(0?\.\d+|1(?:\.0+)?)", str(target))
-    if not recall:
-        raise UsageError(f"--target {target}: say recall=0.99 or another share up to 1, f1, or keep")
-    return float(recall[1])
+    asked = re.fullmatch(r"(recall|images)=(0?\.\d+|1(?:\.0+)?)", str(target))
+    if not asked:
+        raise UsageError(f"--target {target}: say recall=0.99, images=0.99 or another share up to 1, f1, or keep")
+    return Share(float(asked[2]), of_images=asked[1] == "images")
 
 
 def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CORE_GS) -> tuple[Cost, str]:
@@ -133,9 +148,10 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
         costs: of `cost_curve`.
         target: "f1" takes the Gs with the best F1 over pixels, but none that loses defects as a core must not, "keep"
             the paper's, each with the usual core; None is "f1" where enough defective images are held out, else "keep".
-            "recall=R" takes the surest core at that Gs that touches the share R of the labelled regions, and none surer
-            than the usual one where they are so few that missing one is missing R; where no core does, the smallest
-            larger Gs. A core that costs more than `LOST_TO_CORE` of the defects gives way to one that does not.
+            "recall=R" takes the surest core at that Gs that touches the share R of the labelled regions, "images=R" the
+            surest that finds something in the share R of the defective images, each none surer than the usual one
+            where there are so few that missing one is missing R; where no core does, the smallest larger Gs. A core
+            that costs more than `LOST_TO_CORE` of the defects gives way to one that does not.
         core_gs: the usual core, one of `CORE_GRID`; None cuts once, as the paper does.
 
     Raises:
@@ -161,15 +177,22 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
     outline, relaxed = _with_a_core_that_holds(outline, costs, needed)
     if wanted is None:
         return outline, ("the paper's Gs" if target == "keep" else why) + relaxed
-    curve, among = sensitivity(costs, outline.gs), f"the {kept.regions} held-out defects"
-    if round(kept.regions * (1 - wanted), 6) < 1:
+    return _surest(costs, outline, wanted)
+
+
+def _surest(costs: Sequence[Cost], outline: Cost, wanted: Share) -> tuple[Cost, str]:
+    """The surest thresholds that reach a share, by the core at the Gs of `outline` first; else those next to it."""
+    share, total = wanted.share, wanted.total(outline)
+    what = ("find something in", "defective images") if wanted.of_images else ("touch", "defects")
+    curve, few = sensitivity(costs, outline.gs), ""
+    if round(total * (1 - share), 6) < 1:
         curve = [cost for cost in curve if cost.core_gs >= outline.core_gs]
-        among += ", which are too few to be surer than usual"
-    reached = [cost for cost in curve if cost.region_recall >= wanted]
+        few = ", which are too few to be surer than usual"
+    reached = next((cost for cost in curve if wanted.reached(cost) >= share), None)
     if reached:
-        return reached[0], f"the surest that touch {wanted:g} of {among}"
-    best = max(curve, key=lambda cost: (cost.region_recall, -cost.gs, -cost.core_gs))
-    return best, f"none touch {wanted:g} of the {kept.regions} held-out defects; these touch {best.region_recall:.3f}"
+        return reached, f"the surest that {what[0]} {share:g} of the {total} held-out {what[1]}{few}"
+    best = max(curve, key=lambda cost: (wanted.reached(cost), -cost.gs, -cost.core_gs))
+    return best, f"none {what[0]} {share:g} of the {total} held-out {what[1]}; these reach {wanted.reached(best):.3f}"
 
 
 def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost], needed: float) -> tuple[Cost, str]:
