@@ -52,6 +52,20 @@ def test_classes_that_differ_by_direction_alone_are_told_apart():
     assert named.tolist() == [index % 2 for index in range(24)]
 
 
+def test_sizes_that_tell_nothing_do_not_overrule_the_cnn():
+    rng = np.random.default_rng(0)
+    crops = []
+    for index in range(30):
+        label = np.zeros((64, 64), np.uint8)
+        height, width = rng.integers(4, 50, 2)
+        label[5 : 5 + height, 5 : 5 + width] = 1
+        gray = np.where(label, rng.integers(20, 150), 200).astype(np.uint8)
+        crops.append(LabelledCrop(LabelledImage(str(index), gray, label), find_regions(label > 0)[0], index % 3))
+    measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
+    named = size_classes(crops, 3).weigh(np.full((30, 3), (0.8, 0.1, 0.1), np.float32), measures).argmax(1)
+    assert not named.any()
+
+
 def test_a_piece_of_a_hairline_is_named_as_the_whole():
     """Scratches are long, spots short; what is found of a scratch is as short as a spot, but thin."""
     crops = []

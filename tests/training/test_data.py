@@ -219,6 +219,9 @@ def test_the_smallest_reported_region_follows_small_labels():
 
     assert [smallest_region([image(side)]) for side in (1, 3, 6, 8)] == [1, 2, 9, 12]
     assert smallest_region([]) == 12
+    slip = image(40).label.copy()
+    slip[0, 0] = 2
+    assert smallest_region([image(40), LabelledImage("slip", image(40).gray, slip)]) == 12
 
 
 def test_white_is_where_the_camera_ends():

@@ -1,7 +1,7 @@
 """Train the compact CNN on crops of labelled defects (paper, section 5.3)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from casae.training.views import CropViews, Pair, part_of
 VALIDATION_BATCH = 32
 SIZE_PENALTY = 0.3  # of the squared weights of `SizeClasses`, shared by all defects; see docs/results/training.md
 FIT_STEPS, PIECES = 60, 3  # pieces of each thin defect
+PARTS, TRUSTS = 5, np.linspace(0, 1, 11)  # of the images, and what sizes may count beside the CNN
 ROUGHEST = 0.05  # added to the deviation of a feature, which may be the same in all crops
 
 
@@ -116,10 +117,32 @@ def views_of(crops: Sequence[LabelledCrop], settings: ClassifierSettings, classe
     return CropViews(crops, max(len(crops), 10 * settings.batch), seed, often)
 
 
+@dataclass(frozen=True, eq=False)
+class _Sizes:
+    """Measures of labelled defects and of their pieces.
+
+    Attributes:
+        table: standardised features (rows, features).
+        truth: class of each row.
+        share: what each row counts; those of a class as much as the root of how frequent it is.
+        image: number of the image that each row is of.
+    """
+
+    table: NDArray[np.float64]
+    truth: NDArray[np.int64]
+    share: NDArray[np.float64]
+    image: NDArray[np.int64]
+
+    def only(self, rows: NDArray[np.bool_]) -> "_Sizes":
+        return _Sizes(self.table[rows], self.truth[rows], self.share[rows], self.image[rows])
+
+
 def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
     """Fit a logistic regression on the measures of labelled defects, and of pieces of thin ones, which break in two.
 
-    How frequent each class is, is taken out again: the compact CNN has weighed that already.
+    How frequent each class is, is taken out again: the compact CNN has weighed that already. And as far as the
+    regression tells the classes of images that it did not learn from badly, it counts less than the CNN, down to
+    nothing: of few defects it learns sizes by heart.
 
     Args:
         crops: to learn from.
@@ -127,34 +150,71 @@ def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
     """
     rng = np.random.default_rng(0)
     groups = [(crop, (crop.region, *_pieces(crop.region, rng))) for crop in crops]
-    rows = [measure(region, crop.gray, crop.image.label > 0) for crop, regions in groups for region in regions]
+    defects = {id(image): image.label > 0 for image in {id(crop.image): crop.image for crop in crops}.values()}
+    rows = [measure(region, crop.gray, defects[id(crop.image)]) for crop, regions in groups for region in regions]
+    owners = [(crop, len(regions)) for crop, regions in groups for _ in regions]
     counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
     weight = np.sqrt(counts) / np.sqrt(counts).sum()  # of each class, as in the compact CNN's loss
-    each = weight / np.maximum(counts, 1)
-    share = torch.tensor([each[crop.defect_class] / len(regions) for crop, regions in groups for _ in regions])
+    frequency = np.log(np.where(counts > 0, weight, 1))
+    numbers = {image: number for number, image in enumerate(defects)}
     table = features(rows)
     mean, deviation = table.mean(0), table.std(0) + ROUGHEST
-    known = torch.from_numpy(standardised(table, mean, deviation))
-    truth = torch.tensor([crop.defect_class for crop, regions in groups for _ in regions])
+    sizes = _Sizes(
+        standardised(table, mean, deviation),
+        np.array([crop.defect_class for crop, _ in owners]),
+        np.array([weight[crop.defect_class] / counts[crop.defect_class] / pieces for crop, pieces in owners]),
+        np.array([numbers[id(crop.image)] for crop, _ in owners]),
+    )
+    penalty = SIZE_PENALTY / len(crops)
+    weights, bias = _regression(sizes, classes, penalty)
+    trust = _trust(sizes, frequency, penalty)
+    return SizeClasses(
+        mean=_shortened(mean),
+        deviation=_shortened(deviation),
+        weights=tuple(_shortened(trust * row) for row in weights),
+        bias=_shortened(np.where(counts > 0, trust * (bias - frequency), bias)),
+    )
+
+
+def _regression(sizes: _Sizes, classes: int, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (classes, features) and bias (classes,) of a logistic regression on these rows."""
+    known, truth, share = torch.from_numpy(sizes.table), torch.from_numpy(sizes.truth), torch.from_numpy(sizes.share)
     weights = torch.zeros(classes, 2 * FEATURES, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        penalty = SIZE_PENALTY / len(crops) * (weights**2).sum()
-        total = (share * functional.cross_entropy(known @ weights.T + bias, truth, reduction="none")).sum() + penalty
+        each = functional.cross_entropy(known @ weights.T + bias, truth, reduction="none")
+        total = (share * each).sum() + penalty * (weights**2).sum()
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    frequency = np.log(np.where(counts > 0, weight, 1))
-    return SizeClasses(
-        mean=_shortened(mean),
-        deviation=_shortened(deviation),
-        weights=tuple(_shortened(row) for row in weights.detach().numpy()),
-        bias=_shortened(bias.detach().numpy() - frequency),
-    )
+    return weights.detach().numpy(), bias.detach().numpy()
+
+
+def _trust(sizes: _Sizes, frequency: NDArray[np.float64], penalty: float) -> float:
+    """What of the evidence of sizes holds on images that it was not learned from, 0..1: see `TRUSTS`.
+
+    Each of `PARTS` of the images is told by the others; that of the smallest log loss is taken.
+    """
+    order = np.random.default_rng(0).permutation(int(sizes.image.max()) + 1)
+    loss = np.zeros(len(TRUSTS))
+    for part in range(PARTS):
+        held = order[sizes.image] % PARTS == part
+        held &= np.isin(sizes.truth, sizes.truth[~held])  # of a class that is in no other part, nothing was learned
+        rest = sizes.only(order[sizes.image] % PARTS != part)
+        if not held.any():
+            continue
+        weights, bias = _regression(rest, len(frequency), penalty)
+        told = sizes.only(held)
+        evidence = told.table @ weights.T + bias - frequency
+        for index, trust in enumerate(TRUSTS):
+            logits = torch.from_numpy(trust * evidence + frequency)
+            each = functional.cross_entropy(logits, torch.from_numpy(told.truth), reduction="none").numpy()
+            loss[index] += float((told.share * each).sum())
+    return float(TRUSTS[loss.argmin()])
 
 
 def _pieces(region: Region, rng: np.random.Generator) -> Iterator[Region]:

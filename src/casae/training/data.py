@@ -235,16 +235,21 @@ def white_of(images: Sequence[LabelledImage]) -> float:
 def smallest_region(images: Sequence[LabelledImage]) -> int:
     """Area, px, from which a found region is reported: `MIN_AREA_PX`, or a quarter of the typical labelled defect.
 
-    The class with the smallest defects decides. An image's typical one of a class is that in which its median pixel of
-    the class lies, so that crumbs beside a defect do not count.
+    The class with the smallest defects decides, but none of which so few pixels are labelled that they may be slips of
+    the brush. An image's typical one of a class is that in which its median pixel of the class lies, so that crumbs
+    beside a defect do not count.
     """
     typical: dict[int, list[int]] = {}
+    labelled: Counter[int] = Counter()
     for image in images:
         for value in np.unique(image.label[image.label > 0]):
             areas = sorted(region.area for region in find_regions(image.label == value, 1))
             middle = int(np.searchsorted(np.cumsum(areas), sum(areas) / 2))
             typical.setdefault(int(value), []).append(areas[middle])
-    smallest = min((float(np.median(areas)) for areas in typical.values()), default=4.0 * MIN_AREA_PX)
+            labelled[int(value)] += sum(areas)
+    fewest = min(MIN_AREA_PX, max(labelled.values(), default=0))
+    medians = [float(np.median(areas)) for value, areas in typical.items() if labelled[value] >= fewest]
+    smallest = min(medians, default=4.0 * MIN_AREA_PX)
     return max(1, min(MIN_AREA_PX, int(smallest) // 4))
 
 
