@@ -1,12 +1,15 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from casae.config import PRESETS
 from casae.datasets.readers import open_dataset
+from casae.datasets.sample import Dataset, Sample
 from casae.inspection.bundle import InputSize
+from casae.training.data import LabelledImage
 from casae.training.progress import Reporter
-from casae.training.run import Run
+from casae.training.run import Run, affordable
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,16 @@ def test_minutes_are_shared_among_the_networks(components, tmp_path, classes, un
     run = Run(settings, data, data, [], [], size, 12, 1.0, tmp_path, Reporter(), unlabelled)
     budgets = [run.budget(stage, 480) for stage in range(1, len(seconds) + 1)]
     assert [budget.seconds for budget in budgets] == pytest.approx(seconds, abs=1e-3)
+
+
+@pytest.mark.parametrize(("minutes", "scale", "judged"), [(2, 1.0, 20), (0.1, 1.0, 16), (2, 0.5, 40), (None, 1.0, 40)])
+def test_large_held_out_images_are_judged_as_far_as_the_minutes_go(tmp_path, minutes, scale, judged):
+    gray = np.zeros((1000, 1000), np.uint8)
+    validation = [LabelledImage(str(index), gray, gray if index % 4 else gray + 1) for index in range(40)]
+    held = Dataset("folder:x", ("a",), tuple(Sample(i.name, tmp_path / i.name, None) for i in validation), {}, "val")
+    size = InputSize(height=256, width=256, fit="tile", scale=scale)
+    settings = PRESETS["fast"].model_copy(update={"minutes": minutes})
+    part, images, said = affordable(held, validation, size, settings)
+    assert [sample.name for sample in part.samples] == [image.name for image in images]
+    assert (len(images), sum(bool(image.label.any()) for image in images)) == (judged, judged // 4)
+    assert bool(said) == (judged < 40)

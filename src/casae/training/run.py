@@ -17,6 +17,9 @@ from casae.training.data import LabelledCrop, LabelledImage, labelled_crops
 from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
 
+JUDGED_A_MINUTE = 10.0  # megapixels of the input that are scored; a tenth of the time on the slowest machine measured
+FEWEST_JUDGED = 16
+
 
 @dataclass(frozen=True)
 class Run:
@@ -100,3 +103,25 @@ def describe(run: Run) -> str:
         f"held out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
         f"start weights: {run.settings.start}{advice}"
     )
+
+
+def affordable(
+    held: Dataset, validation: Sequence[LabelledImage], size: InputSize, settings: TrainingSettings
+) -> tuple[Dataset, Sequence[LabelledImage], str]:
+    """Of what is held out, as much as can be scored in little of the minutes: defective and good ones in proportion.
+
+    Returns:
+        What is left of both, and what there is to say about it.
+    """
+    if settings.minutes is None:
+        return held, validation, ""
+    each = [size.scale**2 * i.gray.size if size.fit == "tile" else size.height * size.width for i in validation]
+    count = max(FEWEST_JUDGED, int(JUDGED_A_MINUTE * 1e6 * settings.minutes / max(1.0, float(np.mean(each or [1])))))
+    if len(validation) <= count:
+        return held, validation, ""
+    order = np.random.default_rng(settings.seed).permutation(len(validation))
+    drawn = sorted(order, key=lambda index: not validation[index].label.any())
+    names = {validation[drawn[place]].name for place in np.linspace(0, len(drawn) - 1, count).round().astype(int)}
+    chosen = [image for image in validation if image.name in names]
+    said = f". {count} of the {len(validation)} held-out images judge, as many as {settings.minutes:g} minutes allow"
+    return held.only(names, held.split_name), chosen, f"{said}; casae evaluate judges by all"

@@ -34,7 +34,7 @@ from casae.training.leaks import Sides, keep_copies_together, seen_in_test
 from casae.training.loop import LANDING, fit, seconds_spent, stop_on_interrupt
 from casae.training.networks import CASAE, CompactCNN
 from casae.training.progress import Reporter
-from casae.training.run import Run, check_classes, describe
+from casae.training.run import Run, affordable, check_classes, describe
 from casae.training.start import begin, learned_by, write_learned, write_weights
 from casae.training.state import FINISHED, claim, folder_of, goes_on, started_from
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
@@ -159,6 +159,9 @@ def _prepare(
     white = white_of([*images, *validation])
     images, validation = ([replace(i, gray=brightened(i.gray, white)) for i in side] for side in (images, validation))
     size, why = segmentation.input_of(images, settings.segmenter)
+    if fold is None:  # a fold's images are judged by no other
+        held, validation, left = affordable(held, validation, size, settings)
+        copied += left
     more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
     smallest = settings.min_area_px or smallest_region([*images, *validation])
     run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
