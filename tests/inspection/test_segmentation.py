@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from casae.inspection.bundle import InputSize
 from casae.inspection.regions import find_regions
@@ -32,6 +33,19 @@ def test_the_map_comes_back_at_the_size_of_the_image():
     assert probability.shape == (30, 50)
     assert probability[:, :20].max() < 0.01
     assert probability[:, 30:].min() > 0.99
+
+
+def test_a_bright_image_of_little_contrast_keeps_its_gray_values_in_bfloat16():
+    image = np.random.default_rng(0).normal(60000, 100, (64, 64)).astype(np.uint16)
+
+    def spread(values):
+        kept = torch.from_numpy(values).bfloat16().float().numpy()
+        return (kept - kept.mean()) / kept.std()
+
+    wanted = (image - image.mean()) / image.std()
+    sizes = [InputSize(height=64, width=64, fit="letterbox", centred=centred) for centred in (True, False)]
+    close, coarse = (np.abs(defect_probability(spread, image, size) - wanted).max() for size in sizes)
+    assert close < 0.02 < 0.5 < coarse
 
 
 TILES = InputSize(height=64, width=64, fit="tile")

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from casae.training.augmentation import AUGMENTATIONS, Augmentation, Window
+from casae.training.augmentation import AUGMENTATIONS, Augmentation, Window, visible_levels
 
 
 def picture() -> tuple[np.ndarray, np.ndarray]:
@@ -161,3 +161,24 @@ def test_a_share_of_the_change_in_brightness_stays():
     assert np.std(bound) == pytest.approx(0.25 * np.std(free), rel=0.1)
     spread = [[view.std() for view in lit(drift)] for drift in (1.0, 0.25)]
     assert np.std(spread[1]) == pytest.approx(np.std(spread[0]), rel=0.2)
+
+
+def test_what_is_around_a_part_does_not_count_as_its_contrast():
+    rng = np.random.default_rng(0)
+    part = rng.normal(0.6, 0.01, (100, 100)).clip(0, 1).astype(np.float32)
+    label = np.zeros((100, 100), np.uint8)
+    label[40:60, 40:60] = 1
+    assert visible_levels(part, label)[1] == pytest.approx(0.01, rel=0.1)
+    on_black = part.copy()
+    on_black[:, :40] = rng.normal(0.05, 0.002, (100, 40))
+    assert on_black.std() > 0.2
+    assert visible_levels(on_black, label)[1] == pytest.approx(0.01, rel=0.1)
+    striped = part.copy()
+    striped[:, ::2] *= 0.2
+    assert visible_levels(striped, label)[1] == pytest.approx(striped.std(), rel=0.01)
+    stained = part.copy()
+    stained[label > 0] = 0.1
+    assert visible_levels(stained, label)[1] == pytest.approx(stained.std(), rel=0.01)
+    varied = rng.uniform(0, 1, (100, 100)).astype(np.float32)
+    assert visible_levels(varied, label)[1] == pytest.approx(varied.std(), rel=0.01)
+    assert visible_levels(part, label + 1) == pytest.approx((part.mean(), part.std()), abs=1e-3)

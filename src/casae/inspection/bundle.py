@@ -37,6 +37,8 @@ class InputSize(Frozen):
     Attributes:
         scale: that an image is brought to before it is cut into tiles; otherwise `fit` says it all.
         standardised: tiles come as (gray - mean) / deviation of the whole image, instead of gray in 0..1.
+        centred: whole images come less their mean, for a network that takes it away itself: bfloat16 has 8 digits,
+            which a bright image of little contrast in 16 bits would lose.
     """
 
     height: int = Field(ge=16, le=LARGEST_SIDE)
@@ -44,6 +46,7 @@ class InputSize(Frozen):
     fit: Fit
     scale: float = Field(default=1, gt=0, le=1)
     standardised: bool = False
+    centred: bool = False
 
 
 class Origin(Frozen):

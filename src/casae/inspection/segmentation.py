@@ -43,7 +43,9 @@ def defect_probability(
         probability = _by_tiles(segmenter, gray, size, roi)
     else:
         frame = Frame.of(gray.shape, size.height, size.width, size.fit)
-        probability = frame.take(segmenter(to_unit(frame.put(gray))[None, None])[0, 0], gray.shape)
+        values = to_unit(frame.put(gray))
+        values = values - values.mean() if size.centred else values
+        probability = frame.take(segmenter(values[None, None])[0, 0], gray.shape)
     return probability if roi is None else np.where(roi, probability, np.float32(0))
 
 

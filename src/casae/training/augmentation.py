@@ -11,13 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.image import Image, to_unit
+from casae.image import Image, gray_levels, to_8bit, to_unit
 
 LARGEST_REMAPPED = 2**15 - 1  # px; OpenCV does not remap images of this side or more
 ELASTIC_GRID = 5  # control points a side of the elastic displacement field
 LONG = 2.0  # times as long as wide
 SHADING_GRID = 4  # control points a side of uneven light
 CONTRAST, SHADED = 0.1, 0.03  # deviation of an image's gray values from which on light and unevenness vary fully
+TWO_TONES = 0.9  # of the variance of an image lies between two tones, as of a part and what is around it
+AREA, LEFT = 16, 0.6  # a blur by this part of the longer side leaves as much of the variance of such areas
 SHADING = 0.2  # see docs/results/training.md
 
 Levels = tuple[float, float]
@@ -112,7 +114,7 @@ class Augmentation:
         Args:
             image: in units of full scale.
             rng: randomness of this view.
-            levels: mean and deviation of the whole image. Where it has little contrast, brightness and noise vary as
+            levels: `visible_levels` of the whole image. Where it has little contrast, brightness and noise vary as
                 much less, or they would drown what there is to see.
         """
         gain = 1 + rng.uniform(-self.gain, self.gain)
@@ -143,6 +145,30 @@ class Augmentation:
         """Geometry, then light: the image comes back as float32 in 0..1; see the two methods."""
         moved, moved_label = self.geometry(image, label, rng, window)
         return self.light(to_unit(moved), rng, levels), moved_label
+
+
+def visible_levels(image: Image, defect: NDArray[np.uint8]) -> Levels:
+    """Mean and deviation of a gray image (H, W) for `Augmentation.light`, in units of full scale.
+
+    Where a part lies on black, the deviation says how far one is from the other and not how much there is to see on
+    it: then it is that of the more varied of both tones (Otsu 1979), without the labelled defects (H, W). Stripes and
+    meshes of two tones are no such areas: what is left of them after a blur tells.
+    """
+    mean, deviation = gray_levels(image)
+    shown = image[defect == 0]
+    if not shown.size:
+        return mean, deviation
+    gray = to_8bit(shown)
+    cut, _ = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    bright = (to_8bit(image) > cut).astype(np.float32)
+    if cv2.blur(bright, (max(image.shape) // AREA + 1,) * 2).var() < LEFT * bright.var():
+        return mean, deviation
+    tones = [to_unit(shown[side]) for side in (gray <= cut, gray > cut)]
+    within = [float(tone.std()) if tone.size else 0.0 for tone in tones]
+    variance = sum(spread**2 * tone.size for spread, tone in zip(within, tones, strict=True)) / shown.size
+    if variance > (1 - TWO_TONES) * float(to_unit(shown).var()):
+        return mean, deviation
+    return mean, min(deviation, max(within) + 1e-4)
 
 
 AUGMENTATIONS = {

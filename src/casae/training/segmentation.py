@@ -94,8 +94,9 @@ def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tu
     fit, scale, why = choose_fit(images, settings)
     size, stride = settings.size, settings.stride
     height, width = tile_size(images, size, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
-    standardised = fit == "tile" and settings.standardise
-    return InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised), why
+    standardised, centred = settings.standardise and fit == "tile", settings.standardise and fit != "tile"
+    brought = InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised, centred=centred)
+    return brought, why
 
 
 def views_of(

@@ -22,7 +22,7 @@ from casae.config import Fit
 from casae.image import Frame, Image, gray_levels, lies_across, standardise, to_unit
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
-from casae.training.augmentation import Augmentation, Window
+from casae.training.augmentation import Augmentation, Window, visible_levels
 from casae.training.data import LabelledCrop, LabelledImage, input_target, is_thin, thickness
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -57,7 +57,8 @@ class SegmenterViews(TorchDataset[Pair]):
     ) -> None:
         self.standardised = standardised
         self.pairs, self.paste, self.augmentation = pairs, paste, Augmentation()
-        self.levels = [gray_levels(image) for image, _ in pairs]
+        self._levels = [gray_levels(image) for image, _ in pairs] if standardised else []
+        self.light_levels = [visible_levels(image, defect) for image, defect in pairs]
         self.views, self.seed = max(views, len(pairs)), seed
         self._donors = [index for index, (_, defect) in enumerate(pairs) if defect.any()]
         self._shown = balanced(self._donors, len(pairs))
@@ -70,7 +71,7 @@ class SegmenterViews(TorchDataset[Pair]):
             donor = self._donors[int(rng.integers(len(self._donors)))]
             image, defect = pasted(image, defect, *self.view(donor, rng))
         if self.standardised:
-            image = standardise(image, self.levels[index])
+            image = standardise(image, self._levels[index])
         return torch.from_numpy(image[None]), torch.from_numpy(defect.astype(np.float32))
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -109,7 +110,7 @@ class MaskViews(SegmenterViews):
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
-        return self.augmentation(*self.pairs[index], rng, levels=self.levels[index])
+        return self.augmentation(*self.pairs[index], rng, levels=self.light_levels[index])
 
 
 class TileViews(SegmenterViews):
@@ -148,7 +149,7 @@ class TileViews(SegmenterViews):
         """See `SegmenterViews.view`."""
         gray, defect = self.pairs[index]
         window = Window(self.height, self.width, self._centre(self.points[index], gray.shape, rng))
-        return self.augmentation(gray, defect, rng, window, self.levels[index])
+        return self.augmentation(gray, defect, rng, window, self.light_levels[index])
 
     def _centre(
         self, points: Sequence[NDArray[np.int32]], shape: tuple[int, ...], rng: np.random.Generator
@@ -192,8 +193,9 @@ class CropViews(TorchDataset[Pair]):
     ) -> None:
         self.crops, self.views, self.seed = crops, views, seed
         self.augmentation = Augmentation()
-        levels = {key: gray_levels(gray) for key, gray in {id(crop.gray): crop.gray for crop in crops}.items()}
-        self._levels = [levels[id(crop.gray)] for crop in crops]
+        images = {id(crop.image): crop.image for crop in crops}
+        levels = {key: visible_levels(image.gray, image.label) for key, image in images.items()}
+        self._levels = [levels[id(crop.image)] for crop in crops]
         shown = range(len(crops))
         self._shown = [index for index in shown for _ in range(repeats[crops[index].defect_class] if repeats else 1)]
 
