@@ -7,7 +7,7 @@ import torch
 from casae.inspection.regions import find_regions
 from casae.training import views
 from casae.training.augmentation import Augmentation
-from casae.training.data import LabelledCrop, LabelledImage
+from casae.training.data import LabelledCrop, LabelledImage, scaled
 from casae.training.views import CropViews, MaskViews, TileViews, balanced, pasted
 
 
@@ -113,6 +113,17 @@ def test_light_is_uneven_over_whole_images_and_even_over_tiles():
     assert max(float(tiles[position][0][:, 1:-1].std(1).max()) for position in range(8)) < 0.01
 
 
+def test_a_scratch_among_many_pores_is_seen():
+    label = np.zeros((1000, 1000), np.uint8)
+    label[5:600:20, 5:600:20] = label[6:600:20, 5:600:20] = 1
+    label[900, 500:900] = 2
+    image = scaled(LabelledImage("pores", 200 - 100 * (label > 0).astype(np.uint8), label), 0.9)
+    assert set(np.unique(image.label)) == {0, 1, 2}
+    tiles = TileViews([image], 64, 64, 400, seed=0).augmented(Augmentation(False, 0, 0, 1, 0, 0))
+    lines = sum(int(tiles[position][1].sum(1).max()) > 20 for position in range(400))
+    assert 4 < lines < 40  # 0.6 of the tiles are around defects, of these 1 in 1 + 900 ** 0.5
+
+
 def test_crumbs_draw_no_tiles_where_there_is_a_defect():
     label = np.zeros((400, 400), np.uint8)
     label[50:60, 50:60] = 1
@@ -120,7 +131,7 @@ def test_crumbs_draw_no_tiles_where_there_is_a_defect():
     image = LabelledImage("a", np.full((400, 400), 200, np.uint8), label)
     alone = LabelledImage("b", image.gray, np.where(np.arange(400) > 100, label, 0).astype(np.uint8))
     tiles = TileViews([image, alone], 32, 32, 8, seed=0, min_area=12)
-    assert [len(regions) for regions in tiles.points] == [1, 400]
+    assert [len(each.regions) for each in tiles.places] == [1, 400]
 
 
 def test_rare_classes_come_as_often_as_they_are_said_to():

@@ -192,10 +192,14 @@ def _classes_of(sample: Sample, classes: int) -> set[int]:
 
 
 def scaled(image: LabelledImage, scale: float) -> LabelledImage:
-    """An image at `scale`, and its defects as 0 and 1."""
+    """An image at `scale`; a defective pixel gets the label value that covers most of it."""
     height, width = scaled_shape(image.gray.shape, scale)
     frame = Frame(height, width, height, width)
-    return LabelledImage(image.name, frame.put(image.gray), input_target(image.label, frame))
+    target, values = input_target(image.label, frame), np.unique(image.label[image.label > 0])
+    if len(values) > 1:
+        covered = [frame.put((image.label == value).astype(np.float32)) for value in values]
+        target *= values[np.argmax(covered, axis=0)]
+    return LabelledImage(image.name, frame.put(image.gray), target)
 
 
 def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:

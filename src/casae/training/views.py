@@ -6,9 +6,10 @@ loader processes and across an interruption.
 
 import copy
 import itertools
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -116,8 +117,9 @@ class MaskViews(SegmenterViews):
 class TileViews(SegmenterViews):
     """Random tiles, drawn around defects and around background.
 
-    A small defect is looked at as often as a large one: first a region is drawn, then a pixel of it. Smaller regions
-    than `min_area` px are left out where there are others.
+    A small defect is looked at as often as a large one: first a region is drawn, then a pixel of it. Of an image with
+    several classes, each comes as often as the root of how many regions it has, or a scratch among pores would hardly
+    be seen. Smaller regions than `min_area` px are left out where there are others.
     """
 
     def __init__(
@@ -131,11 +133,11 @@ class TileViews(SegmenterViews):
         standardised: bool = False,
         min_area: float = 1,
     ) -> None:
-        lying = (_lying_as(image, height, width) for image in images)
+        lying = [_lying_as(image, height, width) for image in images]
         pairs = [(gray, (label > 0).view(np.uint8)) for gray, label in lying]
         super().__init__(pairs, views, seed, paste, standardised)
         self.height, self.width = height, width
-        self.points = [_points_in_regions(defect > 0, min_area) for _, defect in pairs]
+        self.places = [_Places.of(label, min_area) for _, label in lying]
 
     def augmented(self, augmentation: Augmentation, stage: int = 1) -> Self:
         """See `SegmenterViews.augmented`.
@@ -148,14 +150,12 @@ class TileViews(SegmenterViews):
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
         gray, defect = self.pairs[index]
-        window = Window(self.height, self.width, self._centre(self.points[index], gray.shape, rng))
+        window = Window(self.height, self.width, self._centre(self.places[index], gray.shape, rng))
         return self.augmentation(gray, defect, rng, window, self.light_levels[index])
 
-    def _centre(
-        self, points: Sequence[NDArray[np.int32]], shape: tuple[int, ...], rng: np.random.Generator
-    ) -> tuple[float, float]:
-        if points and rng.random() < AROUND_DEFECTS:
-            region = points[int(rng.integers(len(points)))]
+    def _centre(self, places: "_Places", shape: tuple[int, ...], rng: np.random.Generator) -> tuple[float, float]:
+        if places.regions and rng.random() < AROUND_DEFECTS:
+            region = places.regions[int(np.searchsorted(places.until, rng.random(), "right"))]
             x, y = region[rng.integers(len(region))] + rng.uniform(-0.4, 0.4, 2) * (self.width, self.height)
         else:
             x, y = rng.uniform(0, 1, 2) * (shape[1], shape[0])
@@ -313,8 +313,24 @@ def _disturbed(rectangle: Rectangle, rng: np.random.Generator) -> Rectangle:
     )
 
 
-def _points_in_regions(mask: NDArray[np.bool_], min_area: float) -> list[NDArray[np.int32]]:
-    """Pixels (x, y) of each region, (N, 2), thinned out evenly in large ones; of crumbs where there is nothing else."""
-    found = find_regions(mask)
-    regions = [region for region in found if region.area >= min_area] or found
-    return [region.pixels[:: 1 + region.area // POINTS].copy() for region in regions]
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Where the defects of an image are.
+
+    Attributes:
+        regions: pixels (x, y) of each, (N, 2), thinned out evenly in large ones.
+        until: running sum of how probable each is, up to 1.
+    """
+
+    regions: Sequence[NDArray[np.int32]]
+    until: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, label: NDArray[np.uint8], min_area: float) -> Self:
+        """Of regions in label values (H, W) that have `min_area` px; of crumbs where there is nothing else."""
+        found = find_regions(label > 0)
+        regions = [region for region in found if region.area >= min_area] or found
+        values = [int(np.bincount(label[region.window][region.mask]).argmax()) for region in regions]
+        count = np.bincount(values, minlength=1)
+        until = np.cumsum([1 / math.sqrt(count[value]) for value in values])
+        return cls([r.pixels[:: 1 + r.area // POINTS].copy() for r in regions], until / max(until, default=1))
