@@ -47,6 +47,7 @@ def test_without_start_weights_the_paper_s_encoder_learns():
         ({"validation_share": 1.0}, "--hold-out 1.0: input should be less than 1"),
         ({"epochs_1": 0}, "--epochs-1 0"),
         ({"scale": 0.0}, "--scale 0.0: input should be greater than 0"),
+        ({"paste": 2.0}, "--paste 2.0"),
         ({"scale": 0.5, "tile": False}, "--scale and --no-tile"),
     ],
 )

@@ -60,6 +60,10 @@ def train(
     target: Annotated[
         str | None, typer.Option(help="How to choose the thresholds: recall=0.99, images=0.99, f1 or keep.")
     ] = None,
+    paste: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Views that get another picture's labelled defects too, 0..1. Default: 0."),
+    ] = None,
     folds: Annotated[
         int, typer.Option(help="Train K models more, each judged on another K-th of the images.", min=0)
     ] = 0,
@@ -115,6 +119,7 @@ def train(
         start=start,
         validation_share=hold_out,
         patch=patch,
+        paste=paste,
     )
     data = open_dataset(dataset)
     chosen = split or ("train" if "train" in data.splits else "all")
