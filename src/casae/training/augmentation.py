@@ -20,6 +20,7 @@ SHADING_GRID = 4  # control points a side of uneven light
 CONTRAST, SHADED = 0.1, 0.03  # deviation of an image's gray values from which on light and unevenness vary fully
 TWO_TONES = 0.9  # of the variance of an image lies between two tones, as of a part and what is around it
 AREA, LEFT = 16, 0.6  # a blur by this part of the longer side leaves as much of the variance of such areas
+EDGE = 7  # px between them that are neither
 SHADING = 0.2  # see docs/results/training.md
 
 Levels = tuple[float, float]
@@ -155,20 +156,21 @@ def visible_levels(image: Image, defect: NDArray[np.uint8]) -> Levels:
     meshes of two tones are no such areas: what is left of them after a blur tells.
     """
     mean, deviation = gray_levels(image)
-    shown = image[defect == 0]
-    if not shown.size:
+    unit, good = to_unit(image), defect == 0
+    if not good.any():
         return mean, deviation
-    gray = to_8bit(shown)
-    cut, _ = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    bright = (to_8bit(image) > cut).astype(np.float32)
-    if cv2.blur(bright, (max(image.shape) // AREA + 1,) * 2).var() < LEFT * bright.var():
+    gray = to_8bit(image)
+    cut, _ = cv2.threshold(gray[good], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    tones = [(gray <= cut), (gray > cut)]
+    within = sum(
+        float(unit[tone & good].var()) * np.count_nonzero(tone & good) for tone in tones if (tone & good).any()
+    )
+    bright = tones[1].astype(np.float32)
+    blurred = cv2.blur(bright, (max(image.shape) // AREA + 1,) * 2)
+    if within > (1 - TWO_TONES) * float(unit[good].var()) * good.sum() or blurred.var() < LEFT * bright.var():
         return mean, deviation
-    tones = [to_unit(shown[side]) for side in (gray <= cut, gray > cut)]
-    within = [float(tone.std()) if tone.size else 0.0 for tone in tones]
-    variance = sum(spread**2 * tone.size for spread, tone in zip(within, tones, strict=True)) / shown.size
-    if variance > (1 - TWO_TONES) * float(to_unit(shown).var()):
-        return mean, deviation
-    return mean, min(deviation, max(within) + 1e-4)
+    inner = [cv2.erode(tone.view(np.uint8), np.ones((EDGE, EDGE))).astype(bool) & good for tone in tones]
+    return mean, min(deviation, max(float(unit[area].std()) if area.any() else 0.0 for area in inner) + 1e-4)
 
 
 AUGMENTATIONS = {
