@@ -80,6 +80,16 @@ def test_files_that_are_not_read_are_named(folder):
     assert "1 of type .npy; save" in problems(folder)["masks"]
 
 
+@pytest.mark.parametrize(("rust", "told"), [((50, 75, 150), True), ((95, 95, 200), False), ((40, 40, 40), False)])
+def test_defects_that_only_colour_shows_are_told(folder, rust, told):
+    rng = np.random.default_rng(0)
+    for mask in (folder / "masks").iterdir():
+        image = rng.normal(95, 4, (192, 256, 3)).round().astype(np.uint8)
+        image[cv2.imread(str(mask), cv2.IMREAD_UNCHANGED) > 0] = rust  # blue, green, red
+        cv2.imwrite(str(folder / "images" / mask.name), image)
+    assert ("save red as gray images" in problems(folder).get("images", "")) == told
+
+
 def test_inverted_masks_are_suspected(folder):
     for mask in (folder / "masks").iterdir():
         cv2.imwrite(str(mask), np.where(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), 0, 255).astype(np.uint8))

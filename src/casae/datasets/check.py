@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from casae.datasets.masks import label_values, problem_of
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.errors import CasaeError
-from casae.image import SUFFIXES, Image, read_image
+from casae.image import SUFFIXES, Image, read_image, to_gray, to_unit
 
 RIM_PX, RIM_SHARE = 5, 0.8  # width of a rim at most; of the outline
+COLOUR, RING, CLEARER = 3, 15, 3.0  # axes of a colour image; px around defects, both sides; times as clear
 
 
 @dataclass
@@ -33,6 +34,8 @@ class Findings:
         flooded: of these, images in which more than half of the pixels are defective.
         second: images with a defect of class 2 or more.
         rimmed: of these, images in which values of smaller classes run around such defects.
+        coloured: colour images with a labelled defect.
+        hidden: of these, images whose defects one colour shows far better than gray; the colours, counted.
         splits: list -> names in it.
         problems: (file, what is wrong and how to mend it).
     """
@@ -47,6 +50,8 @@ class Findings:
     flooded: int = 0
     second: int = 0
     rimmed: int = 0
+    coloured: int = 0
+    hidden: Counter[str] = field(default_factory=Counter)
     splits: dict[str, int] = field(default_factory=dict)
     problems: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -105,9 +110,25 @@ def _check_mask(sample: Sample, mask: Path, image: Image, classes: int, findings
     findings.defect_free += present == [0]
     findings.defective += present != [0]
     findings.flooded += 2 * int(counts[0]) < label.size
+    if present != [0] and image.ndim == COLOUR:
+        findings.coloured += 1
+        findings.hidden.update(_clearer_colour(image, label > 0))
     if any(1 < value <= classes for value in present):
         findings.second += 1
         findings.rimmed += _has_rims(label, max(value for value in present if value <= classes))
+
+
+def _clearer_colour(image: Image, defect: NDArray[np.bool_]) -> list[str]:
+    """The colour, if any, in which defects stand out from what is around them, `CLEARER` times as far as in gray."""
+    ring = (cv2.dilate(defect.view(np.uint8), np.ones((RING, RING), np.uint8)) > 0) & ~defect
+    if not ring.any():
+        return []
+    gray, *colours = (to_unit(channel) for channel in (to_gray(image), *np.moveaxis(image, 2, 0)))
+    shown, *contrasts = (
+        abs(float(v[defect].mean() - v[ring].mean())) / (float(v[ring].std()) + 0.01) for v in (gray, *colours)
+    )
+    best = int(np.argmax(contrasts))
+    return [("red", "green", "blue")[best]] if contrasts[best] > max(1.0, CLEARER * shown) else []
 
 
 def _has_rims(label: NDArray[np.uint8], value: int) -> bool:
@@ -133,6 +154,12 @@ def _check_labels(dataset: Dataset, findings: Findings) -> None:
         findings.problems.append((masks, rule))
     if 2 * findings.flooded > findings.defective:
         findings.problems.append((masks, "most show more defect than background, which is 0; are they inverted?"))
+    if 2 * findings.hidden.total() > findings.coloured:
+        colour = findings.hidden.most_common(1)[0][0]
+        rule = (
+            f"defects differ in colour and hardly in gray, which is all that is learned; save {colour} as gray images"
+        )
+        findings.problems.append((Path("images"), rule))
     if 2 * findings.rimmed > findings.second:
         rule = "smaller values run around defects; were they resized? Resize class numbers by nearest neighbour"
         findings.problems.append((masks, rule))
