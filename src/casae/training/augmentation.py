@@ -155,22 +155,23 @@ def visible_levels(image: Image, defect: NDArray[np.uint8]) -> Levels:
     it: then it is that of the more varied of both tones (Otsu 1979), without the labelled defects (H, W). Stripes and
     meshes of two tones are no such areas: what is left of them after a blur tells.
     """
-    mean, deviation = gray_levels(image)
-    unit, good = to_unit(image), defect == 0
+    levels, gray, good = gray_levels(image), to_8bit(image), defect == 0
     if not good.any():
-        return mean, deviation
-    gray = to_8bit(image)
+        return levels
     cut, _ = cv2.threshold(gray[good], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    tones = [(gray <= cut), (gray > cut)]
-    within = sum(
-        float(unit[tone & good].var()) * np.count_nonzero(tone & good) for tone in tones if (tone & good).any()
+    tones, unit = (gray <= cut, gray > cut), to_unit(image)
+    dark, bright = (unit[tone & good] for tone in tones)
+    if not dark.size or not bright.size:
+        return levels
+    between = (
+        dark.size * bright.size * (float(bright.mean()) - float(dark.mean())) ** 2 / (dark.size + bright.size) ** 2
     )
-    bright = tones[1].astype(np.float32)
-    blurred = cv2.blur(bright, (max(image.shape) // AREA + 1,) * 2)
-    if within > (1 - TWO_TONES) * float(unit[good].var()) * good.sum() or blurred.var() < LEFT * bright.var():
-        return mean, deviation
+    whole = tones[1].astype(np.float32)
+    blurred = cv2.blur(whole, (max(image.shape) // AREA + 1,) * 2)
+    if between < TWO_TONES * float(unit[good].var()) or blurred.var() < LEFT * whole.var():
+        return levels
     inner = [cv2.erode(tone.view(np.uint8), np.ones((EDGE, EDGE))).astype(bool) & good for tone in tones]
-    return mean, min(deviation, max(float(unit[area].std()) if area.any() else 0.0 for area in inner) + 1e-4)
+    return levels[0], min(levels[1], max(float(unit[area].std()) if area.any() else 0.0 for area in inner) + 1e-4)
 
 
 AUGMENTATIONS = {
