@@ -3,7 +3,7 @@
     python benchmarks/unet.py sd-saliency-900:PATH --split few30-0 --minutes 8.4 --seed 0
 
 Views, loss, schedule, threshold and scoring are those of `casae train`, the learning rate is the one usual for this
-network. 8.4 of ten minutes are what `casae train` gives both networks. The lists of `--test` are read once, at the end,
+network. Of ten minutes `casae train` gives both networks 8.8. The lists of `--test` are read once, at the end,
 without the images of `--split`: `--test train` judges by the rest of `train`.
 """
 
