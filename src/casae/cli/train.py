@@ -45,7 +45,9 @@ def train(
     epochs_1: Annotated[int | None, typer.Option("--epochs-1", help="Epochs of network 1.", min=1)] = None,
     epochs_2: Annotated[int | None, typer.Option("--epochs-2", help="Epochs of network 2.", min=1)] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for the training instead of epochs.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, data, threads and epochs: same model; with --minutes nearly.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Same seed, data, threads and epochs: same model; with --minutes nearly.", min=0)
+    ] = 0,
     start: Annotated[
         str | None,
         typer.Option("--from", help="Start from an earlier training's NAME-training/weights.pt, or from 'scratch'."),
