@@ -202,13 +202,12 @@ def _trust(sizes: _Sizes, frequency: NDArray[np.float64], penalty: float) -> flo
     order = np.random.default_rng(0).permutation(int(sizes.image.max()) + 1)
     loss = np.zeros(len(TRUSTS))
     for part in range(PARTS):
-        held = order[sizes.image] % PARTS == part
-        held &= np.isin(sizes.truth, sizes.truth[~held])  # of a class that is in no other part, nothing was learned
-        rest = sizes.only(order[sizes.image] % PARTS != part)
-        if not held.any():
+        left_out = order[sizes.image] % PARTS == part
+        rest = sizes.only(~left_out)
+        told = sizes.only(left_out & np.isin(sizes.truth, rest.truth))  # of other classes, nothing was learned
+        if not len(told.truth):
             continue
         weights, bias = _regression(rest, len(frequency), penalty)
-        told = sizes.only(held)
         evidence = told.table @ weights.T + bias - frequency
         for index, trust in enumerate(TRUSTS):
             logits = torch.from_numpy(trust * evidence + frequency)
