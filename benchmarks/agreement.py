@@ -8,7 +8,7 @@ Masks, and the names of what f32 finds.
 import argparse
 
 from casae.config import InspectionSettings
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.image import to_gray
 from casae.inspection.inspector import Inspector
 from casae.metrics import Counts

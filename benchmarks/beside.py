@@ -13,15 +13,15 @@ from pathlib import Path
 import lightning as L
 from rich.console import Console
 
-from casae.config import PRESETS
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
+from casae.labelled.images import load
+from casae.networks.weights import begin
+from casae.recipes import PRESETS
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import load
 from casae.training.loop import fit
 from casae.training.progress import Reporter
-from casae.training.start import begin
 from casae.training.threads import StepThreads
 from casae.training.views import loader
 

@@ -14,16 +14,17 @@ from pathlib import Path
 import lightning as L
 from rich.console import Console
 
-from casae.config import IMAGENET, PRESETS
-from casae.datasets.readers import open_dataset
-from casae.inspection.bundle import InputSize
+from casae.datasets.registry import open_dataset
+from casae.labelled.holdout import hold_out
+from casae.labelled.images import LabelledImage, load
+from casae.models.bundle import InputSize
+from casae.networks.weights import begin, write_weights
+from casae.recipes import IMAGENET, PRESETS
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, hold_out, load
 from casae.training.loop import fit
 from casae.training.progress import Reporter
-from casae.training.start import begin, write_weights
 from casae.training.views import Pair, SegmenterViews, loader
 
 SIDE = 256

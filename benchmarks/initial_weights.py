@@ -15,12 +15,13 @@ import numpy as np
 import torch
 
 from casae.config import MIN_AREA_PX
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.inspection.classification import classifier_input
+from casae.labelled.defects import labelled_crops
+from casae.labelled.images import load
 from casae.reproduction.table4 import RECIPES, halved
 from casae.training import classification
 from casae.training.budget import Budget
-from casae.training.data import labelled_crops, load
 from casae.training.views import CropViews, loader
 
 LOOKED_AT = 48  # crops whose logits are compared

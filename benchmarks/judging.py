@@ -5,9 +5,10 @@ import torch
 
 from casae.config import CORE_GS, DEFAULT_GS
 from casae.evaluation.scores import Evaluation, ImageScore, true_regions
-from casae.inspection.inspector import reported
+from casae.inspection.detection import reported
+from casae.labelled.defects import smallest_region
+from casae.labelled.images import LabelledImage
 from casae.metrics import Counts
-from casae.training.data import LabelledImage, smallest_region
 from casae.training.segmentation import SegmentationTask
 
 HEADINGS = "defects touched | false regions an image | image AP | defective that escape | good rejected"

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from casae.config import PRESETS, Precision
-from casae.inspection.runtime import Network, processor
+from casae.config import Precision
+from casae.models.runtime import Network, processor
+from casae.networks.export import export_segmenter
+from casae.recipes import PRESETS
 from casae.training import segmentation
-from casae.training.export import export_segmenter
 from unet import UNet
 
 SIDE = 512

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from casae.training.lite import LiteEncoder
-from casae.training.start import write_weights
+from casae.networks.efficientnet import LiteEncoder
+from casae.networks.weights import write_weights
 
 CLASSIFIER = ("_conv_head", "_bn1", "_fc")  # what comes after the last block
 DEVIATION = 0.5  # of a picture as those weights know it: (value - 127) / 128

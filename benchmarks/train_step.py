@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from casae.config import PRESETS, TrainingSettings
+from casae.networks.losses import LOSSES
+from casae.networks.weights import begin
+from casae.recipes import PRESETS, TrainingSettings
 from casae.training import segmentation
 from casae.training.loop import has_bf16, keep_memory
-from casae.training.losses import LOSSES
-from casae.training.start import begin
 
 SIDE = 4096  # of the matrices whose product is the peak
 

@@ -13,15 +13,16 @@ from pathlib import Path
 import lightning as L
 from rich.console import Console
 
-from casae.config import PRESETS, SegmenterSettings
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
+from casae.labelled.holdout import hold_out
+from casae.labelled.images import load
+from casae.networks.weights import begin
+from casae.recipes import PRESETS, SegmenterSettings
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import hold_out, load
 from casae.training.loop import fit
 from casae.training.progress import Reporter
-from casae.training.start import begin
 from casae.training.views import loader
 from judging import HEADINGS, judged
 

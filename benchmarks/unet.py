@@ -17,14 +17,15 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
 
-from casae.config import PRESETS
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
+from casae.labelled.holdout import hold_out
+from casae.labelled.images import load
+from casae.networks.cascade import CASAE, AutoEncoder, standardised
+from casae.recipes import PRESETS
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import hold_out, load
 from casae.training.loop import fit
-from casae.training.networks import CASAE, AutoEncoder, standardised
 from casae.training.progress import Reporter
 from casae.training.views import loader
 from judging import HEADINGS, judged

@@ -10,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from casae.config import PRESETS, ClassifierSettings, InspectionSettings, SegmenterSettings, TrainingSettings
+from casae.config import InspectionSettings
+from casae.recipes import PRESETS, ClassifierSettings, SegmenterSettings, TrainingSettings
 from casae.results.record import DefectRecord, InspectionRecord
 
 DOCS = Path(__file__).parent

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from casae.inspection.bundle import Bundle, InputSize, Manifest, Origin, write_bundle
+from casae.models.bundle import Bundle, InputSize, Manifest, Origin, write_bundle
 from casae.synthetic.components import write_components
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from casae import Inspector
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.evaluation.scores import evaluate
 from casae.image import find_images, read_image
 

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import PRESETS
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Dataset
+from casae.labelled.holdout import hold_out
+from casae.labelled.images import LabelledImage, load
 from casae.metrics import Counts
-from casae.training.data import LabelledImage, hold_out, load
+from casae.recipes import PRESETS
 
 SMALLEST = 3  # corners of a polygon
 

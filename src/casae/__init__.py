@@ -19,7 +19,8 @@ if TYPE_CHECKING:
         OutputError,
         UsageError,
     )
-    from casae.inspection.inspector import Defect, Inspection, Inspector
+    from casae.inspection.inspection import Defect, Inspection
+    from casae.inspection.inspector import Inspector
     from casae.inspection.verdict import AcceptanceRules
 
 _HOMES = {

@@ -7,13 +7,13 @@ from rich.console import Console
 from casae import Inspector
 from casae.cli import train as command
 from casae.config import InspectionSettings
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.errors import UsageError
-from casae.evaluation.curves import Cost, cost_curve
 from casae.evaluation.scores import evaluate
-from casae.inspection.bundle import read_bundle
-from casae.inspection.card import add_scores
+from casae.evaluation.thresholds import Cost, cost_curve
 from casae.metrics import Counts
+from casae.models.bundle import read_bundle
+from casae.models.card import add_scores
 from casae.training.train import Trained
 from conftest import two_classes
 

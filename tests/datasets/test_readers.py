@@ -10,7 +10,7 @@ import tifffile
 from PIL.PngImagePlugin import PngInfo
 
 from casae.datasets.masks import label_values, read_label
-from casae.datasets.readers import open_dataset, packaged_splits
+from casae.datasets.registry import open_dataset, packaged_splits
 from casae.errors import DatasetError, ImageError
 
 

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 from casae import Inspector
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Sample
 from casae.evaluation.charts import line_chart
-from casae.evaluation.curves import Cost, choose, cost_curve
 from casae.evaluation.page import Training, learning_curve, most_doubtful, write_page
 from casae.evaluation.scores import evaluate
+from casae.evaluation.thresholds import Cost, choose, cost_curve
 from conftest import two_classes
 
 

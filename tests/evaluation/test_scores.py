@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from casae import Inspector
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.errors import DatasetError
 from casae.evaluation.scores import evaluate
 from casae.evaluation.sheet import write_sheet

@@ -4,7 +4,7 @@ import pytest
 from casae.errors import BundleError
 from casae.inspection.classification import BATCH, CROP_SIDE, FEW, INPUT_SHAPES, classify
 from casae.inspection.regions import Rectangle
-from casae.inspection.runtime import Network
+from casae.models.runtime import Network
 from conftest import brightness_classifier
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from casae import AcceptanceRules, ImageError, InspectionSettings, Inspector
 from casae.errors import BundleError, UsageError
-from casae.inspection.bundle import Bundle, write_bundle
-from casae.inspection.runtime import Network, processor
+from casae.models.bundle import Bundle, write_bundle
+from casae.models.runtime import Network, processor
 from conftest import brightness_classifier, dark_manifest, dark_segmenter
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from casae.inspection.bundle import InputSize
 from casae.inspection.regions import find_regions
 from casae.inspection.segmentation import defect_probability, threshold
+from casae.models.bundle import InputSize
 
 
 def test_gs_is_compared_with_the_prediction_mask():

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from casae import Inspector
-from casae.inspection.bundle import Bundle, read_bundle, write_bundle
 from casae.inspection.measurement import measure
 from casae.inspection.regions import find_regions
-from casae.inspection.sizes import FARTHEST, SizeClasses, features, standardised
+from casae.inspection.sizes import FARTHEST, features, standardised, weigh
+from casae.models.bundle import Bundle, SizeClasses, read_bundle, write_bundle
 from conftest import brightness_classifier, dark_manifest, dark_segmenter
 
 BY_AREA = SizeClasses(  # class 1 is larger than 64 px, class 0 smaller
-    mean=(0, 0, float(np.log(64)), 0),
-    deviation=(1, 1, 0.5, 1),
-    weights=((0,) * 8, (0, 0, 9, 0, 0, 0, 0, 0)),
+    mean=(0, 0, float(np.log(64)), 0, 0, 0),
+    deviation=(1, 1, 0.5, 1, 1, 1),
+    weights=((0,) * 12, (0, 0, 9) + (0,) * 9),
     bias=(0, 0),
 )
 
@@ -41,11 +41,11 @@ def test_what_was_never_seen_counts_as_the_farthest_that_was():
 
 def test_sizes_decide_where_the_network_does_not_know():
     even = np.full((2, 2), 0.5, np.float32)
-    small, large = BY_AREA.weigh(even, [measures_of(4), measures_of(16)])
+    small, large = weigh(BY_AREA, even, [measures_of(4), measures_of(16)])
     assert small.argmax() == 0
     assert large.argmax() == 1
     assert small.sum() == pytest.approx(1)
-    sure = BY_AREA.weigh(np.array([[1.0, 0.0]], np.float32), [measures_of(9)])
+    sure = weigh(BY_AREA, np.array([[1.0, 0.0]], np.float32), [measures_of(9)])
     assert sure.argmax() == 0
 
 

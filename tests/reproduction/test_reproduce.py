@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from casae.config import PRESETS
 from casae.datasets.masks import read_label
-from casae.datasets.readers import open_dataset, packaged_splits
+from casae.datasets.registry import open_dataset, packaged_splits
 from casae.errors import DatasetError, OutputError, UsageError
 from casae.image import read_image
-from casae.inspection.bundle import InputSize
 from casae.inspection.segmentation import threshold
+from casae.labelled.defects import labelled_crops
+from casae.labelled.images import LabelledImage, load
 from casae.metrics import Counts
+from casae.models.bundle import InputSize
+from casae.recipes import PRESETS
 from casae.reproduction import applications, neu_seg, segmenters, table3, table4
 from casae.reproduction import run as reproduction
 from casae.reproduction.neu_seg import SoftmaxTask, class_target, mean_iou
@@ -24,7 +26,6 @@ from casae.reproduction.run import Request, reproduce
 from casae.reproduction.segmenters import KINDS, Levels, Parts
 from casae.results.lock import lock
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, labelled_crops, load
 from casae.training.loop import _Keeper
 from casae.training.progress import Reporter
 

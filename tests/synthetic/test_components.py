@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.errors import OutputError, UsageError
 from casae.synthetic.components import draw_component, write_components
 from casae.synthetic.defects import BRUSHES, CLASSES

@@ -5,12 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from casae.config import ENOUGH_DEFECTIVE, PRESETS
 from casae.inspection.measurement import measure
 from casae.inspection.regions import find_regions
+from casae.inspection.sizes import weigh
+from casae.labelled.defects import LabelledCrop
+from casae.labelled.images import LabelledImage
+from casae.recipes import ENOUGH_DEFECTIVE, PRESETS
 from casae.training.budget import Budget
 from casae.training.classification import ClassificationTask, build, repeats, size_classes
-from casae.training.data import LabelledCrop, LabelledImage
 
 
 def crops_of(images):
@@ -34,7 +36,7 @@ def test_sizes_tell_classes_apart_that_look_alike_in_their_crops():
         crops.append(LabelledCrop(image, find_regions(label > 0)[0], index % 2))
     sizes = size_classes(crops, 3)
     measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
-    named = sizes.weigh(np.full((24, 3), 1 / 3, np.float32), measures).argmax(1)
+    named = weigh(sizes, np.full((24, 3), 1 / 3, np.float32), measures).argmax(1)
     assert named.tolist() == [index % 2 for index in range(24)]
 
 

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.errors import DatasetError, UsageError
 from casae.training.state import IDENTITY, check_folds, claim, folder_of, started_from
 

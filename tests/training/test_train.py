@@ -17,16 +17,18 @@ from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 
 from casae import Inspector
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.errors import BundleError, DatasetError, MissingExtraError, UsageError
 from casae.image import read_image
-from casae.inspection.bundle import read_bundle
-from casae.training import export, loop
+from casae.labelled.defects import labelled_crops, smallest_region
+from casae.labelled.images import load
+from casae.models.bundle import read_bundle
+from casae.networks import export
+from casae.networks.cascade import CASAE
+from casae.recipes import settings_for
+from casae.training import loop
 from casae.training.classification import size_classes
-from casae.training.data import labelled_crops, load, smallest_region
-from casae.training.networks import CASAE
 from casae.training.progress import Reporter
-from casae.training.recipe import settings_for
 from casae.training.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely

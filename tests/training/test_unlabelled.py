@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from casae.datasets.readers import open_dataset
+from casae.datasets.registry import open_dataset
 from casae.errors import DatasetError
 from casae.image import read_image, to_gray
-from casae.inspection.bundle import InputSize, read_bundle
+from casae.models.bundle import InputSize, read_bundle
+from casae.recipes import settings_for
 from casae.synthetic.components import write_components
 from casae.training.loop import stop_on_interrupt
 from casae.training.progress import Reporter
-from casae.training.recipe import settings_for
 from casae.training.train import train
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import SegmenterViews

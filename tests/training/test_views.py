@@ -5,9 +5,10 @@ import numpy as np
 import torch
 
 from casae.inspection.regions import find_regions
+from casae.labelled.defects import LabelledCrop
+from casae.labelled.images import LabelledImage, scaled
 from casae.training import views
 from casae.training.augmentation import Augmentation
-from casae.training.data import LabelledCrop, LabelledImage, scaled
 from casae.training.views import CropViews, MaskViews, TileViews, balanced, pasted
 
 

@@ -10,7 +10,7 @@ from casae.cli import Precision, Threads
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from casae.evaluation.speed import Speed
+    from casae.line.speed import Speed
 
 HEIGHT, WIDTH, DEFECTS, SEED = 2040, 2720, 5, 2018  # of the image that is drawn where none is given: the paper's size
 
@@ -38,7 +38,7 @@ def benchmark(
     from casae.cli.arguments import inspection_settings, write_json
     from casae.cli.progress import progress
     from casae.errors import UsageError
-    from casae.evaluation.speed import measure_speed
+    from casae.line.speed import measure_speed
 
     settings = inspection_settings(threads=threads, precision=precision)
     try:

@@ -9,8 +9,8 @@ from casae.cli import DATASET_HELP
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from casae.datasets.check import Findings
     from casae.datasets.sample import Dataset
+    from casae.labelled.check import Findings
 
 app = typer.Typer(help="Look at datasets.")
 SIZES_SHOWN = 5
@@ -32,8 +32,8 @@ def check(
     from rich.console import Console
 
     from casae.cli.progress import progress
-    from casae.datasets.check import check as run
-    from casae.datasets.readers import open_dataset
+    from casae.datasets.registry import open_dataset
+    from casae.labelled.check import check as run
 
     data = open_dataset(dataset)
     with progress("checking", len(data.samples)) as step:

@@ -42,8 +42,8 @@ def evaluate(
     from casae.errors import UsageError
     from casae.evaluation.scores import evaluate as run
     from casae.evaluation.sheet import write_sheet
-    from casae.inspection.card import add_scores
     from casae.inspection.inspector import Inspector
+    from casae.models.card import add_scores
 
     if into_card and (threshold, core, min_area, precision) != (None, None, None, "auto"):
         raise UsageError("--into-card: states scores of the model's own thresholds and precision; leave others out")
@@ -82,7 +82,7 @@ def _short(dataset: str) -> str:
 
 
 def _part(name: str, split: str) -> "Dataset":
-    from casae.datasets.readers import open_dataset
+    from casae.datasets.registry import open_dataset
     from casae.errors import DatasetError
 
     data = open_dataset(name)

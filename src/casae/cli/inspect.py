@@ -59,7 +59,8 @@ def inspect(
     inspector = Inspector(model, settings, roi=roi)
 
     from casae.inspection.verdict import read_rules
-    from casae.results.run import gather, inspect_files
+    from casae.line.files import gather
+    from casae.line.run import inspect_files
 
     files = gather(paths)
     if rules:
@@ -114,7 +115,8 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from casae.text import common_folder, printable, size, within
+    from casae.files import common_folder, printable, within
+    from casae.inspection.measurement import size
 
     console, colours = Console(), {"OK": "green", "REVIEW": "yellow", "NG": "red"}
     counts, folders = Counter[str](), set[Path]()

@@ -32,10 +32,10 @@ def quantise(
     from rich.table import Table
 
     from casae.cli.progress import progress
-    from casae.datasets.readers import open_dataset
-    from casae.evaluation.quantise import images_of
-    from casae.evaluation.quantise import quantise as run
-    from casae.inspection.bundle import resolve_model
+    from casae.datasets.registry import open_dataset
+    from casae.models.bundle import resolve_model
+    from casae.training.quantise import images_of
+    from casae.training.quantise import quantise as run
 
     data = open_dataset(dataset)
     part = data.split(split or ("train" if "train" in data.splits else "all"))

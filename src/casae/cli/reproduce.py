@@ -42,7 +42,7 @@ def reproduce(
 
     from rich.console import Console
 
-    from casae.datasets.readers import open_dataset
+    from casae.datasets.registry import open_dataset
     from casae.errors import MissingExtraError
 
     try:

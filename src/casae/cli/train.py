@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from casae.datasets.sample import Dataset, Sample
-    from casae.evaluation.curves import Cost
-    from casae.training.data import Fold
+    from casae.evaluation.thresholds import Cost
+    from casae.labelled.holdout import Fold
     from casae.training.train import Trained
 
 
@@ -88,21 +88,21 @@ def train(
     from rich.console import Console
     from rich.markup import escape
 
-    from casae.config import IMAGENET, SCRATCH
-    from casae.datasets.readers import open_dataset
+    from casae.datasets.registry import open_dataset
     from casae.errors import MissingExtraError, UsageError
-    from casae.evaluation.curves import check_target
+    from casae.evaluation.thresholds import check_target
+    from casae.recipes import IMAGENET, SCRATCH
 
     try:
-        from casae.training.data import Fold
-        from casae.training.data import hold_out as divide
+        from casae.labelled.holdout import Fold
+        from casae.labelled.holdout import hold_out as divide
         from casae.training.progress import Reporter
         from casae.training.state import check_folds
         from casae.training.train import train as run
     except ModuleNotFoundError as error:
         advice = "in casae's folder: pip install '.[train]' -c constraints.txt"
         raise MissingExtraError(f"training needs {error.name}; {advice}") from error
-    from casae.training.recipe import settings_for
+    from casae.recipes import settings_for
 
     check_target(target)
     if folds == 1:
@@ -186,11 +186,11 @@ def _judge(
     folds the thresholds stay the usual ones.
     """
     from casae.cli.progress import progress
-    from casae.evaluation.curves import choose, cost_curve
     from casae.evaluation.page import Training, write_page
     from casae.evaluation.scores import evaluate
-    from casae.inspection.card import add_scores
+    from casae.evaluation.thresholds import choose, cost_curve
     from casae.inspection.inspector import Inspector
+    from casae.models.card import add_scores
 
     held = bool(trained.validation.samples)
     if not held and not folds.costs:
@@ -243,9 +243,9 @@ class Folds:
 
 
 def _learn_folds(console: "Console", learn: "Callable[[Path, Fold], Trained]", out: Path, count: int) -> Folds:
-    from casae.evaluation.curves import cost_curve
+    from casae.evaluation.thresholds import cost_curve
     from casae.inspection.inspector import Inspector
-    from casae.training.data import Fold
+    from casae.labelled.holdout import Fold
 
     models: list[tuple[Path, Dataset]] = []
     costs: list[Cost] = []

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from casae.config import CORE_GS, DEFAULT_GS, ENOUGH_DEFECTIVE
+from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import ImageError
 from casae.evaluation.charts import Points, line_chart
-from casae.evaluation.curves import Cost, sensitivity
 from casae.evaluation.scores import Evaluation
 from casae.evaluation.sheet import draw_sheet
+from casae.evaluation.thresholds import Cost, sensitivity
+from casae.files import write_whole
 from casae.image import read_image
 from casae.inspection.inspector import Inspector
 from casae.inspection.regions import find_regions
+from casae.recipes import ENOUGH_DEFECTIVE
 from casae.results.overlay import encode
-from casae.text import write_whole
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
 LONGEST = 60.0  # seconds of looking

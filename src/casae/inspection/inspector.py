@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,89 +14,16 @@ from casae.config import DEFAULT_MODEL, InspectionSettings
 from casae.errors import BundleError, ImageError
 from casae.image import JPEG, Image, brightened, check_image, decode_image, is_transparent, read_file, to_gray
 from casae.inspection import segmentation
-from casae.inspection.bundle import Bundle, Manifest, read_bundle
 from casae.inspection.classification import INPUT_SHAPES, classify
-from casae.inspection.compiled import CompiledNetworks
+from casae.inspection.detection import reported, thresholds
+from casae.inspection.inspection import Defect, Inspection, Picture
 from casae.inspection.measurement import Measures, measure
-from casae.inspection.regions import Region, find_regions
-from casae.inspection.runtime import Network, load_openvino
-from casae.inspection.verdict import AcceptanceRules, Verdict, check_classes, check_scale, judge
-
-
-@dataclass(frozen=True, eq=False)
-class Defect:
-    """One defect of an image.
-
-    Attributes:
-        number: 1 is the largest.
-        name: class.
-        probability: of that class, by the compact CNN and, where the model has them, `SizeClasses`; 1 where it knows a
-            single class.
-        region: pixels, contours and minimum enclosing rectangle.
-        measures: sizes, position, contrast.
-    """
-
-    number: int
-    name: str
-    probability: float
-    region: Region
-    measures: Measures
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A decoded image and where it came from: source and sha256 as of `Inspection`."""
-
-    source: str
-    sha256: str
-    image: Image
-
-    @classmethod
-    def of(cls, image: Image | str | Path) -> "Picture":
-        """Read a file, or check an array (H, W) or (H, W, 3) RGB.
-
-        Raises:
-            ImageError: the file or array is no usable image.
-        """
-        if isinstance(image, np.ndarray):
-            checked = check_image(image)
-            return cls("array", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(), checked)
-        data = read_file(image)
-        return cls(str(image), hashlib.sha256(data).hexdigest(), decode_image(data, str(image)))
-
-
-@dataclass(frozen=True, eq=False)
-class Inspection:
-    """What was found in one image.
-
-    Attributes:
-        source: path of the file; "array" for an array.
-        sha256: of the file's bytes; of the array's bytes for an array.
-        image: the picture itself, (H, W) or (H, W, 3) RGB, in full scale.
-        probability: P(defect), float32 (H, W).
-        mask: defective pixels of the reported regions, bool (H, W).
-        defects: largest first.
-        verdict: whether the part passes.
-        rules: that decided.
-        model: name of the model.
-        model_sha256: of its file.
-        gs: threshold that was applied; `core_gs` is what a pixel of every region passed as well.
-        time: when it ended, with the offset from UTC.
-    """
-
-    source: str
-    sha256: str
-    image: Image
-    probability: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    defects: tuple[Defect, ...]
-    verdict: Verdict
-    rules: AcceptanceRules
-    model: str
-    model_sha256: str
-    gs: float
-    core_gs: float
-    time: datetime
+from casae.inspection.regions import Region
+from casae.inspection.sizes import weigh
+from casae.inspection.verdict import AcceptanceRules, check_classes, check_scale, judge
+from casae.models.bundle import Bundle, Manifest, read_bundle
+from casae.models.cache import CompiledNetworks
+from casae.models.runtime import Network, load_openvino
 
 
 class Inspector:
@@ -242,42 +168,8 @@ class Inspector:
             return [(classes[0], 1.0)] * len(regions)
         rows = classify(self.classifier, image, [region.rectangle for region in regions])
         if self.manifest.sizes and regions:
-            rows = self.manifest.sizes.weigh(rows, list(measures))
+            rows = weigh(self.manifest.sizes, rows, list(measures))
         return [(classes[int(row.argmax())], round(float(row.max()), 4)) for row in rows]
-
-
-def reported(
-    probability: NDArray[np.float32], gs: float, core_gs: float, min_area_px: int, roi: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.bool_], list[Region]]:
-    """Mask (H, W) of the regions that are large enough and sure enough to report, and those regions.
-
-    Two thresholds, hysteresis thresholding (Canny 1986): regions end where `gs` says, and one is reported if somewhere
-    in it `core_gs` says defect too.
-    """
-    defective = segmentation.threshold(probability, gs)
-    if roi is not None:  # where nothing was looked for, P is 0, which Gs 255 takes too
-        defective &= roi
-    regions = find_regions(defective, min_area_px)
-    if core_gs < gs:
-        regions = [region for region in regions if _has_core(probability, region, core_gs)]
-    mask = np.zeros(probability.shape, np.bool_)
-    for region in regions:
-        mask[region.window] |= region.mask
-    return mask, regions
-
-
-def _has_core(probability: NDArray[np.float32], region: Region, core_gs: float) -> bool:
-    core = segmentation.threshold(probability[region.window], core_gs)
-    return bool(core[region.mask].any())
-
-
-def thresholds(manifest: Manifest, settings: InspectionSettings) -> tuple[float, float]:
-    """Gs and core Gs in force: the model's, where the settings name none."""
-    if settings.gs is None:
-        gs, core = manifest.gs, manifest.core_gs if settings.core_gs is None else settings.core_gs
-    else:
-        gs, core = settings.gs, settings.core_gs
-    return gs, gs if core is None else min(core, gs)
 
 
 def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: CompiledNetworks) -> Network:

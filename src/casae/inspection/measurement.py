@@ -1,5 +1,6 @@
 """How large a defect is: pixels, and millimetres where the scale is known."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -87,3 +88,16 @@ def _contrast(region: Region, gray: Image, defective: Image) -> float | None:
         return None
     values = to_unit(gray[window])
     return float(values[inside.astype(bool)].mean() - values[around].mean())
+
+
+def size(value: float | None) -> str:
+    """A length or area for people, three digits and never in powers of ten; "-" where there is none.
+
+    >>> size(8e-05), size(0.1), size(12.34), size(1234.5), size(0)
+    ('0.0000800', '0.100', '12.3', '1234', '0')
+    """
+    if value is None:
+        return "-"
+    if not value or value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"

@@ -18,7 +18,7 @@ from casae.image import (
     to_gray,
     to_unit,
 )
-from casae.inspection.bundle import InputSize
+from casae.models.bundle import InputSize
 
 GS_MAX = 255
 OVERLAP, MOST_OVERLAP = 0.25, 64  # of a tile's side and in px, shared with each neighbour

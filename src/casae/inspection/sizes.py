@@ -9,46 +9,30 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from casae.config import Frozen
 from casae.inspection.measurement import Measures
+from casae.models.bundle import SIZE_FEATURES, SizeClasses
 
-FEATURES, FORMER = 6, 4  # earlier models know no direction
 FARTHEST = 3.0  # deviations from the mean of what was learned from, for sizes that were never seen
 LEAST = 1e-4  # probability that the CNN leaves to a class which sizes speak for
 
 
-class SizeClasses(Frozen):
-    """A logistic regression on standardised features and their squares.
-
-    Attributes:
-        mean: of each of the `FEATURES`, or of the first `FORMER`; `deviation` likewise.
-        weights: for each class one for each feature, then one for each square.
-        bias: of each class.
-    """
-
-    mean: tuple[float, ...] = Field(min_length=FORMER, max_length=FEATURES)
-    deviation: tuple[float, ...] = Field(min_length=FORMER, max_length=FEATURES)
-    weights: tuple[tuple[float, ...], ...]
-    bias: tuple[float, ...]
-
-    def weigh(self, probabilities: NDArray[np.float32], measures: Sequence[Measures]) -> NDArray[np.float32]:
-        """Class probabilities (defects, classes) of the compact CNN times those that the measures give."""
-        known = features(measures)[:, : len(self.mean)]
-        logits = standardised(known, self.mean, self.deviation) @ np.array(self.weights).T + self.bias
-        evidence = np.log(probabilities + LEAST) + logits
-        weighed = np.exp(evidence - evidence.max(1, keepdims=True))
-        return (weighed / weighed.sum(1, keepdims=True)).astype(np.float32)
+def weigh(sizes: SizeClasses, probabilities: NDArray[np.float32], measures: Sequence[Measures]) -> NDArray[np.float32]:
+    """Class probabilities (defects, classes) of the compact CNN times those that the measures give."""
+    table = standardised(features(measures), sizes.mean, sizes.deviation)
+    logits = table @ np.array(sizes.weights).T + sizes.bias
+    evidence = np.log(probabilities + LEAST) + logits
+    weighed = np.exp(evidence - evidence.max(1, keepdims=True))
+    return (weighed / weighed.sum(1, keepdims=True)).astype(np.float32)
 
 
 def features(measures: Sequence[Measures]) -> NDArray[np.float64]:
-    """Logarithms of length, width and area in px, contrast in full scales, and direction: (defects, `FEATURES`).
+    """Logarithms of length, width and area in px, contrast in full scales, and direction: (defects, `SIZE_FEATURES`).
 
     The latter as cosine and sine of twice the angle, times how much longer than wide a defect is, 0..1.
     """
     rows = [(m.length_px, m.width_px, m.area_px, m.contrast or 0.0, *_direction(m)) for m in measures]
-    table = np.array(rows, np.float64).reshape(-1, FEATURES)
+    table = np.array(rows, np.float64).reshape(-1, SIZE_FEATURES)
     table[:, :3] = np.log(np.maximum(table[:, :3], 1))
     return table
 

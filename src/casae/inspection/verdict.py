@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from casae.config import Frozen
 from casae.errors import UsageError
+from casae.files import read_text
 from casae.inspection.measurement import Measures, rounded
-from casae.text import read_text
 
 Decision = Literal["OK", "REVIEW", "NG"]
 LIMITS = ("area_px", "length_px", "width_px", "area_mm2", "length_mm", "width_mm")

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import TrainingSettings
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
 from casae.evaluation.scores import evaluate
 from casae.image import read_image
-from casae.inspection.bundle import read_bundle
 from casae.inspection.inspector import Inspector
+from casae.labelled.holdout import hold_out
 from casae.metrics import roc_auc
+from casae.models.bundle import read_bundle
+from casae.recipes import TrainingSettings
 from casae.reproduction.charts import mosaic, painted
 from casae.reproduction.experiment import Experiment, Row
-from casae.training.data import hold_out
 from casae.training.train import train
 
 FIGURE_ROWS = 5

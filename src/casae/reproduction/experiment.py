@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from casae.errors import OutputError, UsageError
-from casae.inspection.runtime import processor
+from casae.files import write_whole
+from casae.models.runtime import processor
 from casae.results.lock import lock
 from casae.results.overlay import encode
-from casae.text import write_whole
 from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
 

@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from casae.config import SegmenterSettings, TrainingSettings
 from casae.datasets.sample import UNCLASSED, Dataset
 from casae.errors import DatasetError
 from casae.image import Frame, Image, lies_across, to_unit
-from casae.inspection.bundle import InputSize
 from casae.inspection.inspector import Inspector
+from casae.labelled.holdout import hold_out
+from casae.labelled.images import LabelledImage, load
+from casae.models.bundle import InputSize
+from casae.networks.weights import begin
+from casae.recipes import SegmenterSettings, TrainingSettings
 from casae.reproduction.experiment import Experiment, Row, mean_and_spread
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, hold_out, load
 from casae.training.loop import Task, fit, seconds_spent
-from casae.training.start import begin
 from casae.training.train import train
 from casae.training.views import MaskViews, Pair, loader
 

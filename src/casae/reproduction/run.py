@@ -10,7 +10,8 @@ import torch
 
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
-from casae.inspection.runtime import processor
+from casae.models.runtime import processor
+from casae.recipes import settings_for
 from casae.reproduction.applications import application
 from casae.reproduction.experiment import Experiment
 from casae.reproduction.neu_seg import neu_seg
@@ -19,7 +20,6 @@ from casae.reproduction.table3 import figure6, table3
 from casae.reproduction.table4 import RECIPES, table4
 from casae.results.record import version
 from casae.training.progress import Reporter
-from casae.training.recipe import settings_for
 
 BELONGS_TO = {"figure6": "table3", "figure7": "table4"}  # whose rows they show
 AROUND = ("cli", "results", "synthetic")  # parts of casae that no row depends on

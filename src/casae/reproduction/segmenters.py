@@ -11,19 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from casae.config import DEFAULT_GS, SegmenterSettings
+from casae.config import DEFAULT_GS
 from casae.datasets.sample import Dataset
 from casae.image import Image
-from casae.inspection.bundle import InputSize
 from casae.inspection.segmentation import defect_probability
+from casae.labelled.holdout import hold_out
+from casae.labelled.images import LabelledImage, load
 from casae.metrics import ratio
+from casae.models.bundle import InputSize
+from casae.networks.cascade import CASAE, probability_of
+from casae.recipes import SegmenterSettings
 from casae.reproduction.experiment import Experiment, Row
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, hold_out, load
 from casae.training.loop import fit, seconds_spent
-from casae.training.networks import CASAE, probability_of
 from casae.training.views import loader
 
 FIRST_SHARE = 0.6  # of a cascade's views go into network 1; the paper's 30 of 50 epochs

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import DEFAULT_GS, SegmenterSettings
-from casae.evaluation.baselines import kittler, otsu
+from casae.config import DEFAULT_GS
 from casae.inspection.segmentation import threshold
+from casae.labelled.images import LabelledImage
 from casae.metrics import Counts
+from casae.recipes import SegmenterSettings
+from casae.reproduction.baselines import kittler, otsu
 from casae.reproduction.charts import bars, mosaic, painted
 from casae.reproduction.experiment import Experiment, Row, mean_and_spread, seeds_of
 from casae.reproduction.segmenters import KINDS, Kind, Parts, learned_row, predictor, train_kind
-from casae.training.data import LabelledImage
 
 THRESHOLDS = {"otsu": otsu, "kittler": kittler}
 TITLES = {"otsu": "Otsu", "kittler": "Kittler (minimum error)"} | {key: kind.title for key, kind in KINDS.items()}

@@ -9,16 +9,18 @@ import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import MIN_AREA_PX, PRESETS, ClassifierSettings
+from casae.config import MIN_AREA_PX
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
-from casae.evaluation.baselines import FEATURES, features_of, mlp_predictions
 from casae.inspection.classification import classifier_input
+from casae.labelled.defects import LabelledCrop, labelled_crops
+from casae.labelled.images import load
+from casae.recipes import PRESETS, ClassifierSettings
+from casae.reproduction.baselines import FEATURES, features_of, mlp_predictions
 from casae.reproduction.charts import bars
 from casae.reproduction.experiment import Experiment, Row, mean_and_spread, seeds_of
 from casae.training import classification
 from casae.training.budget import Budget
-from casae.training.data import LabelledCrop, labelled_crops, load
 from casae.training.loop import fit, seconds_spent
 from casae.training.views import loader
 

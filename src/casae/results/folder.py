@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.errors import OutputError
-from casae.inspection.inspector import Inspection, Inspector
+from casae.inspection.inspection import Inspection
+from casae.inspection.inspector import Inspector
 from casae.results.lines import RecordLines, Records, same_name
 from casae.results.lock import lock
 from casae.results.overlay import draw_overlay, encode

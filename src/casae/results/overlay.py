@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.image import Image, scaled_shape, to_8bit
-from casae.inspection.inspector import Defect, Inspection
-from casae.text import size
+from casae.inspection.inspection import Defect, Inspection
+from casae.inspection.measurement import size
 
 GREEN, RED, WHITE = (0, 200, 0), (230, 30, 30), (255, 255, 255)  # RGB
 GREEN_SHARE = 0.45  # of the colour of a defective pixel

@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from casae.config import Frozen
-from casae.inspection.inspector import Defect, Inspection, Inspector
+from casae.inspection.inspection import Defect, Inspection
+from casae.inspection.inspector import Inspector
 from casae.inspection.verdict import AcceptanceRules
 
 Point = tuple[float, float]

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.errors import ImageError
+from casae.files import common_folder, printable, within, write_whole
 from casae.image import Image, brightened, read_image
 from casae.inspection.inspector import Inspector
+from casae.inspection.measurement import size
 from casae.inspection.regions import Rectangle, upright_crop
 from casae.results.lines import Records
 from casae.results.overlay import encode, scaled, to_rgb
 from casae.results.record import DefectRecord, InspectionRecord
-from casae.text import common_folder, printable, size, within, write_whole
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
 PICTURE_PX, LONG_PX, CROP_PX = 900, 1800, 220

@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from casae.config import ENOUGH_DEFECTIVE, ClassifierSettings
 from casae.inspection.classification import classifier_input
 from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
-from casae.inspection.sizes import FEATURES, SizeClasses, features, standardised
+from casae.inspection.sizes import features, standardised
+from casae.labelled.defects import LabelledCrop, is_thin
+from casae.models.bundle import SIZE_FEATURES, SizeClasses
+from casae.networks.compact_cnn import CompactCNN
+from casae.recipes import ENOUGH_DEFECTIVE, ClassifierSettings
 from casae.training.budget import Budget
-from casae.training.data import LabelledCrop, is_thin
 from casae.training.loop import Task
-from casae.training.networks import CompactCNN
 from casae.training.views import CropViews, Pair, part_of
 
 VALIDATION_BATCH = 32
@@ -179,7 +180,7 @@ def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
 def _regression(sizes: _Sizes, classes: int, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (classes, features) and bias (classes,) of a logistic regression on these rows."""
     known, truth, share = torch.from_numpy(sizes.table), torch.from_numpy(sizes.truth), torch.from_numpy(sizes.share)
-    weights = torch.zeros(classes, 2 * FEATURES, dtype=torch.float64, requires_grad=True)
+    weights = torch.zeros(classes, 2 * SIZE_FEATURES, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
 

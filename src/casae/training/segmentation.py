@@ -9,18 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from casae.config import DEFAULT_GS, ENOUGH_DEFECTIVE, SegmenterSettings
+from casae.config import DEFAULT_GS
 from casae.inspection import segmentation
-from casae.inspection.bundle import InputSize
+from casae.labelled.defects import smallest_region
+from casae.labelled.images import LabelledImage, scaled
+from casae.labelled.scale import choose_fit, input_size, tile_size, view_size
 from casae.metrics import Counts
+from casae.models.bundle import InputSize
+from casae.networks.cascade import CASAE, AutoEncoder, probability_of
+from casae.networks.efficientnet import LiteAutoEncoder
+from casae.networks.fcn import FCN8
+from casae.networks.losses import LOSSES
+from casae.recipes import ENOUGH_DEFECTIVE, SegmenterSettings
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage, scaled, smallest_region
-from casae.training.fcn import FCN8
-from casae.training.inputs import choose_fit, input_size, tile_size, view_size
-from casae.training.lite import LiteAutoEncoder
 from casae.training.loop import Task
-from casae.training.losses import LOSSES
-from casae.training.networks import CASAE, AutoEncoder, probability_of
 from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 
 KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from weights

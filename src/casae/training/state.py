@@ -3,11 +3,12 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
+from casae.recipes import IMAGENET, SCRATCH
 
 IDENTITY, FINISHED = "identity.json", "finished"
 
@@ -78,3 +79,19 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
 def _refuse_interrupted(folder: Path) -> None:
     if (folder / IDENTITY).exists() and not (folder / FINISHED).exists():
         raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
+
+
+NAMES = ".txt"  # suffix of the list, beside weights, of images that they have learned
+
+
+def learned_by(start: str) -> frozenset[str]:
+    """Names of the images that start weights have learned, as far as a list beside them tells."""
+    names = Path(start).with_suffix(NAMES)
+    if start in (SCRATCH, IMAGENET):
+        return frozenset()
+    return frozenset(names.read_text("utf-8").splitlines()) if names.is_file() else frozenset()
+
+
+def write_learned(weights: Path, names: Iterable[str]) -> None:
+    """Write the list that `learned_by` reads."""
+    weights.with_suffix(NAMES).write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")

@@ -10,33 +10,29 @@ import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import CORE_GS, DEFAULT_GS, IMAGENET, SCRATCH, TrainingSettings
+from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
 from casae.image import brightened, gray_levels, resize, standardise, to_unit
-from casae.inspection.bundle import SUFFIX, Bundle, Manifest, Origin, write_bundle
-from casae.inspection.card import write_card
 from casae.inspection.classification import classifier_input
-from casae.inspection.sizes import SizeClasses
-from casae.training import classification, export, segmentation
+from casae.labelled.defects import labelled_crops, smallest_region
+from casae.labelled.duplicates import Sides, keep_copies_together, seen_in_test
+from casae.labelled.holdout import Fold, hold_out
+from casae.labelled.images import MEMORY_SHARE, load, white_of
+from casae.models.bundle import SUFFIX, Bundle, Manifest, Origin, SizeClasses, write_bundle
+from casae.models.card import write_card
+from casae.networks import export
+from casae.networks.cascade import CASAE
+from casae.networks.compact_cnn import CompactCNN
+from casae.networks.weights import begin, write_weights
+from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
+from casae.training import classification, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.data import (
-    MEMORY_SHARE,
-    Fold,
-    hold_out,
-    labelled_crops,
-    load,
-    smallest_region,
-    white_of,
-)
-from casae.training.leaks import Sides, keep_copies_together, seen_in_test
 from casae.training.loop import LANDING, fit, seconds_spent, stop_on_interrupt
-from casae.training.networks import CASAE, CompactCNN
+from casae.training.plan import Run, affordable, check_classes, describe
 from casae.training.progress import Reporter
-from casae.training.run import Run, affordable, check_classes, describe
-from casae.training.start import begin, learned_by, write_learned, write_weights
-from casae.training.state import FINISHED, claim, folder_of, goes_on, started_from
+from casae.training.state import FINISHED, claim, folder_of, goes_on, learned_by, started_from, write_learned
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import SegmenterViews, loader
 

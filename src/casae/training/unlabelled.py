@@ -21,10 +21,10 @@ from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, ImageError
 from casae.image import brightened, find_images, read_image, to_gray
 from casae.inspection import segmentation as inspection
-from casae.inspection.bundle import InputSize
+from casae.labelled.images import LabelledImage
+from casae.models.bundle import InputSize
+from casae.networks.cascade import probability_of
 from casae.training.budget import Budget
-from casae.training.data import LabelledImage
-from casae.training.networks import probability_of
 from casae.training.progress import Reporter
 from casae.training.views import Pair, SegmenterViews
 

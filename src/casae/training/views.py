@@ -23,8 +23,9 @@ from casae.config import Fit
 from casae.image import Frame, Image, gray_levels, lies_across, standardise, to_unit
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
+from casae.labelled.defects import LabelledCrop, is_thin, thickness
+from casae.labelled.images import LabelledImage, input_target
 from casae.training.augmentation import Augmentation, Window, visible_levels
-from casae.training.data import LabelledCrop, LabelledImage, input_target, is_thin, thickness
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 

@@ -1,0 +1,80 @@
+"""Files of a dataset by name: images, the masks that belong to them, and lists of names."""
+
+import unicodedata
+from collections.abc import Container, Mapping
+from pathlib import Path
+
+from casae.errors import DatasetError
+from casae.files import printable, read_text
+from casae.image import SUFFIXES, find_images
+
+MASK_ENDINGS = ("_mask", "_gt", "_label")  # of masks, in upper or lower case, behind the name of their image
+KNOWN_LISTS = {  # in upper or lower case
+    **{name: name for name in ("train", "val", "test")},
+    **{"training": "train", "valid": "val", "validation": "val", "testing": "test"},
+}
+
+
+def paired_masks(images: Container[str], masks: Mapping[str, Path]) -> dict[str, Path]:
+    """The mask of each image that has one: that of its own name, or else with one of `MASK_ENDINGS` behind it."""
+    paired = {name: mask for name, mask in masks.items() if name in images}
+    for name, mask in masks.items():
+        for ending in MASK_ENDINGS:
+            image = name[: -len(ending)]
+            if name not in images and name.lower().endswith(ending) and image in images:
+                paired.setdefault(image, mask)
+    return paired
+
+
+def read_splits(root: Path, folder: str = "splits") -> dict[str, tuple[str, ...]]:
+    """The lists `folder/NAME.txt` of a dataset by NAME, those that are usually there by their usual names.
+
+    Raises:
+        DatasetError: two files are one list, or a file is no text.
+    """
+    lists: dict[str, tuple[str, ...]] = {}
+    for file in sorted((root / folder).glob("*")):
+        if file.suffix.lower() != ".txt" or file.name.startswith("."):
+            continue
+        name = KNOWN_LISTS.get(file.stem.lower(), file.stem)
+        if name in lists:
+            raise DatasetError(f"{file}: is another list '{name}'; keep one")
+        lists[name] = names_in(file)
+    return lists
+
+
+def names_in(file: Path) -> tuple[str, ...]:
+    """Names of a list, a line each. What does not belong to a name is forgiven: `images/`, the suffix of the file."""
+    lines = (line.strip().replace("\\", "/").removeprefix("images/") for line in text_of(file).splitlines())
+    names = filter(None, lines)
+    return tuple(same_form(name.rsplit(".", 1)[0] if Path(name).suffix.lower() in SUFFIXES else name) for name in names)
+
+
+def same_form(name: str) -> str:
+    """A name in the form in which umlauts and accents are one character; files from a Mac have them as two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def text_of(file: Path) -> str:
+    """The text of a file of a dataset.
+
+    Raises:
+        DatasetError: it is no text in UTF-8.
+    """
+    try:
+        return read_text(file)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file}: is no text in UTF-8 ({error.reason}); save it as UTF-8") from error
+
+
+def by_name(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by name without suffix; sub-folders are part of the name."""
+    found: dict[str, Path] = {}
+    for file in find_images(folder):
+        if printable(file) != str(file):
+            raise DatasetError(f"{printable(file)}: the name is not UTF-8; rename the file")
+        name = same_form(file.relative_to(folder).with_suffix("").as_posix())
+        if name in found:
+            raise DatasetError(f"{file}: same name as {found[name].name}; keep one, or move masks to masks/")
+        found[name] = file
+    return found

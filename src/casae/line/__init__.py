@@ -1,0 +1,1 @@
+"""Running it: a source of pictures, an inspector, a store."""

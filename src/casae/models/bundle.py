@@ -1,0 +1,242 @@
+"""One file NAME.casae: everything an inspection needs, and where it came from.
+
+A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class) and `card.md`.
+After `casae quantise`, `segmenter-int8.xml` and `segmenter-int8.bin` hold an int8 form for OpenVINO, beside
+`segmenter.onnx` or, with `--only`, in its place.
+Reading one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from casae.config import LARGEST_SIDE, MIN_AREA_PX, Fit, Frozen
+from casae.errors import BundleError
+from casae.files import write_whole
+
+SCHEMA_VERSION = 1
+SUFFIX = ".casae"
+MANIFEST, SEGMENTER, CLASSIFIER, CARD = "model.json", "segmenter.onnx", "classifier.onnx", "card.md"
+INT8_XML, INT8_WEIGHTS = "segmenter-int8.xml", "segmenter-int8.bin"
+MAX_BYTES = 512 * 2**20  # of one part, unpacked
+SIZE_FEATURES = 6  # see `casae.inspection.sizes.features`
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SizeWeights = Annotated[tuple[Finite, ...], Field(min_length=2 * SIZE_FEATURES, max_length=2 * SIZE_FEATURES)]
+
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same file
+
+
+class InputSize(Frozen):
+    """The segmenter's input in pixels, and how an image is brought there.
+
+    Attributes:
+        scale: that an image is brought to before it is cut into tiles; otherwise `fit` says it all.
+        standardised: tiles come as (gray - mean) / deviation of the whole image, instead of gray in 0..1.
+        centred: whole images come less their mean, for a network that takes it away itself: bfloat16 has 8 digits,
+            which a bright image of little contrast in 16 bits would lose.
+    """
+
+    height: int = Field(ge=16, le=LARGEST_SIDE)
+    width: int = Field(ge=16, le=LARGEST_SIDE)
+    fit: Fit
+    scale: float = Field(default=1, gt=0, le=1)
+    standardised: bool = False
+    centred: bool = False
+
+
+class Origin(Frozen):
+    """What the model learned from."""
+
+    name: str
+    sha256: str
+    split: str
+    images: int
+    validation_images: int
+    unlabelled_images: int = 0
+    licence: str
+
+
+class Part(Frozen):
+    """Size and hash of one file in the bundle."""
+
+    bytes: int = Field(ge=0, le=MAX_BYTES)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class SizeClasses(Frozen):
+    """What sizes tell of classes: a logistic regression on standardised features and their squares.
+
+    `casae.inspection.sizes` computes the features and applies it.
+
+    Attributes:
+        mean: of each feature; `deviation` likewise.
+        weights: for each class one for each feature, then one for each square.
+        bias: of each class.
+    """
+
+    mean: tuple[Finite, ...] = Field(min_length=SIZE_FEATURES, max_length=SIZE_FEATURES)
+    deviation: tuple[Positive, ...] = Field(min_length=SIZE_FEATURES, max_length=SIZE_FEATURES)
+    weights: tuple[SizeWeights, ...]
+    bias: tuple[Finite, ...]
+
+
+class Manifest(Frozen):
+    """`model.json`. Unknown fields are refused; `schema_version` rises when the meaning of a field changes."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(min_length=1)
+    input: InputSize
+    classes: tuple[str, ...] = Field(min_length=1)
+    gs: float = Field(ge=0, le=255)
+    core_gs: float | None = Field(default=None, ge=0, le=255)
+    min_area_px: int = Field(default=MIN_AREA_PX, ge=1)
+    mm_per_pixel: float | None = Field(default=None, gt=0)
+    white: float = Field(default=1.0, gt=0, le=1)
+    sizes: SizeClasses | None = None
+    width: int
+    dataset: Origin
+    seed: int
+    training: dict[str, Any]
+    scores: dict[str, dict[str, float | None]]
+    versions: dict[str, str]
+    files: dict[str, Part] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Int8:
+    """A quantised segmenter in OpenVINO's own form: its graph (XML) and its weights."""
+
+    xml: bytes
+    weights: bytes
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model in memory.
+
+    Attributes:
+        manifest: `model.json`; its `files` are filled on reading and writing.
+        segmenter: ONNX, gray (1, 1, H, W) float32 as `InputSize` says -> P(defect) of the same shape; None where the
+            bundle holds the int8 form alone.
+        classifier: ONNX, crops (N, 1, 227, 227) float32 in 0..1 -> probabilities (N, classes); None with one class.
+        card: model card, Markdown.
+        sha256: of the whole file; empty before it was written.
+        int8: the segmenter quantised; None where it is not worth having or nobody tried.
+    """
+
+    manifest: Manifest
+    segmenter: bytes | None
+    classifier: bytes | None
+    card: str
+    sha256: str = ""
+    int8: Int8 | None = None
+
+
+def write_bundle(bundle: Bundle, path: Path) -> str:
+    """Write a bundle in one step: a reader sees the old file or the new one. Returns the file's sha256.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    parts = {CARD: bundle.card.encode()}
+    if bundle.segmenter is not None:
+        parts[SEGMENTER] = bundle.segmenter
+    if bundle.classifier is not None:
+        parts[CLASSIFIER] = bundle.classifier
+    if bundle.int8 is not None:
+        parts |= {INT8_XML: bundle.int8.xml, INT8_WEIGHTS: bundle.int8.weights}
+    described = {name: Part(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
+    manifest = bundle.manifest.model_copy(update={"files": described})
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {MANIFEST: text.encode(), **parts}.items():
+            archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), data, zipfile.ZIP_DEFLATED)
+    write_whole(path, stream.getvalue())
+    return hashlib.sha256(stream.getvalue()).hexdigest()
+
+
+def read_bundle(model: str | Path) -> Bundle:
+    """Read a bundle from a file, or one that ships with casae by its name, such as "strip-steel".
+
+    Raises:
+        BundleError: not there, damaged, or made by something this version does not understand.
+    """
+    path = resolve_model(model)
+    try:
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            manifest = _read_manifest(archive, path)
+            parts = {name: _read_part(archive, name, part, path) for name, part in manifest.files.items()}
+        card = parts[CARD].decode()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
+    return Bundle(manifest, parts.get(SEGMENTER), parts.get(CLASSIFIER), card, sha256, int8)
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The file behind a path or the name of a shipped model."""
+    path = Path(model)
+    if path.is_file():
+        return path
+    shipped = shipped_models()
+    if str(model) in shipped:
+        return shipped[str(model)]
+    known = ", ".join(sorted(shipped)) or "none"
+    raise BundleError(f"{model}: no such model file; name a .casae file or a shipped model ({known})")
+
+
+def shipped_models() -> dict[str, Path]:
+    """The bundles in the package, by name."""
+    folder = Path(str(files("casae"))) / "models"
+    return {file.stem: file for file in sorted(folder.glob(f"*{SUFFIX}"))}
+
+
+def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
+    infos = {info.filename: info for info in archive.infolist()}
+    if MANIFEST not in infos or infos[MANIFEST].file_size > 2**20:
+        raise BundleError(f"{path}: holds no {MANIFEST}; it is no casae model")
+    try:
+        content = json.loads(archive.read(MANIFEST))
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            rule = f"schema version {version!r}, this casae reads {SCHEMA_VERSION}"
+            raise BundleError(f"{path}: {rule}; upgrade casae or train the model anew")
+        manifest = Manifest.model_validate(content)
+    except (ValueError, UnicodeDecodeError) as error:
+        what = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (MANIFEST,), "msg": str(error)}
+        where = ".".join(str(step) for step in what["loc"])
+        raise BundleError(f"{path}: {MANIFEST} is not understood at {where} ({what['msg']}); train it anew") from error
+    expected = {CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
+    if INT8_XML in manifest.files:
+        expected |= {INT8_XML, INT8_WEIGHTS}
+    if SEGMENTER in manifest.files or INT8_XML not in manifest.files:
+        expected.add(SEGMENTER)
+    if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:
+        raise BundleError(
+            f"{path}: holds {sorted(infos)}, but should hold {sorted(expected | {MANIFEST})}; copy it again"
+        )
+    return manifest
+
+
+def _read_part(archive: zipfile.ZipFile, name: str, part: Part, path: Path) -> bytes:
+    if archive.getinfo(name).file_size != part.bytes:
+        raise BundleError(f"{path}: {name} has another size than {MANIFEST} says; copy the file again")
+    data = archive.read(name)
+    if hashlib.sha256(data).hexdigest() != part.sha256:
+        raise BundleError(f"{path}: {name} does not match its hash in {MANIFEST}; copy the file again")
+    return data

@@ -1,0 +1,197 @@
+"""The one place that knows OpenVINO: bytes of an ONNX model -> a function on arrays."""
+
+import functools
+import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.config import Precision
+from casae.errors import BundleError, UsageError
+from casae.models.cache import CompiledNetworks, key_of
+
+CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_ne_convert")
+NO_FORMATS = {"BIN", "EXPORT_IMPORT"}  # capabilities that are no number formats of a network
+
+NOTHING_KEPT = CompiledNetworks(None)
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The processor as OpenVINO sees it: name, number formats it computes in, hardware threads we may use."""
+
+    name: str
+    features: tuple[str, ...]
+    threads: int
+
+
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Let the import of a module fail meanwhile."""
+    hidden = sys.modules.get(module)
+    sys.modules[module] = None  # type: ignore[assignment]  # Python's own way
+    try:
+        yield
+    finally:
+        sys.modules.pop(module, None)
+        if hidden:
+            sys.modules[module] = hidden
+
+
+@functools.cache
+def load_openvino() -> Any:
+    """Import OpenVINO without its model converter, as it does itself where that is missing.
+
+    The converter takes a third of the time, and its import is reported to Google Analytics, under an identifier that it
+    leaves in the user's home folder, without asking. Whoever needs it imports `openvino.tools.ovc` afterwards.
+    """
+    with without("openvino.tools.ovc"):
+        import openvino
+    return openvino
+
+
+@functools.cache
+def processor() -> Processor:
+    """The processor of the machine this runs on."""
+    core = load_openvino().Core()
+    features = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")) - NO_FORMATS
+    if CPU_INFO.exists() and not any(flag in CPU_INFO.read_text() for flag in BF16_FLAGS):
+        features.discard("BF16")  # OpenVINO names it where AVX-512 can imitate it, which is slower than f32
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Processor(str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
+
+
+@functools.cache
+def _owner() -> int:
+    """The process that first asked, which a forked one remembers."""
+    return os.getpid()
+
+
+def _check_process() -> None:
+    if _owner() != os.getpid():  # OpenVINO's threads were not copied, and a call would wait for them for ever
+        rule = "this process was forked after a model was read, which OpenVINO does not survive"
+        raise UsageError(f"{rule}; use multiprocessing.get_context('spawn'), or make the Inspector only in the child")
+
+
+class Network:
+    """A network on the CPU, compiled when it is first needed; calls of several threads take turns.
+
+    Args:
+        onnx: bytes of an ONNX model with one float32 input and one float32 output.
+        name: stands in error messages.
+        threads: processor threads to use, 0 for as many as there are.
+        precision: of the arithmetic; "auto" is bf16 where the processor has it, else f32.
+        weights: of a quantised model in OpenVINO's own form, whose XML `onnx` then is. In another precision than int8
+            its weights stay rounded, and what they are multiplied with is not.
+        kept: what other processes compiled; by default nothing is kept.
+
+    Attributes:
+        precision: that was chosen.
+
+    Raises:
+        BundleError: from a call, if OpenVINO does not accept the model.
+        UsageError: also from a call: the process was forked from one in which networks were made.
+    """
+
+    def __init__(
+        self,
+        onnx: bytes,
+        name: str,
+        threads: int = 0,
+        precision: Precision = "f32",
+        weights: bytes = b"",
+        kept: CompiledNetworks = NOTHING_KEPT,
+    ) -> None:
+        _check_process()
+        if precision == "auto":
+            precision = "bf16" if "BF16" in processor().features else "f32"
+        self.precision: Precision = precision
+
+        openvino = load_openvino()
+        self._core = openvino.Core()
+        self._name, self._kept = name, kept
+        self._config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
+            "INFERENCE_NUM_THREADS": str(threads),
+        }
+        parts = (onnx, weights, precision, self._config, openvino.get_version(), processor()) if kept.folder else ()
+        self._identity = key_of(parts)
+        self._requests: dict[tuple[int, ...], Any] = {}
+        self._turn = threading.Lock()  # a request has one place for what goes in and one for what comes out
+        self._preparing: threading.Thread | None = None
+        self._keeping = ThreadPoolExecutor(1)  # beside the inspection; what it raises concerns nobody
+        self._parts = onnx, weights
+
+    def prepare(self, *shapes: tuple[int, ...]) -> None:
+        """Compile for these shapes of input in the background; whoever calls earlier waits."""
+        self._preparing = threading.Thread(target=self._try, args=shapes)
+        self._preparing.start()
+
+    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run on an input whose shape the model allows; each new shape is compiled once."""
+        _check_process()
+        with self._turn:
+            if self._preparing:
+                self._preparing.join()
+                self._preparing = None
+            request = self._requests.get(values.shape) or self._compile(values.shape)
+            result: NDArray[np.float32] = request.infer([np.ascontiguousarray(values)])[0]
+        return result
+
+    def _try(self, *shapes: tuple[int, ...]) -> None:
+        with suppress(BundleError):  # the call that needs the shape says so
+            for shape in shapes:
+                self._compile(shape)
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        key = key_of([self._identity, shape])
+        compiled = self._known(key)
+        try:
+            if compiled is None:
+                model = self._model.clone()
+                model.reshape(list(shape))
+                compiled = self._core.compile_model(model, "CPU", self._config)
+                self._keep(key, compiled)
+            request = compiled.create_infer_request()
+        except RuntimeError as error:
+            raise BundleError(f"{self._name}: does not accept an input of {shape}; check size in model.json") from error
+        self._requests[shape] = request
+        return request
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        """Read only where it must be compiled."""
+        onnx, weights = self._parts
+        try:
+            model = self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
+        except RuntimeError as error:
+            rule = "OpenVINO cannot read the network; train or export it again"
+            raise BundleError(f"{self._name}: {rule}") from error
+        if self.precision != "int8":
+            for rounding in [each for each in model.get_ops() if each.get_type_name() == "FakeQuantize"]:
+                rounding.output(0).replace(rounding.input_value(0))
+        return model
+
+    def _known(self, key: str) -> Any:
+        """What was compiled earlier, None where nothing usable is kept."""
+        network = self._kept.read(key)
+        if network is not None:
+            with suppress(Exception):  # of whatever kind: it is compiled anew
+                return self._core.import_model(io.BytesIO(network), "CPU", self._config)
+        return None
+
+    def _keep(self, key: str, compiled: Any) -> None:
+        """Write a compiled network beside the inspection."""
+        if self._kept.folder:
+            with suppress(RuntimeError):  # no thread to be had, or the program is ending
+                self._keeping.submit(lambda: self._kept.write(key, compiled.export_model().getvalue()))

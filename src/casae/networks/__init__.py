@@ -1,0 +1,1 @@
+"""The networks, in PyTorch, and what belongs to them."""

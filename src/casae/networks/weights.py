@@ -1,0 +1,62 @@
+"""Weights to start from: what earlier training already knows of pictures, or of these very defects."""
+
+import io
+import pickle
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from casae.errors import UsageError
+from casae.networks.cascade import CASAE
+from casae.networks.efficientnet import LiteAutoEncoder
+from casae.recipes import IMAGENET, SCRATCH
+
+KEPT_BLOCKS = 3  # of the encoder; edges and grain look the same everywhere, and a quarter of a step's time is saved
+
+
+def write_weights(network: nn.Module, file: Path) -> None:
+    """Write the weights of a network in half precision."""
+    half = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    stream = io.BytesIO()
+    torch.save(half, stream)
+    file.write_bytes(stream.getvalue())
+
+
+def begin(casae: CASAE, start: str) -> None:
+    """Put start weights into a fresh cascade; an encoder that starts from weights keeps its first blocks.
+
+    Args:
+        casae: changed in place.
+        start: "scratch" leaves it as it is; "imagenet" takes the encoder that ships with casae; else a file of
+            `write_weights`.
+
+    Raises:
+        UsageError: the file cannot be read or holds weights of another network.
+    """
+    if start == SCRATCH:
+        return
+    if start == IMAGENET:
+        file = Path(str(files("casae"))) / "models" / "efficientnet-lite0.pt"
+        _put(casae.first.encoder, _read(str(file)), start)  # type: ignore[arg-type]  # an encoder is a module
+    else:
+        _put(casae, _read(start), start)
+    if isinstance(casae.first, LiteAutoEncoder):
+        casae.first.encoder.keep(KEPT_BLOCKS)
+
+
+def _read(start: str) -> dict[str, Tensor]:
+    try:
+        weights: dict[str, Tensor] = torch.load(start, weights_only=True)
+        weights.items()
+    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        raise UsageError(f"--from {start}: no start weights; name the weights.pt of a training folder") from error
+    return weights
+
+
+def _put(network: nn.Module, weights: dict[str, Tensor], start: str) -> None:
+    shapes = {name: value.shape for name, value in weights.items()}
+    if shapes != {name: value.shape for name, value in network.state_dict().items()}:
+        raise UsageError(f"--from {start}: weights of another network; train with the settings they were made with")
+    network.load_state_dict(weights)

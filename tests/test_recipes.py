@@ -1,0 +1,55 @@
+import pytest
+
+from casae.errors import UsageError
+from casae.recipes import PRESETS, settings_for
+
+
+def test_paper_holds_the_numbers_of_the_paper():
+    segmenter, classifier = PRESETS["paper"].segmenter, PRESETS["paper"].classifier
+    assert (segmenter.width, segmenter.size, segmenter.fit, segmenter.atrous) == (64, 512, "squeeze", True)
+    assert (segmenter.batch, segmenter.learning_rate, segmenter.epochs_1, segmenter.epochs_2) == (2, 1e-4, 30, 20)
+    assert (segmenter.loss, segmenter.patch, segmenter.norm, segmenter.residual) == ("weighted", 1, False, False)
+    assert (classifier.optimiser, classifier.learning_rate, classifier.batch) == ("sgd", 1e-3, 8)
+    assert (classifier.initial, classifier.iterations, classifier.width) == ("normal-0.001", 30_000, 96)
+
+
+def test_what_is_asked_for_replaces_the_preset():
+    settings = settings_for("fast", width=8, size=128, epochs_1=2, seed=4)
+    assert (settings.segmenter.width, settings.segmenter.size, settings.segmenter.epochs_1, settings.seed) == (
+        8,
+        128,
+        2,
+        4,
+    )
+    assert settings.segmenter.epochs_2 == PRESETS["fast"].segmenter.epochs_2
+
+
+def test_without_start_weights_the_paper_s_encoder_learns():
+    assert settings_for("fast").start == "imagenet"
+    assert settings_for("fast").segmenter.encoder == "efficientnet-lite0"
+    scratch = settings_for("fast", start="scratch")
+    assert scratch == settings_for("scratch")
+    assert (scratch.start, scratch.segmenter.encoder) == ("scratch", "atrous")
+    assert settings_for("fast", start="mine/weights.pt").start == "mine/weights.pt"
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"preset": "slow"}, "--preset slow: no such preset; there are fast, scratch, paper"),
+        ({"minutes": 3, "epochs_1": 2}, "choose one way"),
+        ({"size": 100}, "--size 100: must be a multiple of 32; 96 works"),
+        ({"size": 96, "patch": 4}, "--size 96: must be a multiple of 64; 128 works"),
+        ({"patch": 3}, "--patch 3: input should be 1, 2 or 4"),
+        ({"minutes": -1}, "--minutes -1: input should be greater than 0"),
+        ({"width": 1}, "--width 1"),
+        ({"validation_share": 1.0}, "--hold-out 1.0: input should be less than 1"),
+        ({"epochs_1": 0}, "--epochs-1 0"),
+        ({"scale": 0.0}, "--scale 0.0: input should be greater than 0"),
+        ({"paste": 2.0}, "--paste 2.0"),
+        ({"scale": 0.5, "tile": False}, "--scale and --no-tile"),
+    ],
+)
+def test_what_cannot_work_is_explained(values, rule):
+    with pytest.raises(UsageError, match=rule):
+        settings_for(**values)
