@@ -38,11 +38,10 @@ def _score(task: SegmentationTask, image: LabelledImage, smallest: int, classes:
         pixels=Counts.of(mask, image.label > 0),
         confidence=float(np.partition(probability, -smallest, axis=None)[-smallest]),
         true_regions=tuple(
-            (region.area, bool((mask[region.window] & region.mask).any()))
-            for _, region in true_regions(image.label, classes, smallest)
+            (region.area, bool(mask[region.at].any())) for _, region in true_regions(image.label, classes, smallest)
         ),
         found_regions=len(found),
-        false_regions=sum(not image.label[region.window][region.mask].any() for region in found),
+        false_regions=sum(not image.label[region.at].any() for region in found),
         true_crops=(),
         found_crops=(),
     )

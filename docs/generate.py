@@ -12,7 +12,7 @@ from pathlib import Path
 
 from casae.config import InspectionSettings
 from casae.recipes import PRESETS, ClassifierSettings, SegmenterSettings, TrainingSettings
-from casae.results.record import DefectRecord, InspectionRecord
+from casae.inspection.record import DefectRecord, InspectionRecord
 
 DOCS = Path(__file__).parent
 NAMES = ("", "inspect", "train", "evaluate", "quantise", "reproduce", "benchmark", "data check", "synthetic")
@@ -51,7 +51,7 @@ def reference() -> str:
             "| --- | --- | --- |",
         ]
         for name, field in record.model_fields.items():
-            kind = str(field.annotation).replace("typing.", "").replace("casae.results.record.", "")
+            kind = str(field.annotation).replace("typing.", "").replace("casae.inspection.record.", "")
             kind = re.sub(r"<class '([\w.]+)'>", r"\1", kind).replace("|", "or")
             parts.append(f"| `{field.alias or name}` | {kind} | {field.description or ''} |")
         parts.append("")

@@ -6,19 +6,10 @@ import PIL.Image
 import pytest
 import tifffile
 
+from casae.decoding import decode_image, read_image
 from casae.errors import ImageError
-from casae.image import (
-    Frame,
-    check_image,
-    decode_image,
-    find_images,
-    lies_across,
-    read_image,
-    resize,
-    to_8bit,
-    to_gray,
-    to_unit,
-)
+from casae.files import find_images
+from casae.image import Frame, check_image, lies_across, resize, to_8bit, to_gray, to_unit
 
 
 def png(image: np.ndarray) -> bytes:
@@ -114,7 +105,7 @@ def test_white_is_zero_tiff_is_turned(tmp_path):
         (png(np.zeros((40, 40), np.uint8))[:-20], "cut off"),
         (bytes(cv2.imencode(".jpg", np.zeros((40, 40), np.uint8))[1])[:-30], "cut off"),
         (bytes(cv2.imencode(".bmp", np.zeros((40, 40), np.uint8))[1])[:-30], "cut off"),
-        (b"II*\0 but no tiff", "TIFF"),
+        (b"II*\0 but no tiff", "no picture"),
     ],
 )
 def test_a_bad_file_is_named_with_the_rule_it_breaks(data, rule):

@@ -4,8 +4,9 @@ import pytest
 
 from casae import Inspector
 from casae.datasets.registry import open_dataset
+from casae.decoding import read_image
 from casae.evaluation.scores import evaluate
-from casae.image import find_images, read_image
+from casae.files import find_images
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,37 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Fit = Literal["letterbox", "squeeze", "tile"]
 """How an image meets the input: scaled at its aspect ratio, squeezed as in the paper, or cut into tiles."""
 
 Precision = Literal["auto", "f32", "bf16", "int8"]
 
-
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
 MIN_AREA_PX = 12  # of a reported region, where the labels do not ask for a smaller one
-DEFAULT_MODEL = "strip-steel"
+DEFAULT_MODEL = "component"  # drawn data, free of rights
+MAX_MEGAPIXELS = 400.0  # of an image, from its header on
 LARGEST_SIDE = 8192  # of a network's input, px
+SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e3  # mm a pixel
 
 
 class Frozen(BaseModel):
     """Values that are read from people or files: nothing unknown among them, and none changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def first_problem(error: ValidationError) -> str:
+    """What is wrong with values, in one line: where, what it is, and the rule."""
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"])
+    rule = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return f"{where}: no such setting"
+    shown = f" {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+    return f"{where}{shown}: {rule[:1].lower()}{rule[1:]}" if where else rule
 
 
 class InspectionSettings(Frozen):
@@ -37,11 +49,13 @@ class InspectionSettings(Frozen):
         precision: of the networks' arithmetic; "int8" is that of the segmenter, beside a classifier in f32. "auto" is
             bf16 where the processor computes in it, else f32, and for the segmenter int8 where the model has such a
             form.
+        max_megapixels: larger images are refused, by their header, before they take memory.
     """
 
     gs: float | None = Field(default=None, ge=0, le=255)
     core_gs: float | None = Field(default=None, ge=0, le=255)
     min_area_px: int | None = Field(default=None, ge=1)
-    mm_per_pixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE)
     threads: int = Field(default=0, ge=0)
     precision: Precision = "auto"
+    max_megapixels: float = Field(default=MAX_MEGAPIXELS, gt=0)

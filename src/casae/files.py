@@ -1,11 +1,21 @@
-"""Paths, sizes in words, and files written whole or as other programs write them."""
+"""Paths and texts of files: which are images, names that can be written, files read and written whole."""
 
 import codecs
+import itertools
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from casae.errors import OutputError
+
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".pbm"}
+)
+UNREAD_SUFFIXES = frozenset(  # of pictures that nothing here reads
+    {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".pfm", ".dng", ".cr2", ".cr3", ".nef"}
+    | {".arw", ".raw", ".dcm", ".fits", ".svg", ".psd", ".ico", ".tga", ".mpo", ".czi", ".nd2", ".lif", ".svs"}
+)
 
 
 def read_text(file: Path) -> str:
@@ -21,8 +31,97 @@ def read_text(file: Path) -> str:
 
 
 def printable(path: Path | str) -> str:
-    r"""A path that can be written; bytes that are not UTF-8 as \xNN."""
+    r"""A path as text in UTF-8, whatever the locale; bytes that are not UTF-8 as \xNN.
+
+    >>> printable("line 3/part.png")
+    'line 3/part.png'
+    """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def path_of(text: str) -> Path:
+    """The path that `printable` wrote; that of another one where its name was no UTF-8."""
+    return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))
+
+
+def without_controls(text: str) -> str:
+    r"""A text without characters that command a terminal: they are written as \xNN.
+
+    >>> without_controls("part\x1b[31m.png")
+    'part\\x1b[31m.png'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+def unusable_name(path: Path) -> str:
+    """Why the name of a file cannot stand in a record, empty if it can."""
+    try:
+        text = os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return "the name is not UTF-8; rename the file"
+    return "" if without_controls(text) == text else "the name holds control characters; rename the file"
+
+
+@dataclass
+class Found:
+    """What lies in a folder.
+
+    Attributes:
+        images: files that are read, sorted.
+        left_out: path -> why a picture, a link or a folder was not looked at.
+        others: other files, of which nobody expects to be inspected.
+    """
+
+    images: list[Path] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    others: int = 0
+
+
+def find_images(path: Path) -> list[Path]:
+    """Image files under a folder, recursive, sorted; hidden ones left out. See `look_for_images`."""
+    return look_for_images(path).images
+
+
+def look_for_images(path: Path) -> Found:
+    """Image files under a folder, recursive, sorted, and what is not looked at; hidden files are passed over."""
+    found = Found()
+    for file in _files_under(path, found.left_out):
+        suffix = file.suffix.lower()
+        if suffix not in SUFFIXES | UNREAD_SUFFIXES:
+            found.others += 1
+        elif suffix in UNREAD_SUFFIXES:
+            found.left_out[printable(file)] = f"{suffix} is not read; save it as PNG"
+        elif not os.path.lexists(file) or not _is_file(file):
+            found.left_out[printable(file)] = "leads to no file; mend the link"
+        else:
+            found.images.append(file)
+    found.images.sort()
+    return found
+
+
+def _is_file(file: Path) -> bool:
+    return os.path.isfile(file)  # noqa: PTH113  # False where it may not look, instead of an error
+
+
+def _files_under(path: Path, left_out: dict[str, str]) -> Iterator[Path]:
+    """Also where links lead, each folder once, real ones before links."""
+
+    def unreadable(error: OSError) -> None:
+        left_out[printable(error.filename)] = f"cannot be read ({error.strerror}); check its permissions"
+
+    seen: set[str] = set()
+    waiting = [str(path)]
+    while waiting:
+        linked: list[str] = []
+        for folder, folders, names in itertools.chain(*(os.walk(each, onerror=unreadable) for each in waiting)):
+            here = os.path.realpath(folder)
+            folders[:] = [] if here in seen else [name for name in folders if not name.startswith(".")]
+            if here in seen:
+                continue
+            seen.add(here)
+            linked += [str(Path(folder, name)) for name in folders if os.path.islink(Path(folder, name))]  # noqa: PTH114
+            yield from (Path(folder, name) for name in names if not name.startswith("."))
+        waiting = linked
 
 
 def write_whole(file: Path, content: str | bytes, advice: str = "choose another place") -> None:
@@ -34,10 +133,21 @@ def write_whole(file: Path, content: str | bytes, advice: str = "choose another 
     part = file.with_name(f"{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        write_new(part, content.encode() if isinstance(content, str) else content)
         part.replace(file)
     except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); {advice}") from error
+        raise OutputError(f"{printable(file)}: cannot be written ({error.strerror}); {advice}") from error
+
+
+def write_new(file: Path, content: bytes) -> None:
+    """Write a file anew; where a link has its name, the link goes and what it leads to stays as it is.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    if file.is_symlink():
+        file.unlink()
+    file.write_bytes(content)
 
 
 def common_folder(folders: Collection[Path]) -> str:

@@ -1,16 +1,11 @@
-"""Images on their way in: read, turn gray, fit to a network's input, and bring maps back to the image's size.
+"""Images as arrays: check, turn gray, fit to a network's input, and bring maps back to the image's size.
 
 Arrays are (row, column) or (row, column, RGB). Scaling follows the dtype, never the values: uint8 is divided by 255,
 uint16 by 65535, float is taken as it is and must lie in 0..1.
 """
 
-import io
-import itertools
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,60 +14,10 @@ from numpy.typing import NDArray
 from casae.config import Fit
 from casae.errors import ImageError
 
-if TYPE_CHECKING:
-    from tifffile import TiffPage
-
 Image = NDArray[Any]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
-JPEG = b"\xff\xd8"  # begins such files
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4}
-
-
-def read_image(path: str | Path) -> Image:
-    """Read a PNG, JPEG, BMP, TIFF, WebP, PGM or PPM file of 8 or 16 bits a channel.
-
-    Transparency is dropped, CMYK becomes RGB, EXIF orientation is applied, and of a TIFF with many pages the first is
-    taken.
-
-    Returns:
-        (H, W) or (H, W, 3) RGB, uint8 or uint16, or float32 in 0..1 from a floating-point TIFF.
-
-    Raises:
-        ImageError: the file is missing, empty, truncated, of another format, or too large to decode.
-    """
-    return decode_image(read_file(path), str(path))
-
-
-def read_file(path: str | Path) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
-
-
-def decode_image(data: bytes, name: str) -> Image:
-    """Decode the bytes of an image file; `name` stands in error messages. See `read_image`."""
-    if not data:
-        raise ImageError(f"{name}: the file is empty; copy it again from the camera")
-    if _is_truncated(data):
-        raise ImageError(f"{name}: the file is cut off before its end; copy it again from the camera")
-    if data[:4] in TIFF_STARTS:
-        return _decode_tiff(data, name)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise ImageError(f"{name}: cannot be decoded ({error.err}); save it as an ordinary PNG") from error
-    if image is None:
-        raise ImageError(f"{name}: is damaged or not a PNG, JPEG, BMP, TIFF, WebP, PGM or PPM image; save it as PNG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
+LONGEST_SIDE = 1_000_000  # px, of what a PNG can hold
 
 
 def check_image(image: Image, name: str = "image") -> Image:
@@ -89,10 +34,18 @@ def check_image(image: Image, name: str = "image") -> Image:
         image = image[:, :, :3]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in shape:
         raise ImageError(f"{name}: shape {shape} is no image; pass (H, W) gray or (H, W, 3) RGB")
+    if max(shape[:2]) > LONGEST_SIDE:
+        rule = f"a side of {LONGEST_SIDE:,} px is the longest"
+        raise ImageError(f"{name}: is {shape[1]} x {shape[0]} px, too large: {rule}; cut it into parts")
     if np.issubdtype(image.dtype, np.floating):
         image = image.astype(np.float32, copy=False)
-        if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-            raise ImageError(f"{name}: float values leave 0..1; divide by the camera's full scale first")
+        lowest, highest = float(image.min()), float(image.max())
+        if not (np.isfinite(lowest) and np.isfinite(highest)):
+            count = int(np.count_nonzero(~np.isfinite(image)))
+            raise ImageError(f"{name}: {count} values are NaN or infinite; replace them by what was measured")
+        if lowest < 0 or highest > 1:
+            rule = "divide by the camera's full scale first"
+            raise ImageError(f"{name}: float values from {lowest:.4g} to {highest:.4g} leave 0..1; {rule}")
     else:
         image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in FULL_SCALE and image.dtype != np.float32:
@@ -204,124 +157,3 @@ class Frame:
     def take(self, values: Image, shape: tuple[int, ...]) -> Image:
         """(height, width) map -> (H, W) of an image of `shape`; the inverse of `put`."""
         return resize(values[: self.content_height, : self.content_width], shape[0], shape[1])
-
-
-def find_images(path: Path) -> Iterable[Path]:
-    """Image files under a folder, recursive, sorted; hidden ones left out."""
-    return sorted(file for file in _images_under(path) if os.path.isfile(file))  # noqa: PTH113  # False where it may not look
-
-
-def _images_under(path: Path) -> Iterator[Path]:
-    """Also where links lead, each folder once, real ones before links; what may not be read is passed over."""
-    seen: set[str] = set()
-    waiting = [str(path)]
-    while waiting:
-        linked: list[str] = []
-        for folder, folders, names in itertools.chain(*map(os.walk, waiting)):
-            here = os.path.realpath(folder)
-            folders[:] = [] if here in seen else [name for name in folders if not name.startswith(".")]
-            if here in seen:
-                continue
-            seen.add(here)
-            linked += [str(Path(folder, name)) for name in folders if os.path.islink(Path(folder, name))]  # noqa: PTH114
-            images = (name for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."))
-            yield from (Path(folder, name) for name in images)
-        waiting = linked
-
-
-def _decode_tiff(data: bytes, name: str) -> Image:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages[0].aspage()
-            image = _colours_of(page, np.asarray(page.asarray()))
-            turn = page.tags.valueof("Orientation", 1)
-    except Exception as error:  # tifffile and imagecodecs raise many kinds, all of which mean the same to a user
-        raise ImageError(f"{name}: damaged or unusual TIFF ({error}); save it as an ordinary PNG") from error
-    return check_image(_upright(image, int(turn)), name)
-
-
-def _colours_of(page: "TiffPage", image: Image) -> Image:
-    """Samples of a TIFF page -> (H, W) or (H, W, 3) RGB in the dtype's full scale."""
-    kind = page.photometric.name if page.photometric is not None else "RGB" if image.ndim == 3 else "MINISBLACK"
-    if kind not in TIFF_SAMPLES:
-        raise ValueError(f"colours as {kind}")
-    if image.ndim == 3 and page.axes.startswith("S"):
-        image = np.moveaxis(image, 0, -1)
-    if image.ndim == 3:  # what follows is transparency
-        image = image[..., 0] if TIFF_SAMPLES[kind] == 1 else image[..., : TIFF_SAMPLES[kind]]
-    if kind == "PALETTE":
-        return (page.colormap[:, image] >> 8).astype(np.uint8).transpose(1, 2, 0)
-    if image.dtype == np.bool_:
-        image = image.astype(np.uint8) * 255
-    full = FULL_SCALE.get(image.dtype)
-    if full is None:
-        return image
-    white = 2**page.bitspersample - 1
-    if 1 < white < full:
-        image = np.rint(image * (full / white)).astype(image.dtype)
-    if kind == "MINISWHITE":
-        return np.iinfo(image.dtype).max - image
-    if kind == "SEPARATED":
-        ink = image / full
-        return np.rint(full * (1 - ink[..., :3]) * (1 - ink[..., 3:])).astype(image.dtype)
-    return image
-
-
-def _upright(image: Image, orientation: int) -> Image:
-    """Apply the orientation of TIFF 6.0 (tag 274), 1 to 8."""
-    if orientation > 4:
-        image = image.swapaxes(0, 1)
-    across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
-    return np.ascontiguousarray(image[:: -1 if down else 1, :: -1 if across else 1])
-
-
-def _is_truncated(data: bytes) -> bool:
-    """Whether the end marker of the format is missing; decoders would quietly fill the rest with gray."""
-    if data.startswith(JPEG):
-        return data.find(b"\xff\xd9", _jpeg_scan(data)) < 0
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"IEND" not in data[-64:] and b"IEND" not in data
-    if data.startswith(b"BM") and len(data) >= 26:
-        return _bmp_is_truncated(data)
-    return False
-
-
-def _jpeg_scan(data: bytes) -> int:
-    """Where a JPEG's own pixels begin, behind the thumbnails that its headers may hold; cameras append films, too."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xda"):
-        padding = data[at + 1] == 0xFF
-        at += 1 if padding else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return at
-
-
-def is_transparent(data: bytes, decoded: Image) -> bool:
-    """Whether a picture is transparent somewhere, or is a TIFF that could be; what it shows there depends on programs.
-
-    Args:
-        data: the bytes of its file.
-        decoded: what `decode_image` makes of them.
-    """
-    if data[:4] in TIFF_STARTS:
-        import tifffile
-
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return bool(file.pages[0].aspage().extrasamples)
-    if decoded.ndim == 2:
-        return False
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.ndim != 3 or image.shape[2] != 4:
-        return False
-    alpha = image[..., 3]
-    return bool((alpha != np.iinfo(alpha.dtype).max).any())
-
-
-def _bmp_is_truncated(data: bytes) -> bool:
-    offset, compression = int.from_bytes(data[10:14], "little"), int.from_bytes(data[30:34], "little")
-    if compression not in (0, 3):
-        return False
-    width, height = (abs(int.from_bytes(data[at : at + 4], "little", signed=True)) for at in (18, 22))
-    bits = int.from_bytes(data[28:30], "little")
-    return len(data) < offset + (width * bits + 31) // 32 * 4 * height

@@ -4,10 +4,10 @@ import pytest
 
 from casae import Inspector
 from casae.datasets.registry import open_dataset
+from casae.decoding import read_image
 from casae.errors import DatasetError
 from casae.evaluation.scores import evaluate
 from casae.evaluation.sheet import write_sheet
-from casae.image import read_image
 
 
 @pytest.fixture

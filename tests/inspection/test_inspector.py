@@ -22,7 +22,7 @@ def test_the_road(dark_model, spotted):
     assert spot.region.area == 36
     assert inspection.mask.sum() == 116
     assert inspection.probability.shape == spotted.shape
-    assert (inspection.verdict.decision, inspection.source, inspection.gs) == ("NG", "array", 100)
+    assert (inspection.verdict.decision, inspection.source, inspection.conditions.gs) == ("NG", "array", 100)
 
 
 def test_small_regions_are_neither_reported_nor_in_the_mask(dark_model, spotted):
@@ -111,7 +111,7 @@ def test_thresholds_come_from_the_model_or_from_the_user(spotted, tmp_path):
 
     def thresholds(**settings):
         inspection = Inspector(file, InspectionSettings(**settings)).inspect(spotted)
-        return inspection.gs, inspection.core_gs
+        return inspection.conditions.gs, inspection.conditions.core_gs
 
     assert thresholds() == (100, 25)
     assert thresholds(core_gs=40) == (100, 40)
@@ -177,8 +177,8 @@ def test_a_region_of_interest_with_transparency_is_refused(dark_model, tmp_path)
 
 
 def test_precision_is_the_processors_own_unless_asked_for(dark_model, spotted):
-    assert Inspector(dark_model, InspectionSettings(precision="f32")).precision == "f32"
-    assert Inspector(dark_model).precision == ("bf16" if "BF16" in processor().features else "f32")
+    assert Inspector(dark_model, InspectionSettings(precision="f32")).conditions.precision == "f32"
+    assert Inspector(dark_model).conditions.precision == ("bf16" if "BF16" in processor().features else "f32")
     assert Inspector(dark_model, InspectionSettings(precision="bf16")).inspect(spotted).mask.sum() == 116
 
 

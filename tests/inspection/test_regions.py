@@ -16,7 +16,8 @@ def test_a_bar_has_the_size_of_its_pixels():
     assert region.area == 8
     assert region.rectangle == Rectangle((2.5, 1.5), 4.0, 2.0, 0.0)
     assert region.rectangle.corners.tolist() == [[0.5, 0.5], [4.5, 0.5], [4.5, 2.5], [0.5, 2.5]]
-    assert region.window == (slice(1, 3), slice(1, 5))
+    assert region.offset == (1, 1)
+    assert region.outlines[0].tolist() == [[0.5, 0.5], [4.5, 0.5], [4.5, 2.5], [0.5, 2.5]]
     assert region.perimeter == 8.0
 
 
@@ -38,8 +39,9 @@ def test_a_diagonal_is_seen_along_its_direction():
 def test_holes_are_outlined_and_do_not_count():
     (region,) = find_regions(mask_of("#####", "#...#", "#...#", "#####"))
     assert region.area == 14
-    assert len(region.contours) == 2
-    assert region.contours[0].max(0).tolist() == [4, 3]
+    assert len(region.outlines) == 2
+    assert region.outlines[0].max(0).tolist() == [4.5, 3.5]
+    assert region.outlines[1].min(0).tolist() == [0.5, 0.5]
 
 
 def test_regions_come_largest_first_and_small_ones_not_at_all():
@@ -130,7 +132,7 @@ def test_regions_are_the_connected_components(seed, density):
     found = set()
     for region in find_regions(mask):
         whole = np.zeros_like(mask)
-        whole[region.window] = region.mask
+        whole[region.at] = True
         found.add(np.flatnonzero(whole).tobytes())
         assert whole.sum() == region.area
     assert found == expected
@@ -138,4 +140,4 @@ def test_regions_are_the_connected_components(seed, density):
 
 def test_an_island_in_a_lake_is_a_region_of_its_own():
     big, island = find_regions(mask_of("#####", "#...#", "#.#.#", "#...#", "#####"))
-    assert (big.area, len(big.contours), island.area, island.offset) == (16, 2, 1, (2, 2))
+    assert (big.area, len(big.outlines), island.area, island.offset) == (16, 2, 1, (2, 2))

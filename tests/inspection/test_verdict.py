@@ -6,7 +6,7 @@ import pytest
 from casae.errors import UsageError
 from casae.inspection.measurement import measure, rounded
 from casae.inspection.regions import find_regions
-from casae.inspection.verdict import AcceptanceRules, Rule, check_scale, judge, read_rules
+from casae.inspection.verdict import LIMITS, AcceptanceRules, Verdict, check_scale, judge, read_rules
 
 
 def sizes(length: int = 10, mm: float | None = None):
@@ -29,7 +29,7 @@ def test_a_limit_may_be_reached_but_not_exceeded():
     limit = rules(rule=[{"class": "scratch", "max_length_px": 10}])
     assert judge([("scratch", 0.9, sizes(10))], limit).decision == "OK"
     verdict = judge([("scratch", 0.9, sizes(11))], limit)
-    assert (verdict.decision, verdict.reason) == ("NG", "scratch: length_px 11 exceeds 10")
+    assert (verdict.decision, verdict.reason) == ("NG", "scratch 11 px long, 10 allowed")
 
 
 @pytest.mark.parametrize("mm", [0.1, 0.05, 0.005, 0.01])
@@ -55,14 +55,14 @@ def test_an_area_of_many_pixels_is_counted_exactly():
 def test_the_rule_of_the_class_goes_before_the_general_one():
     both = rules(rule=[{"max_length_px": 5}, {"class": "dust", "max_count": 1}])
     assert judge([("dust", 0.9, sizes(30))], both).decision == "OK"
-    assert judge([("dust", 0.9, sizes(3))] * 2, both).reason == "dust: 2 found, 1 accepted"
+    assert judge([("dust", 0.9, sizes(3))] * 2, both).reason == "dust: 2 found, 1 allowed"
     assert judge([("dent", 0.9, sizes(6))], both).decision == "NG"
 
 
 def test_an_uncertain_class_goes_to_review():
     verdict = judge([("dust", 0.55, sizes())], rules(rule=[{"max_count": 9}]))
     assert verdict.decision == "REVIEW"
-    assert "0.55" in verdict.reason
+    assert verdict.reason == "dust: the class is 55 % sure, 60 % needed"
 
 
 def test_millimetres_need_a_scale():
@@ -70,30 +70,40 @@ def test_millimetres_need_a_scale():
     with pytest.raises(UsageError, match="rule max_length_mm needs the scale of the image; add --mm-per-pixel"):
         check_scale(limit, None)
     check_scale(limit, 0.2)
-    assert judge([("dust", 0.9, sizes(10, 0.2))], limit).reason == "dust: length_mm 2 exceeds 1"
+    assert judge([("dust", 0.9, sizes(10, 0.2))], limit).reason == "dust 2 mm long, 1 allowed"
 
 
-@pytest.mark.parametrize("name", [name for name in Rule.model_fields if name not in ("defect_class", "max_count")])
-def test_every_limit_is_applied(name):
-    defect, measure_name = sizes(10, 0.5), name.removeprefix("max_")
+@pytest.mark.parametrize("measure_name", LIMITS)
+def test_every_limit_is_applied(measure_name):
+    defect, name = sizes(10, 0.5), f"max_{measure_name}"
     reached = getattr(defect, measure_name)
     assert judge([("dent", 0.9, defect)], rules(rule=[{name: reached}])).decision == "OK"
     for limit in (0.9 * reached, 0):
         verdict = judge([("dent", 0.9, defect)], rules(rule=[{name: limit}]))
-        assert (verdict.decision, verdict.reason.split()[:2]) == ("NG", ["dent:", measure_name])
+        assert (verdict.decision, verdict.kind, verdict.rule) == ("NG", "limit", "every class")
+        assert (verdict.defect_class, verdict.field, verdict.value) == ("dent", measure_name, reached)
+        assert verdict.limit == limit
+
+
+def test_a_class_may_be_accepted_however_large():
+    anything = rules(rule=[{"class": "dust", "unlimited": True}])
+    assert judge([("dust", 0.9, sizes(50))], anything) == Verdict("OK", "within limits", value=1)
 
 
 def test_of_a_class_none_may_be_accepted():
-    assert judge([("dent", 0.9, sizes())], rules(rule=[{"max_count": 0}])).reason == "dent: 1 found, 0 accepted"
+    assert judge([("dent", 0.9, sizes())], rules(rule=[{"max_count": 0}])).reason == "dent: 1 found, 0 allowed"
 
 
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("[[rule]]\nclass = 'rust'", "no class 'rust'"),
+        ("[[rule]]\nclass = 'rust'\nmax_count = 1", "no class 'rust'"),
         ("[[rule]]\nmax_lenght_px = 3", "max_lenght_px"),
         ("rule = ", "not valid TOML"),
-        ("review_below = 2", "review_below"),
+        ("review_below = 2", "review_below 2"),
+        ("[[rule]]\nclass = 'dust'", "names no limit; give it one, or say unlimited = true"),
+        ("[[rule]]\nmax_count = 1\nunlimited = true", "names limits; drop unlimited"),
+        ("a = " + "[" * 5000, "not valid TOML"),
     ],
 )
 def test_a_wrong_rules_file_is_explained(tmp_path, text, rule):
@@ -121,9 +131,12 @@ def test_a_rules_file_from_windows_is_read(tmp_path, encoding):
 
 def test_the_reason_shows_why():
     large = dataclasses.replace(sizes(), area_px=123456)
-    assert judge([("dust", 0.9, large)], rules(rule=[{"max_area_px": 123449}])).reason.endswith("123456 exceeds 123449")
+    assert (
+        judge([("dust", 0.9, large)], rules(rule=[{"max_area_px": 123449}])).reason
+        == "dust of 123,456 px2, 123,449 allowed"
+    )
     accepting = rules(rule=[{"max_count": 1}])
-    assert judge([("dust", 0.5999, sizes())], accepting).reason == "dust: class probability 0.5999 is below 0.6"
+    assert judge([("dust", 0.5999, sizes())], accepting).reason == "dust: the class is 59.99 % sure, 60 % needed"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import pytest
 from casae import InspectionSettings, Inspector
 from casae.errors import OutputError, UsageError
 from casae.inspection.inspection import Picture
+from casae.inspection.record import InspectionRecord
 from casae.inspection.verdict import AcceptanceRules
 from casae.line.files import gather
 from casae.line.run import NO_MEMORY, inspect_files
@@ -25,7 +27,6 @@ from casae.models.bundle import read_bundle, write_bundle
 from casae.results import folder, report
 from casae.results.folder import ResultsFolder
 from casae.results.lines import RecordLines
-from casae.results.record import InspectionRecord, to_record
 from casae.results.report import _card
 
 
@@ -53,7 +54,7 @@ def lines(out):
 
 def test_every_result_is_written_and_bad_files_stop_nothing(inspector, pictures, tmp_path):
     out = tmp_path / "out"
-    records, failures = inspect_files(inspector, gather([str(pictures)]), out)
+    records, failures = inspect_files(inspector, gather([str(pictures)]).files, out)
     assert [record.decision for record in records] == ["NG", "NG", "OK"]
     assert sorted(path.rsplit("/", 1)[1] for path in failures) == ["cut.png", "empty.png", "text.png"]
     names = [line["name"] for line in lines(out)]
@@ -76,34 +77,35 @@ def test_a_record_can_be_read_back_and_tells_everything(inspector, pictures, tmp
     (line,) = lines(tmp_path / "out")
     record = InspectionRecord.model_validate(line)
     assert (record.schema_version, record.width_px, record.height_px, record.gs) == (1, 64, 48, 100)
-    assert record.path == str(pictures / "a/part.png")
+    assert record.source == str(pictures / "a/part.png")
     first = record.defects[0]
     assert first.rectangle == ((29.5, 9.5), (49.5, 9.5), (49.5, 13.5), (29.5, 13.5))
-    assert first.polygons[0][0] == (30, 10)
+    assert first.polygons[0] == ((29.5, 9.5), (49.5, 9.5), (49.5, 13.5), (29.5, 13.5))
     assert first.length_mm is None
 
 
 def test_starting_again_does_only_what_is_new(inspector, pictures, tmp_path, monkeypatch):
-    out, files = tmp_path / "out", gather([str(pictures)])
+    out, files = tmp_path / "out", gather([str(pictures)]).files
     inspect_files(inspector, files, out)
     seen = []
     original = Picture.of
-    monkeypatch.setattr(Picture, "of", lambda file: seen.append(file.name) or original(file))
+    monkeypatch.setattr(Picture, "of", lambda file, most: seen.append(file.name) or original(file, most))
     inspect_files(inspector, files, out)
     assert sorted(seen) == ["cut.png", "empty.png", "text.png"]
     cv2.imwrite(str(pictures / "clean.png"), np.zeros((9, 9), np.uint8))
     inspect_files(inspector, files, out)
     assert "clean.png" in seen
-    assert len(lines(out)) == 3
+    assert len(lines(out)) == 4
 
 
-def test_other_settings_are_inspected_anew_and_replace_the_old_line(dark_model, pictures, tmp_path):
+def test_other_settings_are_inspected_anew_and_the_old_line_stays(dark_model, pictures, tmp_path):
     out, files = tmp_path / "out", [pictures / "a/part.png"]
     inspect_files(Inspector(dark_model), files, out)
     strict = Inspector(dark_model, InspectionSettings(min_area_px=50))
     (record,), _ = inspect_files(strict, files, out)
     assert len(record.defects) == 1
-    assert len(lines(out)) == 1
+    assert [len(line["defects"]) for line in lines(out)] == [2, 1]
+    assert len((out / "defects.csv").read_text().splitlines()) == 2
     tolerant = Inspector(dark_model, rules=AcceptanceRules.model_validate({"rule": [{"max_count": 5}]}))
     (record,), _ = inspect_files(tolerant, files, out)
     assert record.decision == "OK"
@@ -114,7 +116,7 @@ def test_other_settings_are_inspected_anew_and_replace_the_old_line(dark_model, 
 
 
 def test_a_line_cut_off_by_a_kill_is_done_again(inspector, pictures, tmp_path):
-    out, files = tmp_path / "out", gather([str(pictures / "*" / "*.png")])
+    out, files = tmp_path / "out", gather([str(pictures / "*" / "*.png")]).files
     inspect_files(inspector, files, out)
     data = (out / "inspections.jsonl").read_bytes()
     (out / "inspections.jsonl").write_bytes(data[:-40])
@@ -123,7 +125,7 @@ def test_a_line_cut_off_by_a_kill_is_done_again(inspector, pictures, tmp_path):
 
 
 def test_a_kill_in_the_middle_loses_nothing_recorded(inspector, pictures, tmp_path, monkeypatch):
-    out, files = tmp_path / "out", gather([str(pictures / "*" / "*.png")])
+    out, files = tmp_path / "out", gather([str(pictures / "*" / "*.png")]).files
     original = Inspector.inspect
 
     def killed_at_b(self, picture):
@@ -152,7 +154,7 @@ def test_an_output_place_that_cannot_be_written_is_named(inspector, pictures, tm
 
 def test_the_report_is_one_file_with_pictures(inspector, pictures, tmp_path):
     out = tmp_path / "out"
-    inspect_files(inspector, gather([str(pictures)]), out)
+    inspect_files(inspector, gather([str(pictures)]).files, out)
     html = (out / "report.html").read_text()
     assert html.count("<article>") == 2
     assert "text.png: is damaged or not a PNG" in html
@@ -193,7 +195,7 @@ def test_a_rejected_part_comes_first_however_many_are_accepted(dark_model, spott
     inspector = Inspector(dark_model, rules=rules)
     name = {1: "glare", 2: "stain"}
     monkeypatch.setattr(inspector, "name_regions", lambda image, found, _: [(name[len(found)], 0.9)] * len(found))
-    inspect_files(inspector, gather([str(tmp_path / "*.png")]), tmp_path / "out")
+    inspect_files(inspector, gather([str(tmp_path / "*.png")]).files, tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text()
     assert html.index("<h3>bad.png</h3>") < html.index("<h3>a0.png</h3>")
     assert html.index('<td class="path">bad.png</td>') < html.index('<td class="path">a0.png</td>')
@@ -213,21 +215,21 @@ def test_names_in_the_report_are_escaped(inspector, spotted, tmp_path):
 
 def test_files_folders_and_globs_each_once(pictures):
     one = str(pictures / "a" / "part.png")
-    assert gather([one, str(pictures / "a"), str(pictures / "**" / "part.png")]) == [
+    assert gather([one, str(pictures / "a"), str(pictures / "**" / "part.png")]).files == [
         pictures / "a/part.png",
         pictures / "b/part.png",
     ]
 
 
 def test_masks_and_overlays_of_results_are_no_images(inspector, pictures):
-    inspect_files(inspector, gather([str(pictures)]), pictures / "out")
+    inspect_files(inspector, gather([str(pictures)]).files, pictures / "out")
     assert len(list((pictures / "out" / "masks").iterdir())) == 3
-    assert len(gather([str(pictures)])) == 6
+    assert len(gather([str(pictures)]).files) == 6
 
 
 def test_a_folder_that_is_named_as_an_image_is_none(pictures):
     (pictures / "album.png").mkdir()
-    assert len(gather([str(pictures)])) == 6
+    assert len(gather([str(pictures)]).files) == 6
 
 
 def test_pictures_that_are_gone_are_made_again(inspector, pictures, tmp_path):
@@ -236,9 +238,9 @@ def test_pictures_that_are_gone_are_made_again(inspector, pictures, tmp_path):
     (out / "overlays" / "part.jpg").write_bytes(b"")
     (out / "masks" / "part.png").unlink()
     inspect_files(inspector, [file], out)
-    assert (out / "overlays" / "part.jpg").stat().st_size
-    assert (out / "masks" / "part.png").exists()
-    assert len(lines(out)) == 1
+    assert len(lines(out)) == 2
+    name = lines(out)[1]["name"]
+    assert (out / "masks" / f"{name}.png").stat().st_size
 
 
 def test_two_processes_do_not_write_into_one_folder(inspector, pictures, tmp_path):
@@ -278,7 +280,7 @@ def test_another_precision_is_another_inspection(dark_model, pictures, tmp_path)
     file = pictures / "a" / "part.png"
     for precision in ("f32", "bf16"):
         inspect_files(Inspector(dark_model, InspectionSettings(precision=precision)), [file], tmp_path)
-        assert lines(tmp_path)[0]["precision"] == precision
+        assert lines(tmp_path)[-1]["precision"] == precision
     assert lines(tmp_path)[0]["casae_version"] == version("casae")
 
 
@@ -296,7 +298,7 @@ def test_a_model_that_was_trained_anew_inspects_anew(dark_model, pictures, tmp_p
     write_bundle(replace(read_bundle(model), card="trained anew\n"), model)
     anew = Inspector(model)
     (record,), _ = inspect_files(anew, files, out)
-    assert record.model_sha256 == anew.model_sha256
+    assert record.model_sha256 == anew.conditions.model_sha256
 
 
 def test_tiny_areas_keep_their_digits(dark_model, pictures, tmp_path):
@@ -309,8 +311,10 @@ def test_tiny_areas_keep_their_digits(dark_model, pictures, tmp_path):
 def test_paths_that_lead_nowhere_are_named(tmp_path):
     with pytest.raises(UsageError, match="nothing: no such file"):
         gather(["nothing"])
-    with pytest.raises(UsageError, match="no PNG, JPEG, BMP, TIFF, WebP, PGM or PPM images; name a folder"):
-        gather([str(tmp_path)])
+    with pytest.raises(UsageError, match=r"\(nothing\): no such file"):
+        gather([""])
+    assert gather([str(tmp_path)]).files == []
+    assert gather([str(tmp_path)]).notes == [f"{tmp_path}: holds no images yet"]
 
 
 def test_a_file_that_cannot_be_read_any_more_keeps_its_earlier_record(inspector, pictures, tmp_path):
@@ -339,16 +343,13 @@ def test_an_interrupted_inspection_leaves_no_mask_of_other_settings(dark_model, 
             inspect_files(second, files, out)
     inspect_files(first, files, out)
     assert np.array_equal(cv2.imread(str(out / "masks" / "part.png"), cv2.IMREAD_UNCHANGED), mask)
-    assert sorted(file.name for part in ("masks", "overlays") for file in (out / part).iterdir()) == [
-        "part.jpg",
-        "part.png",
-    ]
+    assert len(lines(out)) == 1
 
 
 def test_globs_leave_masks_and_overlays_of_results_out(inspector, pictures):
     everything = str(pictures / "**" / "*.png")
-    inspect_files(inspector, gather([everything]), pictures / "out")
-    assert len(gather([everything])) == 6
+    inspect_files(inspector, gather([everything]).files, pictures / "out")
+    assert len(gather([everything]).files) == 6
 
 
 def test_the_report_does_without_a_damaged_overlay(inspector, pictures, tmp_path):
@@ -366,7 +367,12 @@ def test_crops_of_cameras_with_12_bits_are_no_black_pictures(inspector, pictures
     file = pictures / "deep.png"
     cv2.imwrite(str(file), spotted.astype(np.uint16) * 16)
     (record,), _ = inspect_files(inspector, [pictures / "a" / "part.png"], tmp_path)
-    card = _card(record.model_copy(update={"path": str(file)}), tmp_path, white=1 / 16)
+    card = _card(
+        record.model_copy(
+            update={"source": str(file), "sha256": sha256(file.read_bytes()).hexdigest(), "full_scale": 1 / 16}
+        ),
+        tmp_path,
+    )
     crop = cv2.imdecode(np.frombuffer(base64.b64decode(card.defects[0][0].split(",")[1]), np.uint8), 0)
     assert crop.max() > 150
 
@@ -382,7 +388,7 @@ def test_names_that_are_one_file_on_windows_are_told_apart(inspector, pictures, 
 def test_pictures_have_names_that_every_drive_takes(inspector, pictures, tmp_path):
     file = (pictures / "a/part.png").rename(pictures / "a/2026-01-01T10:00:00.png")
     (record,), _ = inspect_files(inspector, [file], tmp_path / "out")
-    assert record.path == str(file)
+    assert record.source == str(file)
     assert record.name.startswith("2026-01-01T10_00_00-")
     assert (tmp_path / "out/masks" / f"{record.name}.png").exists()
 
@@ -409,7 +415,7 @@ def test_an_image_too_large_for_the_memory_stops_nothing(inspector, pictures, tm
         return real(self, image, *arguments)
 
     monkeypatch.setattr(owner, place, scarce)
-    records, failures = inspect_files(inspector, gather([str(pictures)]), tmp_path / "out")
+    records, failures = inspect_files(inspector, gather([str(pictures)]).files, tmp_path / "out")
     assert len(records) == 2
     assert [reason for path, reason in failures.items() if path.endswith("clean.png")] == [
         f"{pictures}/clean.png: does not fit into this machine's memory; make it smaller, or inspect it elsewhere"
@@ -420,21 +426,21 @@ def test_a_folder_has_one_name_however_it_is_reached(inspector, pictures, tmp_pa
     (tmp_path / "cron").mkdir()
     (tmp_path / "today").symlink_to(pictures)
     monkeypatch.chdir(tmp_path / "cron")
-    assert gather(["../in", "../today", str(pictures)]) == gather([str(pictures)])
+    assert gather(["../in", "../today", str(pictures)]).files == gather([str(pictures)]).files
     (pictures / "link.png").symlink_to(pictures / "clean.png")
-    assert str(gather(["../today/link.png"])[0]) == f"{pictures}/link.png"
+    assert str(gather(["../today/link.png"]).files[0]) == f"{pictures}/link.png"
 
 
 def test_a_table_that_cannot_be_written_leaves_the_one_before(inspector, pictures, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    inspect_files(inspector, gather([str(pictures)]), out)
+    inspect_files(inspector, gather([str(pictures)]).files, out)
     before = (out / "defects.csv").read_text()
     monkeypatch.setattr(folder.csv, "writer", lambda stream: SimpleNamespace(writerow=full_disk, writerows=full_disk))
     with pytest.raises(OutputError, match=r"defects.csv: cannot be written .*; free space, start again"):
-        inspect_files(inspector, gather([str(pictures)]), out)
+        inspect_files(inspector, gather([str(pictures)]).files, out)
     assert (out / "defects.csv").read_text() == before
     monkeypatch.undo()
-    inspect_files(inspector, gather([str(pictures)]), out)
+    inspect_files(inspector, gather([str(pictures)]).files, out)
     assert not list(out.glob("*.part"))
 
 
@@ -448,30 +454,127 @@ def full_disk(_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_record_states_what_the_classifier_computed_in(dark_model, inspector, pictures, tmp_path):
-    out, files = tmp_path / "out", gather([str(pictures / "clean.png")])
-    [record], _ = inspect_files(inspector, files, out)
-    assert record.classifier_precision == inspector.classifier_precision
-    other = Inspector(dark_model)
-    other.classifier_precision = "f16"
-    [record], _ = inspect_files(other, files, out)
-    assert record.classifier_precision == "f16"
+def test_two_arrays_in_one_folder_leave_two_lines_and_two_pictures(inspector, spotted, tmp_path):
+    with ResultsFolder(tmp_path / "out") as store:
+        keys = [store.add(inspector.inspect(image))[0] for image in (spotted, spotted[::-1].copy(), spotted)]
+        records = store.finish(keys, {})
+    assert len(lines(tmp_path / "out")) == len(records) == 3
+    assert [record.decision for record in records] == ["NG", "NG", "NG"]
+    assert len({line["id"] for line in lines(tmp_path / "out")}) == 3
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
 
 
-def test_records_of_a_file_that_was_written_anew_are_not_mixed_up(dark_model, inspector, pictures, tmp_path):
-    out, files = tmp_path / "out", gather([str(pictures)])
-    records, _ = inspect_files(inspector, files, out)
-    inspect_files(Inspector(dark_model, InspectionSettings(min_area_px=60)), files, out)
-    with pytest.raises(OutputError, match="was written anew since; read the file"):
+def test_a_new_picture_under_an_old_name_leaves_the_earlier_verdict(inspector, pictures, tmp_path):
+    out, file = tmp_path / "out", pictures / "a" / "part.png"
+    inspect_files(inspector, [file], out)
+    first = lines(out)[0]
+    before = (out / "masks" / f"{first['name']}.png").read_bytes()
+    file.write_bytes((pictures / "clean.png").read_bytes())
+    (record,), _ = inspect_files(inspector, [file], out)
+    assert record.decision == "OK"
+    assert [line["decision"] for line in lines(out)] == ["NG", "OK"]
+    assert (out / "masks" / f"{first['name']}.png").read_bytes() == before
+    assert len((out / "defects.csv").read_text().splitlines()) == 3  # those of the earlier part still count
+    assert "1 picture has the file name of an earlier one" in (out / "report.html").read_text()
+
+
+def test_a_known_file_is_not_read_again(inspector, pictures, tmp_path, monkeypatch):
+    out, file = tmp_path / "out", pictures / "a" / "part.png"
+    inspect_files(inspector, [file], out)
+    read = []
+    monkeypatch.setattr("casae.results.folder.read_file", lambda path: read.append(path) or path.read_bytes())
+    inspect_files(inspector, [file], out)
+    assert read == []
+    os.utime(file)
+    inspect_files(inspector, [file], out)
+    assert read == [file]
+    assert len(lines(out)) == 1
+
+
+def test_an_inspection_keeps_the_conditions_that_it_had(dark_model, spotted):
+    inspector = Inspector(dark_model, InspectionSettings(min_area_px=50, mm_per_pixel=0.1))
+    inspection = inspector.inspect(spotted)
+    before = inspection.record()
+    inspector.conditions = replace(inspector.conditions, min_area_px=1, mm_per_pixel=None)
+    inspector.rules = AcceptanceRules(review_below=0.1)
+    assert inspection.record() == before
+    assert (before.min_area_px, before.mm_per_pixel) == (50, 0.1)
+    after = inspector.inspect(spotted).record()
+    assert (after.min_area_px, after.mm_per_pixel) == (1, None)
+    assert after.rules_sha256 != before.rules_sha256
+
+
+def test_records_that_another_program_changed_are_not_mixed_up(inspector, pictures, tmp_path):
+    out = tmp_path / "out"
+    records, _ = inspect_files(inspector, gather([str(pictures)]).files, out)
+    (out / "inspections.jsonl").write_text("")
+    with pytest.raises(OutputError, match="was changed by another program; read the file"):
         list(records)
 
 
-def test_a_record_names_the_rules_that_decided(inspector, spotted):
-    inspection = inspector.inspect(spotted)
-    before = to_record(inspection, "part", inspector)
-    inspector.rules = AcceptanceRules(review_below=0.1)
-    assert to_record(inspection, "part", inspector) == before
-    assert to_record(inspector.inspect(spotted), "part", inspector).rules_sha256 != before.rules_sha256
+def test_a_name_leads_into_no_other_folder(inspector, pictures, tmp_path):
+    out = tmp_path / "out"
+    inspect_files(inspector, [pictures / "clean.png"], out)
+    line = lines(out)[0] | {"name": "../../victim"}
+    (out / "inspections.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(OutputError, match="line 1 is no line"):
+        inspect_files(inspector, [pictures / "clean.png"], out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_nothing_is_written_through_links(inspector, pictures, tmp_path):
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    inspect_files(inspector, [pictures / "clean.png"], out)
+    victim.write_text("mine")
+    for name in ("defects.csv.part", "report.html.part", "masks/part.png.part", "overlays/part.jpg.part"):
+        (out / name).symlink_to(victim)
+    inspect_files(inspector, [pictures / "a/part.png"], out)
+    assert victim.read_text() == "mine"
+    (out / ".lock").unlink()
+    (out / ".lock").symlink_to(victim)
+    with pytest.raises(OutputError, match="cannot be written"):
+        inspect_files(inspector, [pictures / "clean.png"], out)
+
+
+def test_a_spreadsheet_runs_nothing(inspector, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(inspector, "name_regions", lambda image, found, _: [("=1+1", 0.9)] * len(found))
+    inspect_files(inspector, [pictures / "a/part.png"], tmp_path)
+    table = (tmp_path / "defects.csv").read_bytes()
+    assert table.startswith(b"\xef\xbb\xbf")
+    assert b"'=1+1" in table
+    assert b",=1+1" not in table
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_what_is_not_looked_at_is_named(pictures, spotted, tmp_path):
+    for name in ("a.jfif", "b.jpe"):
+        (pictures / name).write_bytes(bytes(cv2.imencode(".jpg", spotted)[1]))
+    (pictures / "scan.gif").touch()
+    (pictures / "notes.txt").touch()
+    (pictures / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    gathered = gather([str(pictures)])
+    assert {"a.jfif", "b.jpe"} <= {file.name for file in gathered.files}
+    assert {Path(path).name: why for path, why in gathered.left_out.items()} == {
+        "scan.gif": ".gif is not read; save it as PNG",
+        "gone.png": "leads to no file; mend the link",
+    }
+    assert gathered.notes == [f"{pictures}: 1 files of other types are passed over"]
+
+
+def test_a_folder_that_exists_is_no_pattern(spotted, tmp_path):
+    for name in ("lot [1]/right.png", "lot1/wrong.png"):
+        (tmp_path / name).parent.mkdir()
+        cv2.imwrite(str(tmp_path / name), spotted)
+    assert [file.name for file in gather([str(tmp_path / "lot [1]" / "*.png")]).files] == ["right.png"]
+    assert [file.name for file in gather([str(tmp_path / "lot [1]")]).files] == ["right.png"]
+    assert [file.name for file in gather([str(tmp_path / "lot?" / "*.png")]).files] == ["wrong.png"]
+
+
+def test_the_labels_of_a_dataset_are_not_inspected(components):
+    gathered = gather([str(components)])
+    assert {file.parent.name for file in gathered.files} == {"images"}
+    assert any("12 label masks are not inspected" in note for note in gathered.notes)
+    assert len(gather([str(components / "masks")]).files) == 12
 
 
 def test_labels_of_a_dataset_are_not_overwritten(inspector, pictures, tmp_path):
@@ -486,7 +589,9 @@ def test_labels_of_a_dataset_are_not_overwritten(inspector, pictures, tmp_path):
 
 def test_a_camera_without_images_does_not_stop_the_others(pictures, tmp_path):
     (tmp_path / "second camera").mkdir()
-    assert gather([str(pictures), str(tmp_path / "second camera")]) == gather([str(pictures)])
+    gathered = gather([str(pictures), str(tmp_path / "second camera")])
+    assert gathered.files == gather([str(pictures)]).files
+    assert gathered.notes == [f"{tmp_path}/second camera: holds no images yet"]
 
 
 def test_the_report_does_without_pictures_that_do_not_fit_into_memory(inspector, pictures, tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ import torch
 
 from casae.datasets.masks import read_label
 from casae.datasets.registry import open_dataset, packaged_splits
+from casae.decoding import read_image
 from casae.errors import DatasetError, OutputError, UsageError
-from casae.image import read_image
 from casae.inspection.segmentation import threshold
 from casae.labelled.defects import labelled_crops
 from casae.labelled.images import LabelledImage, load

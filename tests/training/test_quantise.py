@@ -90,7 +90,7 @@ def int8_alone(with_int8, tmp_path):
 @pytest.mark.parametrize("form", ["with_int8", "int8_alone"])
 def test_an_int8_form_is_inspected_with(form, request):
     model = request.getfixturevalue(form)
-    assert Inspector(model).precision == "int8"
+    assert Inspector(model).conditions.precision == "int8"
     assert Inspector(model, InspectionSettings(precision="f32")).precision == "f32"
 
 

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from casae import Inspector
 from casae.datasets.registry import open_dataset
+from casae.decoding import read_image
 from casae.errors import BundleError, DatasetError, MissingExtraError, UsageError
-from casae.image import read_image
 from casae.labelled.defects import labelled_crops, smallest_region
 from casae.labelled.images import load
 from casae.models.bundle import read_bundle

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from casae.datasets.registry import open_dataset
+from casae.decoding import read_image
 from casae.errors import DatasetError
-from casae.image import read_image, to_gray
+from casae.image import to_gray
 from casae.models.bundle import InputSize, read_bundle
 from casae.recipes import settings_for
 from casae.synthetic.components import write_components

@@ -16,6 +16,7 @@ OPTIONS = {
     "min_area_px": "--min-area",
     "threads": "--threads",
     "precision": "--precision",
+    "max_megapixels": "--max-megapixels",
 }
 
 

@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from casae.cli import Core, Precision, Threads
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from casae.inspection.record import InspectionRecord
+    from casae.line.files import Gathered
     from casae.results.lines import Records
-    from casae.results.record import InspectionRecord
 
 TABLE_ROWS = 40
 
@@ -21,8 +24,8 @@ TABLE_ROWS = 40
 def inspect(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders (recursive) or globs.")],
     model: Annotated[
-        str, typer.Option(help="A .casae file, or a shipped model: strip-steel, component.")
-    ] = "strip-steel",
+        str, typer.Option(help="A .casae file, or a shipped model: component, strip-steel.")
+    ] = "component",
     out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is continued.")] = Path(
         "casae-results"
     ),
@@ -34,16 +37,19 @@ def inspect(
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
     roi: Annotated[
-        Path | None, typer.Option(metavar="MASK", help="Image of the same size; nothing is looked for where it is 0.")
+        Path | None, typer.Option(metavar="MASK", help="Image of the same size; only where it is white is looked.")
     ] = None,
     threads: Threads = 0,
     precision: Precision = "auto",
+    max_megapixels: Annotated[
+        float | None, typer.Option(metavar="MP", help="Larger images are refused. Default: 400.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:
     """Find, outline, crop, classify and measure defects.
 
     Writes inspections.jsonl, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected, whatever the
-    verdicts, 1 some could not be inspected (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
+    verdicts, 1 some were not looked at (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
     """
     from casae.cli.arguments import inspection_settings
     from casae.inspection.inspector import Inspector
@@ -55,29 +61,30 @@ def inspect(
         min_area_px=min_area,
         threads=threads,
         precision=precision,
+        max_megapixels=max_megapixels,
     )
-    inspector = Inspector(model, settings, roi=roi)
+    inspector = Inspector(model, settings, rules, roi)
 
-    from casae.inspection.verdict import read_rules
     from casae.line.files import gather
     from casae.line.run import inspect_files
 
-    files = gather(paths)
-    if rules:
-        inspector.rules = read_rules(rules, inspector.manifest.classes)
-    with _progress(len(files)) as (advance, say):
+    gathered = gather(paths)
+    with _progress(len(gathered.files)) as (advance, say):
 
-        def done(path: Path, record: "InspectionRecord | None", failure: str | None) -> None:
+        def done(source: str, record: "InspectionRecord | None", failure: str | None) -> None:
             advance()
             if failure:
                 say(f"casae: {failure}")
             elif json and record:
                 _echo(record.model_dump_json(by_alias=True))
 
-        records, failures = inspect_files(inspector, files, out, done)
+        records, failures = inspect_files(inspector, gathered.files, out, done)
+    for path, why in gathered.left_out.items():
+        say(f"casae: {path}: {why}")
     if not json:
         _print(records, len(failures), out)
-    if failures:
+        _print_left_out(gathered, inspector.roi)
+    if failures or gathered.left_out:
         raise typer.Exit(1)
 
 
@@ -124,7 +131,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     def counted() -> "Iterator[InspectionRecord]":
         for record in records:
             counts[record.decision] += 1
-            folders.add(Path(record.path).parent)
+            folders.add(Path(record.source).parent)
             yield record
 
     shown = heapq.nlargest(TABLE_ROWS, counted(), key=lambda record: list(colours).index(record.decision))
@@ -139,7 +146,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
         if largest and largest.length_mm is not None:
             length = f"{size(largest.length_mm)} mm"
         name = "" if not largest else escape(largest.defect_class)
-        image = escape(within(record.path, common))
+        image = escape(within(record.source, common))
         table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)
     if shown:
         console.print(table)
@@ -149,3 +156,16 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     unread = f", {failures} not inspected" if failures else ""
     console.print(f"\n{len(records)} image{'s' * (len(records) != 1)}: {summary}{unread}")
     console.print(f"Report: {printable(out / 'report.html')}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _print_left_out(gathered: "Gathered", roi: "NDArray[Any] | None") -> None:
+    from rich.console import Console
+
+    console = Console()
+    lines = list(gathered.notes)
+    if gathered.left_out:
+        lines.append(f"{len(gathered.left_out)} not looked at, see above")
+    if roi is not None:
+        lines.append(f"Region of interest: {100 * roi.mean():.0f} % of each picture is looked at")
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

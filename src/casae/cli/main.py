@@ -1,6 +1,5 @@
 """The command `casae`. Each command's module imports what it needs only when it runs, so that `--help` is quick."""
 
-import io
 import sys
 import traceback
 from typing import Annotated
@@ -47,24 +46,30 @@ def _options(
 
 def main() -> None:
     """Run; a user's mistake is one line on stderr and exit code 2, an error of casae's own a traceback and 2."""
+    from casae.cli.streams import flush_streams, make_streams_safe
     from casae.errors import CasaeError
+    from casae.files import without_controls
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
-        sys.stdout.reconfigure(errors="backslashreplace")
+    make_streams_safe()
+
+    def complain(text: str) -> None:
+        typer.echo(f"casae: {without_controls(text)}", err=True)
+
+    code = 2
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        typer.echo(f"casae: {error.format_message()}; see casae --help", err=True)
-        sys.exit(2)
-    except typer.Abort:
-        sys.exit(130)
+        complain(f"{error.format_message()}; see casae --help")
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
     except CasaeError as error:
-        typer.echo(f"casae: {error}", err=True)
-        sys.exit(2)
+        complain(str(error))
+    except BrokenPipeError:  # nobody reads any more, as after `| head`
+        code = 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"casae: {where}{error.strerror or error}; check the path and its permissions", err=True)
-        sys.exit(2)
+        complain(f"{where}{error.strerror or error}; check the path and its permissions")
     except Exception:  # 1 would say that the rest is done
         traceback.print_exc()
-        sys.exit(2)
+    flush_streams()
+    sys.exit(code)

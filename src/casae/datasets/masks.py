@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.datasets.sample import UNCLASSED, Sample
+from casae.decoding import JPEG, decode_image, is_transparent, read_file
 from casae.errors import DatasetError, ImageError
-from casae.image import FULL_SCALE, JPEG, Image, decode_image, is_transparent, read_file
+from casae.image import FULL_SCALE, Image
 
 CRUMB = 4  # px; fewer that hang together are noise
 DIM_SHARE = 0.1  # of what is painted

@@ -5,8 +5,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 
 from casae.errors import DatasetError
-from casae.files import printable, read_text
-from casae.image import SUFFIXES, find_images
+from casae.files import SUFFIXES, find_images, printable, read_text
 
 MASK_ENDINGS = ("_mask", "_gt", "_label")  # of masks, in upper or lower case, behind the name of their image
 KNOWN_LISTS = {  # in upper or lower case

@@ -11,17 +11,17 @@ import numpy as np
 
 from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.sample import Dataset, Sample
+from casae.decoding import read_image
 from casae.errors import ImageError
 from casae.evaluation.charts import Points, line_chart
 from casae.evaluation.scores import Evaluation
 from casae.evaluation.sheet import draw_sheet
 from casae.evaluation.thresholds import Cost, sensitivity
 from casae.files import write_whole
-from casae.image import read_image
 from casae.inspection.inspector import Inspector
+from casae.inspection.overlay import encode
 from casae.inspection.regions import find_regions
 from casae.recipes import ENOUGH_DEFECTIVE
-from casae.results.overlay import encode
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
 LONGEST = 60.0  # seconds of looking
@@ -147,7 +147,7 @@ def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list
             probability = inspector.probability(read_image(sample.image))
         except ImageError:
             continue
-        spots = find_regions(probability >= FAINTEST, inspector.min_area_px)
-        surest = [float(probability[spot.window][spot.mask].max()) for spot in spots]
+        spots = find_regions(probability >= FAINTEST, inspector.conditions.min_area_px)
+        surest = [float(probability[spot.at].max()) for spot in spots]
         doubts.append((sample.name, sum(1 - abs(2 * value - 1) for value in surest)))
     return sorted(doubts, key=lambda pair: -pair[1])[:SHOWN], len(doubts)

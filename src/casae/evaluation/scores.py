@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from casae.datasets.masks import read_label
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
+from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
-from casae.image import Image, read_image, to_gray
+from casae.image import Image, to_gray
 from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
@@ -162,17 +163,17 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
     label = read_label(sample, image.shape, classes)
     probability = inspector.probability(image)
     mask, found = inspector.find(probability)
-    smallest = min(inspector.min_area_px, probability.size)
-    true = true_regions(label, classes, inspector.min_area_px)
+    smallest = min(inspector.conditions.min_area_px, probability.size)
+    true = true_regions(label, classes, inspector.conditions.min_area_px)
     named = [(value - 1, region) for value, region in true if value != UNCLASSED]
     matched = [(value - 1, r) for r in found if (value := _true_class(label, r)) not in (0, UNCLASSED)]
     return ImageScore(
         name=sample.name,
         pixels=Counts.of(mask, label > 0),
         confidence=float(np.partition(probability, -smallest, axis=None)[-smallest]),
-        true_regions=tuple((r.area, bool((mask[r.window] & r.mask).any())) for _, r in true),
+        true_regions=tuple((r.area, bool(mask[r.at].any())) for _, r in true),
         found_regions=len(found),
-        false_regions=sum(not label[region.window][region.mask].any() for region in found),
+        false_regions=sum(not label[region.at].any() for region in found),
         true_crops=_named(inspector, image, named, label > 0),
         found_crops=_named(inspector, image, matched, mask),
     )
@@ -186,7 +187,7 @@ def true_regions(label: NDArray[np.uint8], classes: int, min_area: int) -> list[
 
 def _true_class(label: NDArray[np.uint8], region: Region) -> int:
     """The label value that most defective pixels under a region have, 0 without any."""
-    counts = np.bincount(label[region.window][region.mask], minlength=256)
+    counts = np.bincount(label[region.at], minlength=256)
     counts[0] = 0
     return int(counts.argmax()) if counts.any() else 0
 
@@ -195,6 +196,6 @@ def _named(
     inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]], defective: NDArray[np.bool_]
 ) -> tuple[tuple[int, int], ...]:
     classes = inspector.manifest.classes
-    gray, shown = to_gray(inspector.lit(image)), [region for _, region in regions]
+    gray, shown = to_gray(inspector.in_full_scale(image)), [region for _, region in regions]
     names = inspector.name_regions(gray, shown, (measure(region, gray, defective) for region in shown))
     return tuple((true, classes.index(name)) for (true, _), (name, _) in zip(regions, names, strict=True))

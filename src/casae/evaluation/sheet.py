@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
+from casae.decoding import read_image
 from casae.evaluation.scores import Evaluation, ImageScore
 from casae.files import write_whole
-from casae.image import read_image, resize, scaled_shape
+from casae.image import resize, scaled_shape
 from casae.inspection.inspector import Inspector
-from casae.results.overlay import FONT, encode, to_rgb
+from casae.inspection.overlay import FONT, encode, to_rgb
 
 CELL, COLUMNS, CASES, GAP, CAPTION = 246, 2, 12, 8, 22  # as wide as the training page
 RIGHT, WRONG, MISSED = (0, 150, 60), (255, 210, 0), (120, 40, 255)  # also told apart by the colour-blind
@@ -50,7 +51,7 @@ def _cell(score: ImageScore, sample: Sample, inspector: Inspector) -> NDArray[np
     image = read_image(sample.image)
     truth = read_label(sample, image.shape, len(inspector.manifest.classes)) > 0
     found, _ = inspector.find(inspector.probability(image))
-    picture = to_rgb(inspector.lit(image))
+    picture = to_rgb(inspector.in_full_scale(image))
     marked = picture.copy()
     for pixels, colour in ((found & truth, RIGHT), (found & ~truth, WRONG), (truth & ~found, MISSED)):
         marked[pixels] = (0.4 * marked[pixels] + 0.6 * np.array(colour)).astype(np.uint8)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
+from casae.decoding import read_image
 from casae.errors import DatasetError, UsageError
 from casae.evaluation.scores import true_regions
-from casae.image import read_image
 from casae.inspection.inspector import Inspector
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.segmentation import threshold
@@ -223,7 +223,7 @@ def _least(most: int) -> float:
 def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> list[Cost]:
     """The costs after one more image."""
     image = read_image(sample.image)
-    classes, smallest = len(inspector.manifest.classes), inspector.min_area_px
+    classes, smallest = len(inspector.manifest.classes), inspector.conditions.min_area_px
     label = read_label(sample, image.shape, classes)
     true = [region for _, region in true_regions(label, classes, smallest)]
     probability = inspector.probability(image)
@@ -260,15 +260,15 @@ class _Findings:
         truth: NDArray[np.bool_],
         true: Sequence[Region],
     ) -> Self:
-        surest = np.array([probability[r.window][r.mask].max() for r in found], np.float32)
+        surest = np.array([probability[r.at].max() for r in found], np.float32)
         drawn = np.zeros(probability.shape, np.float32)
         for region, value in zip(found, surest, strict=True):
-            drawn[region.window][region.mask] = value
+            drawn[region.at] = value
         return cls(
             surest,
             np.array([r.area for r in found], np.int64),
-            np.array([np.count_nonzero(truth[r.window] & r.mask) for r in found], np.int64),
-            np.array([drawn[r.window][r.mask].max() for r in true], np.float32),
+            np.array([np.count_nonzero(truth[r.at]) for r in found], np.int64),
+            np.array([drawn[r.at].max() for r in true], np.float32),
             int(np.count_nonzero(truth)),
             truth.size,
         )

@@ -25,13 +25,12 @@ def reported(
         regions = [region for region in regions if _has_core(probability, region, core_gs)]
     mask = np.zeros(probability.shape, np.bool_)
     for region in regions:
-        mask[region.window] |= region.mask
+        mask[region.at] = True
     return mask, regions
 
 
 def _has_core(probability: NDArray[np.float32], region: Region, core_gs: float) -> bool:
-    core = segmentation.threshold(probability[region.window], core_gs)
-    return bool(core[region.mask].any())
+    return bool(segmentation.threshold(probability[region.at], core_gs).any())
 
 
 def thresholds(manifest: Manifest, settings: InspectionSettings) -> tuple[float, float]:

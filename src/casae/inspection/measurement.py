@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from casae.image import Image, to_unit
+from casae.image import FULL_SCALE, Image
 from casae.inspection.regions import Region
 
 RING_PX = 6  # width of the surrounding that contrast is measured against
+CELL_PX = 64  # side of what is looked at at once
 DIGITS = 7  # of every measure: verdict and record see one number, in which 3 times 0.1 mm is 0.3 mm
 
 
@@ -77,17 +79,41 @@ def rounded(value: float) -> float:
 
 
 def _contrast(region: Region, gray: Image, defective: Image) -> float | None:
-    (x, y), (height, width) = region.offset, region.mask.shape
-    top, left = max(0, y - RING_PX), max(0, x - RING_PX)
-    window = slice(top, y + height + RING_PX), slice(left, x + width + RING_PX)
-    inside = np.zeros(gray[window].shape, np.uint8)
-    inside[y - top : y - top + height, x - left : x - left + width] = region.mask
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
-    around = cv2.dilate(inside, disc).astype(bool) & ~defective[window]
-    if not around.any():
+    """Mean inside minus mean of the ring around, in full scales; None without a ring."""
+    scale = FULL_SCALE.get(gray.dtype, 1.0)
+    rows, columns = _ring(region, defective)
+    if not len(rows):
         return None
-    values = to_unit(gray[window])
-    return float(values[inside.astype(bool)].mean() - values[around].mean())
+    inside = gray[region.at].mean(dtype=np.float64)
+    return float(inside - gray[rows, columns].mean(dtype=np.float64)) / scale
+
+
+def _ring(region: Region, defective: Image) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the pixels within `RING_PX` of a region that are no defect.
+
+    Looked for in cells of `CELL_PX`, so that a long slanting defect does not cost its bounding box.
+    """
+    height, width = defective.shape
+    left, top = region.offset
+    pitch = int(region.columns.max() - left) // CELL_PX + 1
+    cells = (region.rows - top) // CELL_PX * pitch + (region.columns - left) // CELL_PX
+    order = np.argsort(cells, kind="stable")
+    names, begins = np.unique(cells[order], return_index=True)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
+    rings = []
+    for cell, pixels in zip(names.tolist(), np.split(order, begins[1:]), strict=True):
+        first_row = top + cell // pitch * CELL_PX - RING_PX
+        first_column = left + cell % pitch * CELL_PX - RING_PX
+        inside = np.zeros((CELL_PX + 2 * RING_PX,) * 2, np.uint8)
+        inside[region.rows[pixels] - first_row, region.columns[pixels] - first_column] = 1
+        around_rows, around_columns = np.nonzero(cv2.dilate(inside, disc))
+        around_rows += first_row
+        around_columns += first_column
+        seen = (around_rows >= 0) & (around_rows < height) & (around_columns >= 0) & (around_columns < width)
+        places = around_rows[seen] * width + around_columns[seen]
+        rings.append(places[~defective.ravel()[places]])
+    places = rings[0] if len(rings) == 1 else np.unique(np.concatenate(rings))
+    return places // width, places % width
 
 
 def size(value: float | None) -> str:

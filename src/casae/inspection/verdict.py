@@ -3,25 +3,30 @@
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from casae.config import Frozen
+from casae.config import Frozen, first_problem
 from casae.errors import UsageError
 from casae.files import read_text
 from casae.inspection.measurement import Measures, rounded
 
 Decision = Literal["OK", "REVIEW", "NG"]
+Kind = Literal["no defect", "within limits", "no rule", "limit", "count", "class probability", "brightness"]
 LIMITS = ("area_px", "length_px", "width_px", "area_mm2", "length_mm", "width_mm")
+EVERY_CLASS = "every class"
+_DIMENSION = {"area": "{} {}2", "length": "{} {} long", "width": "{} {} wide"}
 
 
 class Rule(Frozen):
     """What is still acceptable of one class, or of every class that has no rule of its own.
 
-    A defect may reach each limit; `max_count` limits how many of the class one image may show.
+    A defect may reach each limit; `max_count` limits how many of the class one image may show. A rule without any limit
+    says so by `unlimited`.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -34,6 +39,25 @@ class Rule(Frozen):
     max_area_mm2: float | None = Field(default=None, ge=0)
     max_length_mm: float | None = Field(default=None, ge=0)
     max_width_mm: float | None = Field(default=None, ge=0)
+    unlimited: bool = False
+
+    @property
+    def of(self) -> str:
+        """Whose rule it is, for people."""
+        return self.defect_class or EVERY_CLASS
+
+    def limit(self, field: str) -> float | None:
+        """The limit of a measure, one of `LIMITS`; None without one."""
+        limit: float | None = getattr(self, f"max_{field}")
+        return limit
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Rule":
+        limited = self.max_count is not None or any(self.limit(field) is not None for field in LIMITS)
+        if limited == self.unlimited:
+            way = "drop unlimited" if limited else "give it one, or say unlimited = true to accept all of them"
+            raise ValueError(f"the rule for {self.of} names {'limits' if limited else 'no limit'}; {way}")
+        return self
 
 
 class AcceptanceRules(Frozen):
@@ -58,33 +82,73 @@ class AcceptanceRules(Frozen):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision on one image, and why in one line."""
+    """The decision on one image, and what decided.
+
+    Attributes:
+        decision: OK, REVIEW or NG.
+        kind: what decided.
+        rule: whose rule, a class or `EVERY_CLASS`; None where none applied.
+        defect_class: of the defect that decided, None without one.
+        field: measure that decided, one of `LIMITS`, "count" or "probability"; None without one.
+        value: of that field; of "brightness" the picture's mean gray.
+        limit: what was allowed.
+    """
 
     decision: Decision
-    reason: str
+    kind: Kind
+    rule: str | None = None
+    defect_class: str | None = None
+    field: str | None = None
+    value: float | None = None
+    limit: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """The sentence for people."""
+        name, value, limit = self.defect_class, _number(self.value), _number(self.limit)
+        match self.kind:
+            case "no defect":
+                return "no defect"
+            case "within limits":
+                return f"{value} within the limits"
+            case "no rule":
+                return f"{name}: no rule accepts it"
+            case "count":
+                return f"{name}: {value} found, {limit} allowed"
+            case "class probability":
+                return f"{name}: the class is {_percent(self.value)} sure, {_percent(self.limit)} needed"
+            case "brightness":
+                darker = (self.value or 0) < (self.limit or 0)
+                return f"far {'darker' if darker else 'brighter'} (mean {value}) than learned pictures (limit {limit})"
+            case "limit":
+                dimension, unit = str(self.field).split("_")
+                size = _DIMENSION[dimension].format(value, unit.removesuffix("2"))
+                return f"{name}{' of' if dimension == 'area' else ''} {size}, {limit} allowed"
 
 
-def read_rules(path: Path, classes: Sequence[str]) -> AcceptanceRules:
+def read_rules(path: str | Path, classes: Sequence[str] | None = None) -> AcceptanceRules:
     """Read a rules file.
+
+    Args:
+        path: of the file.
+        classes: that the model knows; None does not check them.
 
     Raises:
         UsageError: not readable, an unknown field, or a class that the model does not know.
     """
     try:
-        rules = AcceptanceRules.model_validate(tomllib.loads(read_text(path)))
+        rules = AcceptanceRules.model_validate(tomllib.loads(read_text(Path(path))))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        rule = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{path}: {where}: {rule}; docs/inspect.md lists the fields") from error
-    except ValueError as error:
+        raise UsageError(f"{path}: {first_problem(error)}; docs/inspect.md lists the fields") from error
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML ({error}); docs/inspect.md shows an example") from error
-    try:
-        check_classes(rules, classes)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    if classes is not None:
+        try:
+            check_classes(rules, classes)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
     return rules
 
 
@@ -105,9 +169,8 @@ def check_scale(rules: AcceptanceRules, mm_per_pixel: float | None) -> None:
     Raises:
         UsageError: a rule is in millimetres and the scale is unknown.
     """
-    needs = [
-        f"max_{field}" for rule in rules.rule for field in LIMITS if "_mm" in field and _limit(rule, field) is not None
-    ]
+    in_mm = [field for field in LIMITS if "_mm" in field]
+    needs = [f"max_{field}" for rule in rules.rule for field in in_mm if rule.limit(field) is not None]
     if needs and mm_per_pixel is None:
         way = "add --mm-per-pixel, in Python InspectionSettings(mm_per_pixel=...)"
         raise UsageError(f"rule {needs[0]} needs the scale of the image; {way}")
@@ -117,20 +180,19 @@ def judge(defects: Sequence[tuple[str, float, Measures]], rules: AcceptanceRules
     """Decide on the defects of one image: (class name, class probability, measures) each; see `check_scale`."""
     if not defects:
         return Verdict("OK", "no defect")
+    counts = Counter(name for name, _, _ in defects)
     for name, _, measures in defects:
         rule = _rule_for(name, rules)
         if rule is None:
-            return Verdict("NG", f"{name}: no rule accepts it")
-        broken = _broken_limit(name, measures, rule)
+            return Verdict("NG", "no rule", defect_class=name)
+        broken = _broken_limit(measures, rule) or _too_many(counts[name], rule)
         if broken:
-            return Verdict("NG", broken)
-        count = sum(other == name for other, _, _ in defects)
-        if rule.max_count is not None and count > rule.max_count:
-            return Verdict("NG", f"{name}: {count} found, {rule.max_count} accepted")
+            return replace(broken, rule=rule.of, defect_class=name)
     name, probability, _ = min(defects, key=lambda defect: defect[1])
     if probability < rules.review_below:
-        return Verdict("REVIEW", f"{name}: class probability {probability:.4g} is below {rules.review_below:g}")
-    return Verdict("OK", f"{len(defects)} within the limits")
+        doubt = Verdict("REVIEW", "class probability", None, name, "probability", probability, rules.review_below)
+        return replace(doubt, rule="review_below")
+    return Verdict("OK", "within limits", value=len(defects))
 
 
 def _rule_for(name: str, rules: AcceptanceRules) -> Rule | None:
@@ -139,14 +201,26 @@ def _rule_for(name: str, rules: AcceptanceRules) -> Rule | None:
     return next(own, next(general, None))
 
 
-def _broken_limit(name: str, measures: Measures, rule: Rule) -> str | None:
+def _broken_limit(measures: Measures, rule: Rule) -> Verdict | None:
     for field in LIMITS:
-        limit, value = _limit(rule, field), getattr(measures, field)
+        limit, value = rule.limit(field), getattr(measures, field)
         if limit is not None and value > (limit if isinstance(value, int) else rounded(limit)):
-            return f"{name}: {field} {value:.7g} exceeds {limit:.7g}"
+            return Verdict("NG", "limit", field=field, value=value, limit=limit)
     return None
 
 
-def _limit(rule: Rule, field: str) -> float | None:
-    limit: float | None = getattr(rule, f"max_{field}")
-    return limit
+def _too_many(count: int, rule: Rule) -> Verdict | None:
+    if rule.max_count is None or count <= rule.max_count:
+        return None
+    return Verdict("NG", "count", field="count", value=count, limit=rule.max_count)
+
+
+def _number(value: float | None) -> str:
+    """Never in powers of ten, with commas between thousands."""
+    if value is None:
+        return "-"
+    return f"{Decimal(f'{value:.7g}'):,f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.4g} %"

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from casae.datasets.masks import label_values, problem_of
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
+from casae.decoding import read_image
 from casae.errors import CasaeError
-from casae.image import SUFFIXES, Image, read_image, to_gray, to_unit
+from casae.files import SUFFIXES
+from casae.image import Image, to_gray, to_unit
 
 RIM_PX, RIM_SHARE = 5, 0.8  # width of a rim at most; of the outline
 COLOUR, RING, CLEARER = 3, 15, 3.0  # axes of a colour image; px around defects, both sides; times as clear

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.datasets.sample import Dataset
+from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
-from casae.image import Image, read_image, to_gray, to_unit
+from casae.image import Image, to_gray, to_unit
 from casae.labelled.images import LabelledImage
 
 THUMBNAIL = 32  # px a side; what differs here is another picture

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset
+from casae.decoding import read_image
 from casae.errors import DatasetError
-from casae.image import Frame, Image, read_image, scaled_shape, to_gray
+from casae.image import Frame, Image, scaled_shape, to_gray
 
 MEMORY_SHARE = 0.25  # of the machine, for decoded images; preparing their views takes twice as much for a while
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white

@@ -155,7 +155,7 @@ def _quantile(weighted: Sequence[tuple[float, float]], share: float) -> float:
 
 def _thickness(region: Region) -> float:
     """Twice the largest distance from the outline, px; but a blot on a thin defect does not make it thick."""
-    inside = cv2.distanceTransform(np.pad(region.mask, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inside = cv2.distanceTransform(np.pad(region.box(), 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     largest = 2 * float(inside.max()) - 1
     band = thickness(region)
     return band if is_thin(region) and largest > BLOT * band else largest

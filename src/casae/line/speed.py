@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from casae.config import InspectionSettings
-from casae.image import read_image
+from casae.decoding import read_image
 from casae.inspection.inspection import Inspection
 from casae.inspection.inspector import Inspector
 from casae.line.run import inspect_files
@@ -106,7 +106,7 @@ def measure_speed(
         stages={stage: Timing.of(values) for stage, values in times.items()},
         images_per_second=rates,
         defects=len(inspection.defects),
-        precision=inspector.precision,
+        precision=inspector.conditions.precision,
         mask_agreement=_agreement(model, settings, inspector, inspection),
         threads=threads,
         peak_mb=_peak_mb(),
@@ -126,8 +126,8 @@ def _timed(inspector: Inspector, image: Path, results: ResultsFolder) -> tuple[I
         laps[stage] = (now - last) * 1e3
         last = now
 
-    inspection = inspector.inspect(image, lap)
-    results.add(inspection, inspector)
+    inspection = inspector.inspect(image, lap=lap)
+    results.add(inspection)
     lap("record")
     laps[WHOLE] = (last - began) * 1e3
     return inspection, laps
@@ -158,7 +158,7 @@ def _rate(inspectors: Sequence[Inspector], image: Path, rounds: int, done: Calla
 def _agreement(
     model: str | Path, settings: InspectionSettings, inspector: Inspector, inspection: Inspection
 ) -> float | None:
-    if inspector.precision == "f32":
+    if inspector.conditions.precision == "f32":
         return None
     exact = Inspector(model, settings.model_copy(update={"precision": "f32"}))
     mask, _ = exact.find(exact.probability(read_image(inspection.source)))

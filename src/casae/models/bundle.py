@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from casae.config import LARGEST_SIDE, MIN_AREA_PX, Fit, Frozen
+from casae.config import LARGEST_SCALE, LARGEST_SIDE, MIN_AREA_PX, SMALLEST_SCALE, Fit, Frozen
 from casae.errors import BundleError
 from casae.files import write_whole
 
@@ -73,6 +73,13 @@ class Part(Frozen):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class Brightness(Frozen):
+    """Mean gray of the darkest and of the brightest picture that was learned from, in units of full scale."""
+
+    darkest: float = Field(gt=0, le=1)
+    brightest: float = Field(gt=0, le=1)
+
+
 class SizeClasses(Frozen):
     """What sizes tell of classes: a logistic regression on standardised features and their squares.
 
@@ -100,8 +107,9 @@ class Manifest(Frozen):
     gs: float = Field(ge=0, le=255)
     core_gs: float | None = Field(default=None, ge=0, le=255)
     min_area_px: int = Field(default=MIN_AREA_PX, ge=1)
-    mm_per_pixel: float | None = Field(default=None, gt=0)
-    white: float = Field(default=1.0, gt=0, le=1)
+    mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE)
+    white: float | None = Field(default=None, gt=0, le=1)
+    brightness: Brightness | None = None
     sizes: SizeClasses | None = None
     width: int
     dataset: Origin

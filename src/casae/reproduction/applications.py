@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
+from casae.decoding import read_image
 from casae.evaluation.scores import evaluate
-from casae.image import read_image
 from casae.inspection.inspector import Inspector
 from casae.labelled.holdout import hold_out
 from casae.metrics import roc_auc

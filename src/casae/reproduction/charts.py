@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.image import Image, resize
-from casae.results.overlay import FONT, GREEN, to_rgb
+from casae.inspection.overlay import FONT, GREEN, to_rgb
 
 Picture = NDArray[np.uint8]
 

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 from casae.errors import OutputError, UsageError
 from casae.files import write_whole
+from casae.inspection.overlay import encode
 from casae.models.runtime import processor
 from casae.results.lock import lock
-from casae.results.overlay import encode
 from casae.training.loop import has_bf16
 from casae.training.progress import Reporter
 

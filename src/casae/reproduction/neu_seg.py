@@ -194,7 +194,7 @@ def _two_stage(
     def predict(gray: Image) -> NDArray[np.uint8]:
         painted = np.zeros(gray.shape, np.uint8)
         for defect in inspector.inspect(gray).defects:
-            painted[defect.region.window][defect.region.mask] = values[defect.name]
+            painted[defect.region.at] = values[defect.name]
         return painted
 
     return predict

@@ -10,6 +10,7 @@ import torch
 
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
+from casae.inspection.record import version
 from casae.models.runtime import processor
 from casae.recipes import settings_for
 from casae.reproduction.applications import application
@@ -18,7 +19,6 @@ from casae.reproduction.neu_seg import neu_seg
 from casae.reproduction.segmenters import Parts, settings_of
 from casae.reproduction.table3 import figure6, table3
 from casae.reproduction.table4 import RECIPES, table4
-from casae.results.record import version
 from casae.training.progress import Reporter
 
 BELONGS_TO = {"figure6": "table3", "figure7": "table4"}  # whose rows they show

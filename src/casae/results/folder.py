@@ -1,13 +1,14 @@
-"""A results folder: one line per image, masks, overlays, table and report; killed at any moment, it goes on from there.
+"""A results folder: a line an inspection, masks, overlays, table, report; killed at any moment, it goes on from there.
 
-`inspections.jsonl` is the only truth: a line is on disk before the next image begins. Everything else is made from it.
+`inspections.jsonl` is the only truth: a line is on disk before the next image begins, and nothing is written over.
+Everything else is made from it.
 """
 
 import csv
 import errno
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +18,20 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.decoding import FileState, read_file
 from casae.errors import OutputError
-from casae.inspection.inspection import Inspection
-from casae.inspection.inspector import Inspector
-from casae.results.lines import RecordLines, Records, same_name
+from casae.files import printable, write_new
+from casae.inspection.inspection import Conditions, Inspection
+from casae.inspection.overlay import draw_overlay, encode
+from casae.inspection.record import DefectRecord, InspectionRecord, record_of
+from casae.results.lines import RecordLines, Records, identity_of, same_name
 from casae.results.lock import lock
-from casae.results.overlay import draw_overlay, encode
-from casae.results.record import DefectRecord, InspectionRecord, rules_sha256, to_record
 
 PICTURES = ("masks", "overlays")
 REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names, by Windows and the file systems of its drives
-LONGEST_NAME = 200  # bytes; file systems take 255, with hash and suffix
+LONGEST_NAME = 200  # bytes; file systems take 255, with a suffix and what tells names apart
 LINES, TABLE, REPORT, FAILURES = "inspections.jsonl", "defects.csv", "report.html", "failures.csv"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs what begins so
 
 
 @dataclass
@@ -37,13 +40,13 @@ class ResultsFolder:
 
     Attributes:
         folder: where; made if missing.
-        failures: path -> reason, of this run.
-        lines: what is known of each image.
+        lines: what is known of each picture.
+        replaced: sources whose earlier picture had another content; its record is kept.
     """
 
     folder: Path
-    failures: dict[str, str] = field(default_factory=dict)
     lines: RecordLines = field(init=False)
+    replaced: list[str] = field(default_factory=list)
     _lock: BinaryIO = field(init=False)
     _beside: Executor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
@@ -80,55 +83,65 @@ class ResultsFolder:
         self._beside.shutdown()
         self._lock.close()
 
-    def knows(self, path: Path, inspector: Inspector) -> bool:
-        """Whether this very file was inspected before with the same model and settings."""
-        if str(path) not in self.lines:
-            return False
-        record = self.lines[str(path)]
-        if _identity(record, inspector) != _inspector_identity(inspector) or not self._has_pictures(record.name):
-            return False
-        return hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256
+    def knows(self, file: Path, conditions: Conditions) -> str | None:
+        """The key of an earlier inspection of this very file under the same conditions, None without one.
 
-    def add(self, inspection: Inspection, inspector: Inspector) -> InspectionRecord:
-        """Record an inspection: killed at any moment, its line stands there with its own pictures or without any.
+        A file of the same size, time of change and inode is the same; of another, the content is compared.
+        """
+        source = printable(file)
+        key = self.lines.latest(source)
+        if key is None:
+            return None
+        entry = self.lines.entry(key)
+        if entry is not None and entry.file != FileState.of(file.stat()):
+            key = f"{hashlib.sha256(read_file(file)).hexdigest()} {source}"
+            entry = self.lines.entry(key)
+        if entry is None or entry.conditions != identity_of(conditions) or not self._has_pictures(entry.name):
+            return None
+        return key
+
+    def add(self, inspection: Inspection) -> tuple[str, InspectionRecord]:
+        """Record an inspection: its pictures, then its line, so that a line has its pictures.
+
+        Returns:
+            The key of its picture, and the record.
 
         Raises:
             OutputError: the disk does not take it.
         """
-        name = self._name(inspection.source)
-        record = to_record(inspection, name, inspector)
-        pictures = self._pictures(name)
-        mask_part, overlay_part = parts = [picture.with_name(f"{picture.name}.part") for picture in pictures]
+        earlier = self.lines.latest(inspection.source) if inspection.file else None
+        record = record_of(inspection)
+        name = self._name(record)
+        record = record.model_copy(update={"name": name})
+        mask_file, overlay_file = self._pictures(name)
         try:
-            mask = self._beside.submit(_write_mask, mask_part, inspection.mask)
-            overlay_part.write_bytes(encode(draw_overlay(inspection), ".jpg"))
+            mask = self._beside.submit(_write_picture, mask_file, _mask_picture(inspection.mask), ".png")
+            _write_picture(overlay_file, draw_overlay(inspection), ".jpg")
             mask.result()
-            for picture in pictures:  # of an earlier inspection
-                picture.unlink(missing_ok=True)
-            self.lines.append(record)
-            for part, picture in zip(parts, pictures, strict=True):
-                part.replace(picture)
+            key = self.lines.append(record)
         except OSError as error:
             raise _unwritten(self.folder, error) from error
-        return record
+        if earlier is not None and earlier != key:
+            self.replaced.append(inspection.source)
+        return key, record
 
-    def finish(self, paths: Iterable[Path]) -> Records:
-        """Write the tables of all records; return those of `paths`, in that order.
+    def record(self, key: str) -> InspectionRecord:
+        """The newest record of a picture."""
+        return next(self.lines.read([key]))
+
+    def finish(self, keys: Iterable[str], failures: Mapping[str, str]) -> Records:
+        """Write the tables: of the newest inspection of every picture, and of what failed now; return those of `keys`.
 
         Raises:
             OutputError: the disk does not take them.
         """
-        try:
-            self.lines.tidy()
-        except OSError as error:
-            raise _unwritten(self.folder, error) from error
         rows = (_row(record, defect) for record in self.lines.read(self.lines) for defect in record.defects)
-        _write_csv(self.folder / TABLE, ["path", "decision", *_COLUMNS], rows)
-        if self.failures:
-            _write_csv(self.folder / FAILURES, ["path", "reason"], self.failures.items())
+        _write_csv(self.folder / TABLE, ["source", "id", "decision", *_COLUMNS], rows)
+        if failures:
+            _write_csv(self.folder / FAILURES, ["source", "reason"], failures.items())
         else:
             (self.folder / FAILURES).unlink(missing_ok=True)
-        return Records(self.lines, map(str, paths))
+        return Records(self.lines, keys)
 
     def _has_pictures(self, name: str) -> bool:
         """A power cut may leave them empty; somebody may have deleted them."""
@@ -138,14 +151,12 @@ class ResultsFolder:
         """Mask and overlay."""
         return self.folder / "masks" / f"{name}.png", self.folder / "overlays" / f"{name}.jpg"
 
-    def _name(self, source: str) -> str:
-        """A name for the pictures of an image: its stem, with a hash where that is another's or no name everywhere."""
-        if source in self.lines:
-            return self.lines[source].name
-        stem = Path(source).stem
-        name = REFUSED.sub("_", stem).encode()[:LONGEST_NAME].decode(errors="ignore")
+    def _name(self, record: InspectionRecord) -> str:
+        """A name for its pictures: the image's stem, with the end of its id where that is taken or no name anywhere."""
+        stem = Path(record.source).stem
+        name = REFUSED.sub("_", stem).encode()[:LONGEST_NAME].decode(errors="ignore").strip(". ") or "image"
         taken = name != stem or same_name(name) in self.lines.names
-        return f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}" if taken else name
+        return f"{name}-{record.id.replace('-', '')[-12:]}" if taken else name
 
 
 _COLUMNS = [
@@ -157,19 +168,7 @@ _COLUMNS = [
 
 def _row(record: InspectionRecord, defect: DefectRecord) -> list[object]:
     values = defect.model_dump(by_alias=True)
-    return [record.path, record.decision, *(values[column] for column in _COLUMNS)]
-
-
-def _identity(record: InspectionRecord, inspector: Inspector) -> tuple[object, ...]:
-    known = record.min_area_px, record.mm_per_pixel, record.rules_sha256, record.roi_sha256
-    computed = record.precision, record.classifier_precision or inspector.classifier_precision  # not in older lines
-    return record.model_sha256, record.gs, record.core_gs, *known, *computed
-
-
-def _inspector_identity(inspector: Inspector) -> tuple[object, ...]:
-    known = inspector.min_area_px, inspector.mm_per_pixel, rules_sha256(inspector.rules), inspector.roi_sha256
-    computed = inspector.precision, inspector.classifier_precision
-    return inspector.model_sha256, inspector.gs, inspector.core_gs, *known, *computed
+    return [record.source, record.id, record.decision, *(values[column] for column in _COLUMNS)]
 
 
 def is_result(folder: Path) -> bool:
@@ -177,25 +176,38 @@ def is_result(folder: Path) -> bool:
     return folder.name in PICTURES and (folder.parent / LINES).exists()
 
 
-def _write_mask(file: Path, mask: NDArray[np.bool_]) -> None:
-    """Takes as long as the overlay, and is therefore written beside it."""
-    file.write_bytes(encode(mask.view(np.uint8) * np.uint8(255), ".png"))
+def _mask_picture(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return mask.view(np.uint8) * np.uint8(255)
+
+
+def _write_picture(file: Path, picture: NDArray[np.uint8], suffix: str) -> None:
+    """Encode and write a picture whole; the mask takes as long as the overlay, and is written beside it."""
+    part = file.with_name(f"{file.name}.part")
+    write_new(part, encode(picture, suffix))
+    part.replace(file)
 
 
 def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a table; a kill or a full disk leaves the one before."""
+    """Write a table that spreadsheets open as it is; a kill or a full disk leaves the one before."""
     part = file.with_name(f"{file.name}.part")
     try:
-        with part.open("w", newline="", encoding="utf-8") as stream:
+        if part.is_symlink():
+            part.unlink()
+        with part.open("w", newline="", encoding="utf-8-sig") as stream:
             writer = csv.writer(stream)
             writer.writerow(header)
-            writer.writerows(rows)
+            writer.writerows([_harmless(cell) for cell in row] for row in rows)
         part.replace(file)
     except OSError as error:
         raise _unwritten(file, error) from error
 
 
+def _harmless(cell: object) -> object:
+    """Text that a spreadsheet would run as a formula, with a quote before it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
 def _unwritten(place: Path, error: OSError) -> OutputError:
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     advice = "free space, start again" if is_full else "close it elsewhere, or choose another --out"
-    return OutputError(f"{place}: cannot be written ({error.strerror}); {advice}")
+    return OutputError(f"{printable(place)}: cannot be written ({error.strerror}); {advice}")

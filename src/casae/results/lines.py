@@ -1,22 +1,100 @@
-"""`inspections.jsonl`, one line per image. Memory holds where the newest line of each stands, not what is in it."""
+"""`inspections.jsonl`, one line an inspection; nothing in it is ever written over.
+
+Memory holds of each picture where its newest line stands and by what it is known, not what is in it.
+"""
 
 import json
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from casae.decoding import FileState
 from casae.errors import OutputError
-from casae.results.record import InspectionRecord
+from casae.inspection.inspection import Conditions
+from casae.inspection.record import PLAIN_NAME, InspectionRecord, rules_sha256
+
+NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0)  # a link in the place of our file is not written through
+
+
+class Entry(NamedTuple):
+    """What is remembered of a line: where it begins, what its file was, by what it was judged, its pictures' name."""
+
+    offset: int
+    sha256: str
+    file: FileState | None
+    conditions: tuple[object, ...]
+    name: str
+
+
+class _Head(BaseModel):
+    """The fields of a line that are remembered; the others are read when somebody asks for the record."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    schema_version: Literal[1]
+    id: str
+    source: str
+    sha256: str
+    file_bytes: int | None
+    file_modified_ns: int | None
+    file_inode: int | None
+    name: str = Field(pattern=PLAIN_NAME)
+    model_sha256: str
+    gs: float
+    core_gs: float
+    min_area_px: int
+    mm_per_pixel: float | None
+    rules_sha256: str
+    roi_sha256: str | None
+    precision: str
+    classifier_precision: str | None
+
+    @property
+    def key(self) -> str:
+        """The same for every inspection of one picture: of one content under one name; else of this one alone."""
+        return self.id if self.file_bytes is None else f"{self.sha256} {self.source}"
+
+    @property
+    def file(self) -> FileState | None:
+        if self.file_bytes is None or self.file_modified_ns is None or self.file_inode is None:
+            return None
+        return FileState(self.file_bytes, self.file_modified_ns, self.file_inode)
+
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        thresholds = self.gs, self.core_gs, self.min_area_px, self.mm_per_pixel
+        return (
+            self.model_sha256,
+            *thresholds,
+            self.rules_sha256,
+            self.roi_sha256,
+            self.precision,
+            self.classifier_precision,
+        )
+
+
+def identity_of(conditions: Conditions) -> tuple[object, ...]:
+    """What decides whether an earlier inspection of a picture still holds."""
+    thresholds = conditions.gs, conditions.core_gs, conditions.min_area_px, conditions.mm_per_pixel
+    return (
+        conditions.model_sha256,
+        *thresholds,
+        rules_sha256(conditions.rules),
+        conditions.roi_sha256,
+        conditions.precision,
+        conditions.classifier_precision,
+    )
 
 
 class RecordLines:
-    """The records in a file, by path; a newer line replaces an older one. One thread may append while others read.
+    """The records in a file; of a picture the newest one counts. One thread may append while others read.
 
     Args:
-        file: made if missing; what follows its last newline was cut off by a kill, and is left out.
+        file: made if missing; what follows its last newline was cut off by a kill, and goes.
 
     Attributes:
         names: of the pictures of all records, by `same_name`.
@@ -29,98 +107,85 @@ class RecordLines:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.names: set[str] = set()
-        self._offsets: dict[str, int] = {}
-        self._end, self._tidy = 0, True
-        file.touch()
+        self._entries: dict[str, Entry] = {}  # by `_Head.key`
+        self._latest: dict[str, str] = {}  # source -> key
+        self._end = 0
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR | NO_FOLLOWING, 0o666))
         self._find()
-        self.tidy()
 
-    def append(self, record: InspectionRecord) -> None:
+    def append(self, record: InspectionRecord) -> str:
         """Write a line; it is on disk when this returns.
+
+        Returns:
+            The key of its picture.
 
         Raises:
             OSError: the disk does not take it.
         """
-        line = json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False).encode() + b"\n"
+        content = record.model_dump(mode="json", by_alias=True)
+        line = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         try:
-            with self.file.open("ab") as lines:
+            with open(os.open(self.file, os.O_WRONLY | os.O_APPEND | NO_FOLLOWING), "ab") as lines:  # noqa: PTH123
                 lines.write(line)
                 lines.flush()
                 os.fsync(lines.fileno())
         except OSError:  # half a line would spoil the next one
             os.truncate(self.file, self._end)
             raise
-        self._add(record, len(line))
+        return self._add(_Head.model_validate(content), len(line))
 
-    def tidy(self) -> None:
-        """Leave one whole line an image in the file.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
-        if self._tidy:
-            return
-        temporary = self.file.with_suffix(".part")
-        offsets, end = {}, 0
-        with self.file.open("rb") as old, temporary.open("wb") as new:
-            for path, offset in self._offsets.items():
-                old.seek(offset)
-                offsets[path] = end
-                end += new.write(old.readline())
-            new.flush()
-            os.fsync(new.fileno())
-        temporary.replace(self.file)
-        self._offsets, self._end, self._tidy = offsets, end, True
-
-    def read(self, paths: Iterable[str]) -> Iterator[InspectionRecord]:
-        """The records of `paths`, one after the other.
+    def read(self, keys: Iterable[str]) -> Iterator[InspectionRecord]:
+        """The newest records of pictures, one after the other.
 
         Raises:
-            KeyError: a path has none.
-            OutputError: the file was rewritten by another run.
+            KeyError: a picture has none.
+            OutputError: the file was changed by another program.
         """
         with self.file.open("rb") as lines:
-            for path in paths:
-                lines.seek(self._offsets[path])
-                line = lines.readline()
+            for key in keys:
+                entry = self._entries[key]
+                lines.seek(entry.offset)
                 try:
-                    record = InspectionRecord.model_validate_json(line)
-                    if record.path != path:
-                        raise ValueError(record.path)
+                    record = InspectionRecord.model_validate_json(lines.readline())
+                    if record.sha256 != entry.sha256:
+                        raise ValueError(record.sha256)
                 except ValueError as error:
-                    raise OutputError(f"{self.file}: was written anew since; read the file") from error
+                    raise OutputError(f"{self.file}: was changed by another program; read the file") from error
                 yield record
 
-    def __getitem__(self, path: str) -> InspectionRecord:
-        return next(self.read([path]))
+    def latest(self, source: str) -> str | None:
+        """The key of the newest picture that had this source; None without one."""
+        return self._latest.get(source)
 
-    def __contains__(self, path: object) -> bool:
-        return path in self._offsets
+    def entry(self, key: str) -> Entry | None:
+        """What is remembered of a picture; None where there is none."""
+        return self._entries.get(key)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._offsets)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._entries)
 
     def _find(self) -> None:
         with self.file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
-                    self._tidy = False
+                    os.truncate(self.file, self._end)
                     break
                 try:
-                    self._add(InspectionRecord.model_validate_json(line), len(line))
+                    self._add(_Head.model_validate_json(line), len(line))
                 except ValidationError as error:
                     rule = "is no line of this casae's schema"
                     raise OutputError(f"{self.file}: line {number} {rule}; choose another --out") from error
 
-    def _add(self, record: InspectionRecord, length: int) -> None:
-        if record.path in self._offsets:
-            self._tidy = False
-        self._offsets[record.path] = self._end
+    def _add(self, head: _Head, length: int) -> str:
+        key = head.key
+        self._entries[key] = Entry(self._end, head.sha256, head.file, head.conditions, head.name)
+        self._latest[head.source] = key
         self._end += length
-        self.names.add(same_name(record.name))
+        self.names.add(same_name(head.name))
+        return key
 
 
 def same_name(name: str) -> str:
@@ -129,14 +194,14 @@ def same_name(name: str) -> str:
 
 
 class Records:
-    """The records of some paths, in their order, each read when its turn comes."""
+    """The newest records of some pictures, in their order, each read when its turn comes."""
 
-    def __init__(self, lines: RecordLines, paths: Iterable[str]) -> None:
+    def __init__(self, lines: RecordLines, keys: Iterable[str]) -> None:
         self._lines = lines
-        self._paths = [path for path in paths if path in lines]
+        self._keys = list(keys)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._keys)
 
     def __iter__(self) -> Iterator[InspectionRecord]:
-        return self._lines.read(self._paths)
+        return self._lines.read(self._keys)

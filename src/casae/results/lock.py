@@ -1,5 +1,6 @@
 """One process per folder: a lock that the operating system lets go of, however the process ends."""
 
+import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,8 @@ def lock(folder: Path) -> BinaryIO:
         OutputError: another process has it, or the drive has no locks.
         OSError: the folder cannot be written.
     """
-    file = (folder / LOCK).open("ab")
+    place = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    file = open(place, "r+b")  # noqa: PTH123, SIM115  # it stays open as long as the lock is held
     try:
         if sys.platform == "win32":
             import msvcrt

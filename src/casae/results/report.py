@@ -1,6 +1,7 @@
 """One self-contained HTML file that a quality engineer would print."""
 
 import base64
+import hashlib
 import heapq
 import itertools
 from array import array
@@ -16,15 +17,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.decoding import decode_image, read_file
 from casae.errors import ImageError
-from casae.files import common_folder, printable, within, write_whole
-from casae.image import Image, brightened, read_image
+from casae.files import common_folder, path_of, printable, within, write_whole
+from casae.image import Image, brightened
 from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import size
+from casae.inspection.overlay import encode, scaled, to_rgb
+from casae.inspection.record import DefectRecord, InspectionRecord
 from casae.inspection.regions import Rectangle, upright_crop
 from casae.results.lines import Records
-from casae.results.overlay import encode, scaled, to_rgb
-from casae.results.record import DefectRecord, InspectionRecord
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
 PICTURE_PX, LONG_PX, CROP_PX = 900, 1800, 220
@@ -47,7 +49,7 @@ class _Card:
 @dataclass(frozen=True)
 class _Row:
     decision: str
-    path: str
+    source: str
     reason: str
     defects: int
     largest: float
@@ -102,13 +104,13 @@ class _Summary:
         self.first = self.first or record
         self.decisions[record.decision] += 1
         self.defective += bool(record.defects)
-        self.folders.add(Path(record.path).parent)
+        self.folders.add(Path(record.source).parent)
         in_mm, rows = bool(self.first.mm_per_pixel), self._rows[record.decision]
         if len(rows) < ROWS:
             areas = [(defect.area_mm2 if in_mm else defect.area_px) or 0.0 for defect in record.defects]
-            rows.append(_Row(record.decision, record.path, record.reason, len(areas), max(areas, default=0.0)))
+            rows.append(_Row(record.decision, record.source, record.reason, len(areas), max(areas, default=0.0)))
         for defect in record.defects:
-            row = self._classes[defect.defect_class]
+            row = self._classes.setdefault(defect.defect_class, _ClassRow(defect.defect_class))
             row.lengths.append((defect.length_mm if in_mm else defect.length_px) or 0.0)
             row.area += (defect.area_mm2 if in_mm else defect.area_px) or 0.0
         for name in {defect.defect_class for defect in record.defects}:
@@ -125,8 +127,17 @@ def write_report(
     failures: Mapping[str, str],
     folder: Path,
     inspector: Inspector,
+    replaced: Sequence[str] = (),
 ) -> None:
     """Write the report of `records`, which `inspector` made and whose overlays stand in `folder`.
+
+    Args:
+        file: to write.
+        records: what it shows.
+        failures: source -> why it could not be inspected.
+        folder: with the overlays.
+        inspector: that made the records.
+        replaced: sources that had another picture before, whose record is kept.
 
     Raises:
         OutputError: the file cannot be written.
@@ -141,7 +152,7 @@ def write_report(
     scale = first.mm_per_pixel if first else None
     common = common_folder(found.folders)
     with ThreadPoolExecutor(DECODERS) as pool:
-        cards = list(pool.map(_card, found.shown, itertools.repeat(folder), itertools.repeat(manifest.white)))
+        cards = list(pool.map(_card, found.shown, itertools.repeat(folder)))
     html = environment.get_template("report.html.j2").render(
         title=printable(folder.absolute().name),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -156,15 +167,28 @@ def write_report(
         common=common,
         within=within,
         failures=failures,
+        replaced=len(replaced),
+        roi=_share_looked_at(inspector),
+        sure=sure,
         cards=cards,
     )
     write_whole(file, html, "free space, start again")
 
 
-def _card(record: InspectionRecord, folder: Path, white: float) -> _Card:
-    overlay = _readable(folder / "overlays" / f"{record.name}.jpg")
-    image = _readable(Path(record.path))
-    image = None if image is None else brightened(image, white)
+def sure(probability: float) -> str:
+    """How sure a class is, in per cent; never entirely."""
+    return "over 99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
+
+
+def _share_looked_at(inspector: Inspector) -> str:
+    """What part of each picture the region of interest covers, in per cent; empty without one."""
+    return "" if inspector.roi is None else f"{100 * inspector.roi.mean():.0f} %"
+
+
+def _card(record: InspectionRecord, folder: Path) -> _Card:
+    overlay = _readable(folder / "overlays" / f"{record.name}.jpg", None)
+    image = _readable(path_of(record.source), record.sha256)
+    image = None if image is None else brightened(image, record.full_scale)
     shown = record.defects[:DEFECTS_A_CARD]
     pairs = [(None if image is None else _crop(image, defect), defect) for defect in shown]
     long = record.width_px >= LONG * record.height_px
@@ -172,10 +196,13 @@ def _card(record: InspectionRecord, folder: Path, white: float) -> _Card:
     return _Card(record, picture, long, pairs, len(record.defects) - len(shown))
 
 
-def _readable(file: Path) -> Image | None:
-    """None for an image that was moved or damaged since, or is too large by now: the report does without."""
+def _readable(file: Path, sha256: str | None) -> Image | None:
+    """None for an image that was moved, replaced or damaged since, or is too large by now: the report does without."""
     try:
-        return read_image(file)
+        data = read_file(file)
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            return None
+        return decode_image(data, str(file))
     except (ImageError, MemoryError, cv2.error):
         return None
 

@@ -220,11 +220,12 @@ def _trust(sizes: _Sizes, frequency: NDArray[np.float64], penalty: float) -> flo
 def _pieces(region: Region, rng: np.random.Generator) -> Iterator[Region]:
     """Of a thin region, what windows on it show; only the sizes of these are right, and where their pixels are."""
     for _ in range(PIECES if is_thin(region) else 0):
-        x, y = (part_of(region, rng) - region.offset).T
-        mask = np.zeros(region.mask.shape, np.bool_)
-        mask[y, x] = True
+        x, y = part_of(region, rng).T
+        left, top = int(x.min()), int(y.min())
+        mask = np.zeros((int(y.max()) - top + 1, int(x.max()) - left + 1), np.bool_)
+        mask[y - top, x - left] = True
         part = find_regions(mask)[0]
-        yield replace(part, offset=(part.offset[0] + region.offset[0], part.offset[1] + region.offset[1]))
+        yield replace(part, rows=part.rows + np.int32(top), columns=part.columns + np.int32(left))
 
 
 def _shortened(values: NDArray[np.float64]) -> tuple[float, ...]:

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from casae.config import InspectionSettings, Precision
 from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset
+from casae.decoding import read_image
 from casae.errors import BundleError, DatasetError, MissingExtraError
-from casae.image import Image, brightened, read_image
+from casae.image import Image
 from casae.inspection import segmentation
+from casae.inspection.brightness import in_full_scale
 from casae.inspection.detection import reported, thresholds
 from casae.metrics import Counts
 from casae.models.bundle import Bundle, Int8, Manifest, read_bundle, write_bundle
@@ -138,8 +140,8 @@ def _iou(segmenter: segmentation.Segmenter, part: Dataset, manifest: Manifest, s
     gs, core_gs = thresholds(manifest, InspectionSettings())
     total = Counts(0, 0, 0, 0)
     for image, truth in _images(part):
-        lit = brightened(image, manifest.white)
-        probability = segmentation.defect_probability(segmenter, lit, manifest.input)
+        shown, _ = in_full_scale(image, manifest)
+        probability = segmentation.defect_probability(segmenter, shown, manifest.input)
         total += Counts.of(reported(probability, gs, core_gs, manifest.min_area_px)[0], truth)
         step()
     return total.iou

@@ -18,8 +18,10 @@ from torch import nn
 
 from casae.config import DEFAULT_GS
 from casae.datasets.sample import Dataset
+from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
-from casae.image import brightened, find_images, read_image, to_gray
+from casae.files import find_images
+from casae.image import brightened, to_gray
 from casae.inspection import segmentation as inspection
 from casae.labelled.images import LabelledImage
 from casae.models.bundle import InputSize

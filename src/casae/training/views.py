@@ -331,7 +331,7 @@ class _Places:
         """Of regions in label values (H, W) that have `min_area` px; of crumbs where there is nothing else."""
         found = find_regions(label > 0)
         regions = [region for region in found if region.area >= min_area] or found
-        values = [int(np.bincount(label[region.window][region.mask]).argmax()) for region in regions]
+        values = [int(np.bincount(label[region.at]).argmax()) for region in regions]
         count = np.bincount(values, minlength=1)
         until = np.cumsum([1 / math.sqrt(count[value]) for value in values])
         return cls([r.pixels[:: 1 + r.area // POINTS].copy() for r in regions], until / max(until, default=1))

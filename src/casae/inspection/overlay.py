@@ -1,6 +1,8 @@
 """The picture a person checks: defective pixels green, minimum enclosing rectangles red (paper, Figures 2 and 6)."""
 
+import base64
 from collections.abc import Sequence
+from html import escape
 
 import cv2
 import numpy as np
@@ -27,7 +29,7 @@ def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
     mask = inspection.mask.view(np.uint8) * np.uint8(255)  # so that a hairline is not rounded away
     found = scaled(mask, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST) > 0
     picture[found] = ((1 - GREEN_SHARE) * picture[found] + GREEN_SHARE * np.array(GREEN)).astype(np.uint8)
-    outlines = [(c + 0.5) * scale - 0.5 for defect in inspection.defects for c in defect.region.contours]
+    outlines = [(c + 0.5) * scale - 0.5 for defect in inspection.defects for c in defect.region.outlines]
     cv2.polylines(picture, [_fixed(points) for points in outlines], True, GREEN, line, cv2.LINE_AA, 4)
     rectangles = [(defect.region.rectangle.corners + 0.5) * scale - 0.5 for defect in inspection.defects]
     cv2.polylines(picture, [_fixed(corners) for corners in rectangles], True, RED, line, cv2.LINE_AA, 4)
@@ -125,3 +127,22 @@ def _around(corners: NDArray[np.float64]) -> Box:
 
 def _overlap(first: Box, second: Box) -> bool:
     return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def show(inspection: Inspection) -> str:
+    """An inspection as HTML for a notebook: verdict, picture, table of its defects."""
+    data = base64.b64encode(encode(draw_overlay(inspection), ".jpg")).decode()
+    unit = "px" if inspection.conditions.mm_per_pixel is None else "mm"
+    rows = []
+    for defect in inspection.defects:
+        sizes = defect.measures
+        length, width, area = sizes.length_px, sizes.width_px, float(sizes.area_px)
+        if sizes.length_mm is not None and sizes.width_mm is not None and sizes.area_mm2 is not None:
+            length, width, area = sizes.length_mm, sizes.width_mm, sizes.area_mm2
+        cells = (defect.number, escape(defect.name), size(length), size(width), size(area))
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    heads = ("#", "class", f"length, {unit}", f"width, {unit}", f"area, {unit}2")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    table = f"<table><tr>{head}</tr>{''.join(rows)}</table>" if rows else ""
+    verdict = f"<p><b>{inspection.verdict.decision}</b> {escape(inspection.verdict.reason)}</p>"
+    return f'{verdict}<img style="max-width:640px" alt="defects marked" src="data:image/jpeg;base64,{data}">{table}'

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from casae import InspectionSettings, Inspector
-from casae.results import overlay
-from casae.results.overlay import draw_overlay, picture_scale
+from casae.inspection import overlay
+from casae.inspection.overlay import draw_overlay, picture_scale
 
 
 def test_defects_are_green_and_rectangles_red_beside_their_labels(dark_model, spotted):

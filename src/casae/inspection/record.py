@@ -1,0 +1,162 @@
+"""One result of one image, the same on the command line, in JSON lines and in the report."""
+
+import functools
+import hashlib
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import Literal
+
+from pydantic import Field
+
+from casae.config import Frozen
+from casae.inspection.inspection import Defect, Inspection, Part
+from casae.inspection.verdict import AcceptanceRules, Kind
+
+Point = tuple[float, float]
+PLAIN_NAME = r"^[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"  # no way into another folder
+
+
+class DefectRecord(Frozen):
+    """One defect. Points are (x, y) in pixels of the original image, pixel centres, origin top left."""
+
+    number: int = Field(description="1 is the largest defect of the image")
+    defect_class: str = Field(alias="class", description="name of the class")
+    probability: float = Field(description="of that class, 0..1")
+    rectangle: tuple[Point, Point, Point, Point] = Field(description="corners of the minimum enclosing rectangle")
+    angle_deg: float = Field(description="of its longer side, counter-clockwise as seen, 0 <= angle < 180")
+    length_px: float = Field(description="longer side of the rectangle")
+    width_px: float = Field(description="shorter side of the rectangle")
+    area_px: int = Field(description="number of defective pixels")
+    perimeter_px: float = Field(description="length of the outer outline, through the centres of its pixels")
+    centre_x_px: float = Field(description="centre of the rectangle")
+    centre_y_px: float = Field(description="centre of the rectangle, downwards")
+    contrast: float | None = Field(description="mean inside minus mean around, in full scales; negative is darker")
+    length_mm: float | None = Field(description="null without a scale, as the next three")
+    width_mm: float | None = Field(description="shorter side of the rectangle")
+    area_mm2: float | None = Field(description="defective area")
+    perimeter_mm: float | None = Field(description="length of the outer outline")
+    polygons: tuple[tuple[Point, ...], ...] = Field(description="outline round its pixels, then those of holes")
+
+
+class DecisionRecord(Frozen):
+    """What decided on the part."""
+
+    kind: Kind = Field(description="of the reason")
+    rule: str | None = Field(description="a class, 'every class' or 'review_below'; null where no rule applied")
+    defect_class: str | None = Field(alias="class", description="of the defect that decided; null without one")
+    field: str | None = Field(description="measure that decided; null without one")
+    value: float | None = Field(description="of that measure; of brightness, the picture's mean gray")
+    limit: float | None = Field(description="what was allowed")
+
+
+class InspectionRecord(Frozen):
+    """One inspection of one image: a line of `inspections.jsonl`."""
+
+    schema_version: Literal[1] = 1
+    id: str = Field(pattern="^[0-9a-f-]{36}$", description="UUIDv7; sorted by it, records stand in the order of time")
+    inspected_at: str = Field(description="ISO 8601 with the offset from UTC")
+    source: str = Field(description="the file, absolute; 'array' or 'bytes' for what came without one")
+    sha256: str = Field(description="of the file")
+    file_bytes: int | None = Field(description="size of the file when it was read; null without one, as the next two")
+    file_modified_ns: int | None = Field(description="when it was changed last, in ns since 1970")
+    file_inode: int | None = Field(description="its number on its drive")
+    name: str | None = Field(
+        default=None,
+        pattern=PLAIN_NAME,
+        description="in a results folder its pictures are masks/NAME.png and overlays/NAME.jpg",
+    )
+    part: Part = Field(description="that the picture shows, as far as somebody said")
+    width_px: int
+    height_px: int
+    full_scale: float = Field(
+        description="that counts as white, of the largest value of its type: below 1 for 10 bits in 16"
+    )
+    model: str
+    model_sha256: str
+    gs: float = Field(description="threshold, 0..255")
+    core_gs: float = Field(description="that a pixel of every defect passes")
+    min_area_px: int = Field(description="smaller regions are not reported")
+    mm_per_pixel: float | None
+    rules_sha256: str = Field(description="of the acceptance rules that decided")
+    roi_sha256: str | None = Field(description="of the region of interest; null without one")
+    precision: str = Field(description="that the segmenter computed in")
+    classifier_precision: str | None = Field(description="that the classifier computed in; null without one")
+    casae_version: str
+    machine: str | None = Field(description="network name of the computer")
+    decision: Literal["OK", "REVIEW", "NG"]
+    reason: str = Field(description="the sentence made from `decided_by`")
+    decided_by: DecisionRecord
+    defects: tuple[DefectRecord, ...]
+
+    @property
+    def largest_px(self) -> int:
+        """Area of the largest defect, 0 without one."""
+        return max((defect.area_px for defect in self.defects), default=0)
+
+
+def record_of(inspection: Inspection) -> InspectionRecord:
+    """What is written about an inspection; it needs nothing else."""
+    conditions, verdict, file = inspection.conditions, inspection.verdict, inspection.file
+    return InspectionRecord(
+        id=inspection.id,
+        inspected_at=inspection.time.isoformat(timespec="milliseconds"),
+        source=inspection.source,
+        sha256=inspection.sha256,
+        file_bytes=file.size if file else None,
+        file_modified_ns=file.modified_ns if file else None,
+        file_inode=file.inode if file else None,
+        part=inspection.part,
+        width_px=inspection.image.shape[1],
+        height_px=inspection.image.shape[0],
+        full_scale=inspection.full_scale,
+        model=conditions.model,
+        model_sha256=conditions.model_sha256,
+        gs=conditions.gs,
+        core_gs=conditions.core_gs,
+        min_area_px=conditions.min_area_px,
+        mm_per_pixel=conditions.mm_per_pixel,
+        rules_sha256=rules_sha256(conditions.rules),
+        roi_sha256=conditions.roi_sha256,
+        precision=conditions.precision,
+        classifier_precision=conditions.classifier_precision,
+        casae_version=version("casae"),
+        machine=platform.node() or None,
+        decision=verdict.decision,
+        reason=verdict.reason,
+        decided_by=DecisionRecord.model_validate(
+            {
+                "kind": verdict.kind,
+                "rule": verdict.rule,
+                "class": verdict.defect_class,
+                "field": verdict.field,
+                "value": verdict.value,
+                "limit": verdict.limit,
+            }
+        ),
+        defects=tuple(_defect(defect) for defect in inspection.defects),
+    )
+
+
+def rules_sha256(rules: AcceptanceRules) -> str:
+    """Hash of acceptance rules."""
+    return hashlib.sha256(rules.model_dump_json().encode()).hexdigest()
+
+
+@functools.cache
+def version(package: str) -> str:
+    """Of an installed package; reading it takes a millisecond."""
+    return metadata.version(package)
+
+
+def _defect(defect: Defect) -> DefectRecord:
+    return DefectRecord.model_validate(
+        {
+            "number": defect.number,
+            "class": defect.name,
+            "probability": defect.probability,
+            "rectangle": defect.region.rectangle.corners.round(2).tolist(),
+            "polygons": [outline.tolist() for outline in defect.region.outlines],
+            **asdict(defect.measures),
+        }
+    )
