@@ -132,6 +132,16 @@ def decode_image(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
     return check_image(image, name)
 
 
+def orientation_of(data: bytes) -> int:
+    """The EXIF orientation of a JPEG, 1 to 8; 1 where it stands upright, and for files that are none."""
+    if not data.startswith(JPEG):
+        return 1
+    try:
+        return _jpeg_header(data).orientation
+    except ImageError:
+        return 1
+
+
 def is_transparent(data: bytes, decoded: Image) -> bool:
     """Whether a picture is transparent somewhere, or is a TIFF that could be; what it shows there depends on programs.
 

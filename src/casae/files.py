@@ -3,9 +3,11 @@
 import codecs
 import itertools
 import os
+import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from casae.errors import OutputError
 
@@ -28,6 +30,21 @@ def read_text(file: Path) -> str:
     data = file.read_bytes()
     encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     return data.decode(encoding)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no TOML; says why in few words.
+    """
+    try:
+        return tomllib.loads(read_text(file))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except ValueError as error:
+        raise ValueError(str(error).split("\n")[0][:120]) from error
 
 
 def printable(path: Path | str) -> str:

@@ -54,7 +54,7 @@ def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
     for name, level in (("sure", 10), ("unsure", 76)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64), level, np.uint8))
     (tmp_path / "broken.png").write_text("no image")
-    samples = [Sample(name, tmp_path / f"{name}.png", None) for name in ("sure", "broken", "unsure")]
+    samples = [Sample(name, tmp_path / f"{name}.png") for name in ("sure", "broken", "unsure")]
     ranked, looked_at = most_doubtful(Inspector(dark_model), samples)
     assert looked_at == 2
     assert [name for name, _ in ranked] == ["unsure", "sure"]
@@ -68,7 +68,7 @@ def test_the_outline_of_a_large_sure_defect_is_no_doubt(dark_model, tmp_path):
     cv2.circle(faint, (32, 32), 4, 76, -1)
     for name, image in (("soft", cv2.GaussianBlur(soft, (0, 0), 4)), ("faint", faint)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), image)
-    samples = [Sample(name, tmp_path / f"{name}.png", None) for name in ("soft", "faint")]
+    samples = [Sample(name, tmp_path / f"{name}.png") for name in ("soft", "faint")]
     ranked, _ = most_doubtful(Inspector(dark_model), samples)
     assert [name for name, _ in ranked] == ["faint", "soft"]
 

@@ -2,9 +2,11 @@ import shutil
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from casae.datasets.registry import open_dataset
+from casae.errors import DatasetError
 from casae.labelled.check import check
 
 
@@ -102,3 +104,105 @@ def test_what_no_training_can_learn_is_a_problem(folder):
     assert "no defect names its class; paint the values 1.." in problems(folder)["masks"]
     (folder / "masks").rename(folder / "ground_truth")
     assert "no defect is labelled; masks lie there, named like their images" in problems(folder)["masks"]
+
+
+@pytest.fixture
+def bars(tmp_path):
+    """Eight bright images with a dark bar of class 1 + index % 2 each, in the folder: format."""
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for index in range(8):
+        image = np.full((60, 80), 150 + index, np.uint8)
+        label = np.zeros((60, 80), np.uint8)
+        image[20:40, 10 + index : 30 + index] = 40
+        label[20:40, 10 + index : 30 + index] = 1 + index % 2
+        cv2.imwrite(str(tmp_path / f"images/{index}.png"), image)
+        cv2.imwrite(str(tmp_path / f"masks/{index}.png"), label)
+    (tmp_path / "dataset.toml").write_text('classes = ["inclusion", "scratch"]')
+    return tmp_path
+
+
+def told(folder):
+    return [problem for _, problem in check(open_dataset(f"folder:{folder}")).problems]
+
+
+def test_a_background_among_the_classes_is_said(bars):
+    assert told(bars) == []
+    (bars / "dataset.toml").write_text('classes = ["background", "inclusion", "scratch"]')
+    (problem,) = told(bars)
+    assert problem.startswith("class 1 is called 'background': mask value 0 is background and 1 the first class")
+
+
+def test_a_border_to_be_ignored_is_said_and_can_be_ignored(bars):
+    for file in (bars / "masks").iterdir():
+        label = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        grown = cv2.dilate(label, np.ones((5, 5), np.uint8))
+        cv2.imwrite(str(file), np.where((grown > 0) & (label == 0), 255, label))
+    assert told(bars) == [
+        "255 runs around defects as a border and counts as a defect without class; say ignore = [255]"
+    ]
+    (bars / "dataset.toml").write_text('classes = ["inclusion", "scratch"]\nignore = [255]')
+    assert told(bars) == []
+    dataset = open_dataset(f"folder:{bars}")
+    assert set(np.unique(dataset.samples[0].draw((60, 80), 2))) == {0, 1}
+    assert dataset.notes == ("mask values 255 count as background, as dataset.toml says",)
+
+
+def test_masks_of_single_defects_are_laid_over_each_other(bars):
+    for name, columns in (("0_mask", slice(0, 5)), ("0_mask_1", slice(8, 12)), ("0_mask_2", slice(20, 30))):
+        label = np.zeros((60, 80), np.uint8)
+        label[:, columns] = 1
+        cv2.imwrite(str(bars / f"masks/{name}.png"), label)
+    (bars / "masks/0.png").unlink()
+    dataset = open_dataset(f"folder:{bars}")
+    label = dataset.samples[0].draw((60, 80), 2)
+    assert np.flatnonzero(label[0]).tolist() == [*range(5), *range(8, 12), *range(20, 30)]
+    assert dataset.notes == ("1 images have several masks each, which are laid over each other",)
+    assert dataset.orphans == ()
+
+
+def test_an_orientation_that_masks_may_not_have_is_said(bars):
+    turned = PIL.Image.Exif()
+    turned[274] = 3
+    for file in sorted((bars / "images").iterdir()):
+        PIL.Image.open(file).save(file.with_suffix(".jpg"), exif=turned.tobytes())
+        file.unlink()
+    (problem,) = told(bars)
+    assert problem.startswith("8 labelled pictures carry an EXIF orientation and are turned")
+
+
+def test_labels_of_another_program_are_named(bars):
+    for file in (bars / "masks").iterdir():
+        file.with_suffix(".json").write_text("{}")
+        file.unlink()
+    found = told(bars)
+    assert any("masks/ holds 8 JSON files such as" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("mm_per_pixl = 0.01", "mm_per_pixl: no such setting"),
+        ("mm_per_pixel = inf", "mm_per_pixel inf"),
+        ("mm_per_pixel = true", "mm_per_pixel True"),
+        ("mm_per_pixel = 1e308", "mm_per_pixel"),
+        ("masks = 'colours'", "masks 'colours'"),
+        ("ignore = [256]", r"ignore\.0 256"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_by_name(bars, text, rule):
+    (bars / "dataset.toml").write_text(f'classes = ["a", "b"]\n{text}\n')
+    with pytest.raises(DatasetError, match=rule):
+        open_dataset(f"folder:{bars}")
+
+
+def test_what_masks_mean_can_be_said(bars):
+    levels = np.zeros((60, 80), np.uint8)
+    levels[:20], levels[30:50] = 100, 200
+    cv2.imwrite(str(bars / "masks/0.png"), levels)
+    (bars / "dataset.toml").write_text('classes = ["a"]')
+    with pytest.raises(DatasetError, match=r"value 100, 200 names no class; use 0\.\.1, .* or say masks"):
+        open_dataset(f"folder:{bars}").samples[0].draw((60, 80), 1)
+    (bars / "dataset.toml").write_text('classes = ["a"]\nmasks = "binary"')
+    label = open_dataset(f"folder:{bars}").samples[0].draw((60, 80), 1)
+    assert (label > 0).sum() == 20 * 80

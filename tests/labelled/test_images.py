@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from casae.datasets.masks import mask_of
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError
@@ -67,10 +68,10 @@ def test_a_share_of_good_and_of_defective_images_is_held_out(tmp_path, good, def
 def test_classes_share_what_is_held_out(tmp_path, images, held):
     mask = tmp_path / "mask.png"
     cv2.imwrite(str(mask), np.full((4, 4), 255, np.uint8))
-    samples = tuple(Sample(str(index), tmp_path / str(index), mask, 1 + index % 3) for index in range(images))
+    samples = tuple(Sample(str(index), tmp_path / str(index), mask_of(mask, 1 + index % 3)) for index in range(images))
     dataset = Dataset("set:x", ("a", "b", "c"), samples)
     validation = hold_out(dataset, "all", 0.1, 0)[1]
-    counts = [sum(sample.mask_class == value for sample in validation.samples) for value in (1, 2, 3)]
+    counts = [sum(sample.label.value == value for sample in validation.samples) for value in (1, 2, 3)]
     assert tuple(counts) == held
 
 
@@ -337,10 +338,10 @@ def test_a_class_of_two_images_is_learned_from_whole(tmp_path):
     mask = tmp_path / "mask.png"
     cv2.imwrite(str(mask), np.full((4, 4), 255, np.uint8))
     values = [1] * 20 + [2] * 8 + [3] * 2
-    samples = tuple(Sample(str(i), tmp_path / str(i), mask, value) for i, value in enumerate(values))
+    samples = tuple(Sample(str(i), tmp_path / str(i), mask_of(mask, value)) for i, value in enumerate(values))
     for seed in range(4):
         held = hold_out(Dataset("set:x", ("a", "b", "c"), samples), "all", 0.1, seed)[1].samples
-        assert sorted({sample.mask_class for sample in held}) == [1, 2]
+        assert sorted({sample.label.value for sample in held}) == [1, 2]
         assert len(held) == 3
 
 
@@ -348,6 +349,6 @@ def test_small_classes_give_what_the_share_asks_for(tmp_path):
     mask = tmp_path / "mask.png"
     cv2.imwrite(str(mask), np.full((4, 4), 255, np.uint8))
     values = [1] * 3 + [value for value in range(2, 11) for _ in range(2)]
-    samples = tuple(Sample(str(i), tmp_path / str(i), mask, value) for i, value in enumerate(values))
+    samples = tuple(Sample(str(i), tmp_path / str(i), mask_of(mask, value)) for i, value in enumerate(values))
     dataset = Dataset("set:x", tuple("abcdefghij"), samples)
     assert len(hold_out(dataset, "all", 0.3, 0)[1].samples) == 6

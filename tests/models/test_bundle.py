@@ -118,4 +118,4 @@ def test_shipped_models_are_small_and_whole():
         bundle = read_bundle(name)
         assert bundle.manifest.name == name
         assert bundle.manifest.dataset.licence in bundle.card
-        assert bundle.manifest.training["command"] in bundle.card
+        assert bundle.manifest.training.command in bundle.card

@@ -124,3 +124,22 @@ def test_others_may_read_what_is_kept(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / f"key{SUFFIX}").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_what_others_could_have_written_is_not_run(tmp_path):
+    kept = CompiledNetworks(tmp_path / "cache")
+    kept.write("key", b"network")
+    assert kept.read("key") == b"network"
+    file = tmp_path / "cache" / f"key{SUFFIX}"
+    file.chmod(0o666)
+    assert kept.read("key") is None
+    file.chmod(0o644)
+    (tmp_path / "cache").chmod(0o777)
+    assert kept.read("key") is None
+    (tmp_path / "cache").chmod(0o755)
+    content = file.read_bytes()
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    assert content
+    assert kept.read("key") is None

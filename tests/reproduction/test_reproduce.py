@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from casae.datasets.masks import read_label
 from casae.datasets.registry import open_dataset, packaged_splits
 from casae.decoding import read_image
 from casae.errors import DatasetError, OutputError, UsageError
@@ -217,7 +216,7 @@ def test_an_application_is_judged_whole(dataset, tmp_path):
 @pytest.mark.usefixtures("tiny")
 def test_alarms_are_counted_on_clean_images_of_no_list(dataset, tmp_path):
     part = dataset.split("test")
-    known = sum(not read_label(sample, read_image(sample.image).shape, 4).any() for sample in part.samples)
+    known = sum(not sample.draw(read_image(sample.image).shape, 4).any() for sample in part.samples)
     unlisted = replace(part.samples[0], name="clean", mask=None, defect_free=True)
     more = replace(dataset, samples=(*dataset.samples, unlisted))
     (row,) = json.loads(reproduce("figure9", more, tmp_path, SMALL).with_suffix(".json").read_text())["rows"]

@@ -29,7 +29,7 @@ def test_minutes_are_shared_among_the_networks(components, tmp_path, classes, un
 def test_large_held_out_images_are_judged_as_far_as_the_minutes_go(tmp_path, minutes, scale, judged):
     gray = np.zeros((1000, 1000), np.uint8)
     validation = [LabelledImage(str(index), gray, gray if index % 4 else gray + 1) for index in range(40)]
-    held = Dataset("folder:x", ("a",), tuple(Sample(i.name, tmp_path / i.name, None) for i in validation), {}, "val")
+    held = Dataset("folder:x", ("a",), tuple(Sample(i.name, tmp_path / i.name) for i in validation), {}, "val")
     size = InputSize(height=256, width=256, fit="tile", scale=scale)
     settings = PRESETS["fast"].model_copy(update={"minutes": minutes})
     part, images, said = affordable(held, validation, size, settings)

@@ -189,7 +189,7 @@ def test_the_recipe_of_the_paper_runs_when_made_small(dataset, tmp_path):
     settings = settings.model_copy(update={"segmenter": segmenter, "classifier": classifier})
     manifest = read_bundle(train(dataset, tmp_path / "paper.casae", settings).file).manifest
     assert (manifest.input.height, manifest.input.width, manifest.input.fit) == (64, 64, "squeeze")
-    assert manifest.training["segmenter"]["loss"] == "weighted"
+    assert manifest.training.model_dump()["segmenter"]["loss"] == "weighted"
 
 
 def test_a_model_of_tiles_remembers_it_and_starts_from_an_earlier_one(small, dataset, tmp_path):
@@ -215,7 +215,7 @@ def test_fast_starts_from_the_shipped_encoder_whatever_the_processor(has_bf16, d
     kept, learned = "stem.0.weight", "blocks.9.body.0.weight"
     assert torch.equal(weights[f"first.encoder.{kept}"], shipped[kept])
     assert not torch.equal(weights[f"first.encoder.{learned}"], shipped[learned])
-    assert read_bundle(trained.file).manifest.training["start"] == "imagenet"
+    assert read_bundle(trained.file).manifest.training.start == "imagenet"
     assert Inspector(trained.file).inspect(dataset.samples[0].image).probability.shape == (192, 256)
 
 
@@ -229,7 +229,9 @@ def test_one_class_trains_no_classifier(small, dataset, tmp_path):
     samples = []
     for sample in dataset.samples:
         mask = tmp_path / f"{sample.name}.png"
-        cv2.imwrite(str(mask), 255 * (cv2.imread(str(sample.mask), cv2.IMREAD_UNCHANGED) > 0).astype(np.uint8))
+        cv2.imwrite(
+            str(mask), 255 * (cv2.imread(str(sample.label.files[0]), cv2.IMREAD_UNCHANGED) > 0).astype(np.uint8)
+        )
         samples.append(replace(sample, mask=mask))
     one = replace(dataset, classes=("defect",), samples=tuple(samples))
     trained = train(one, tmp_path / "part.casae", small)

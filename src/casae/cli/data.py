@@ -63,6 +63,8 @@ def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:
     table.add_row("splits", ", ".join(f"{name}: {count}" for name, count in sorted(findings.splits.items())) or "none")
     table.add_row("licence", escape(data.licence))
     console.print(table)
+    for note in data.notes:
+        console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     for file, problem in findings.problems:
         console.print(f"[red]problem[/] {escape(f'{file}: {problem}')}", soft_wrap=True, highlight=False)
     count = len(findings.problems)

@@ -169,7 +169,7 @@ def _without_label(data: "Dataset", part: "Dataset", trained: "Trained", unlabel
     if unlabelled:
         known = {sample.image.resolve() for sample in found}
         more = unlabelled_images(unlabelled, data, (part, trained.validation), seed=0)
-        found += [Sample(file.stem, file, None) for file in more if file.resolve() not in known]
+        found += [Sample(file.stem, file) for file in more if file.resolve() not in known]
     return found
 
 

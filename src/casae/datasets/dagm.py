@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from casae.datasets.masks import mask_of
 from casae.datasets.names import by_name, read_splits
-from casae.datasets.sample import Dataset, Sample
+from casae.datasets.sample import Dataset, KnownGood, Sample
 
 
 def read_dagm(root: Path) -> Dataset:
@@ -15,11 +16,11 @@ def read_dagm(root: Path) -> Dataset:
     folder = root / "Class1" / "Test"
     masks = by_name(folder / "Label")
     images = {name: image for name, image in by_name(folder).items() if "/" not in name}
-    by_image = {name: masks.get(f"{name}_label") for name in images}
+    labels = {name: mask_of(masks.get(f"{name}_label"), 1) or KnownGood() for name in images}
     return Dataset(
         name=f"dagm:{root}",
         classes=("defect",),
-        samples=tuple(Sample(n, image, by_image[n], 1, by_image[n] is None) for n, image in images.items()),
+        samples=tuple(Sample(name, image, labels[name]) for name, image in images.items()),
         splits=read_splits(root),
         orphans=tuple(mask for name, mask in masks.items() if name.removesuffix("_label") not in images),
         licence="DAGM 2007 (Wieler, Hahn, Hamprecht), published for research; no licence stated",

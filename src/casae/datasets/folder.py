@@ -1,64 +1,122 @@
-"""`folder:PATH`, `sd-saliency-900:PATH`, `neu-seg:PATH`, `nanotwice:PATH`, `dagm:PATH` -> Dataset.
+"""`folder:PATH`, our own format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt."""
 
-A reader is a function from a folder to a `Dataset`, entered in `READERS`. Image and mask are paired by name, never by
-order; what has no partner is kept and reported by `casae data check`.
-"""
-
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
-from casae.datasets.names import by_name, paired_masks, read_splits, text_of
-from casae.datasets.sample import Dataset, Sample
+from pydantic import Field, ValidationError, field_validator
+
+from casae.config import LARGEST_SCALE, SMALLEST_SCALE, Frozen, first_problem
+from casae.datasets.masks import MaskLabel, Meaning
+from casae.datasets.names import by_name, paired_masks, read_splits
+from casae.datasets.sample import Dataset, KnownGood, Label, Sample
 from casae.errors import DatasetError
+from casae.files import read_toml, without_controls
 
+SETTINGS = "dataset.toml"
 MAX_CLASSES = 200
+LONGEST_CLASS = 100  # characters
+BACKGROUND = frozenset(
+    {"background", "bg", "_background_", "__background__", "ok", "good", "none", "no defect", "void"}
+)
+
+Value = Annotated[int, Field(ge=1, le=255, strict=True)]
+
+
+class DatasetSettings(Frozen):
+    """`dataset.toml`.
+
+    Attributes:
+        classes: names of label values 1, 2, ...
+        mm_per_pixel: side of a pixel in millimetres.
+        licence: one sentence for the model card.
+        masks: what their values mean: "classes", each its class, or "binary", white on black. Left out, the masks of
+            several classes hold classes, and those of a single one may be either.
+        ignore: mask values that count as background, such as those of a border around defects.
+    """
+
+    classes: tuple[str, ...] = Field(min_length=1, max_length=MAX_CLASSES)
+    mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE, strict=True)
+    licence: str = "not stated"
+    masks: Meaning | None = None
+    ignore: tuple[Value, ...] = ()
+
+    @field_validator("classes")
+    @classmethod
+    def _different_names(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("must all be different")
+        for name in classes:
+            if not name.strip() or len(name) > LONGEST_CLASS or without_controls(name) != name:
+                raise ValueError(f"{without_controls(name)[:LONGEST_CLASS]!r} is no name for a class")
+        return classes
 
 
 def read_folder(root: Path) -> Dataset:
-    """Our own simple format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt.
+    """Read a dataset of our own format.
 
-    Masks may be called NAME_mask.png, NAME_gt.png or NAME_label.png as well.
+    Masks may be called NAME_mask.png, NAME_gt.png or NAME_label.png as well, with a number behind it where each shows a
+    part of the defects.
+
+    Raises:
+        DatasetError: settings that are no such, or files that do not fit together.
     """
-    settings = _read_toml(root / "dataset.toml")
-    classes = _read_classes(settings, root)
-    mm = settings.get("mm_per_pixel")
-    if mm is not None and not (isinstance(mm, int | float) and mm > 0):
-        raise DatasetError(f"{root / 'dataset.toml'}: mm_per_pixel = {mm!r} must be a number above 0")
-    images = by_name(root / "images")
-    masks = by_name(root / "masks")
+    settings = _read_settings(root / SETTINGS)
+    images, masks = by_name(root / "images"), by_name(root / "masks")
     good = {f"good/{name}": image for name, image in by_name(root / "good").items()}
     twice = sorted(good.keys() & images.keys())
     if twice:
         raise DatasetError(f"{good[twice[0]]}: same name as {images[twice[0]]}; rename one")
     paired = paired_masks({*images, *good}, masks)
-    samples = [Sample(name, image, paired.get(name)) for name, image in images.items()]
-    samples += [Sample(name, image, paired.get(name), defect_free=name not in paired) for name, image in good.items()]
-    used = set(paired.values())
+    labels: dict[str, Label] = {name: KnownGood() for name in good}
+    for name, files in paired.items():
+        labels[name] = MaskLabel(files, None, settings.masks, settings.ignore)
+    used = {file for files in paired.values() for file in files}
+    everything = sorted({**images, **good}.items())
     return Dataset(
         name=f"folder:{root}",
-        classes=classes,
-        samples=tuple(sorted(samples, key=lambda sample: sample.name)),
+        classes=settings.classes,
+        samples=tuple(Sample(name, image, labels.get(name)) for name, image in everything),
         splits=read_splits(root),
-        mm_per_pixel=None if mm is None else float(mm),
+        mm_per_pixel=settings.mm_per_pixel,
         orphans=tuple(mask for mask in masks.values() if mask not in used),
-        licence=str(settings.get("licence", "not stated")),
+        licence=settings.licence,
+        notes=tuple(_notes(settings, paired.values())),
+        warnings=tuple(_warnings(settings, root)),
     )
 
 
-def _read_toml(path: Path) -> dict[str, object]:
+def _notes(settings: DatasetSettings, masks: Iterable[tuple[Path, ...]]) -> Iterator[str]:
+    several = sum(len(files) > 1 for files in masks)
+    if several:
+        yield f"{several} images have several masks each, which are laid over each other"
+    if settings.ignore:
+        yield f"mask values {', '.join(map(str, settings.ignore))} count as background, as dataset.toml says"
+
+
+def _warnings(settings: DatasetSettings, root: Path) -> Iterator[str]:
+    first = settings.classes[0]
+    if first.strip().lower() in BACKGROUND and len(settings.classes) > 1:
+        yield f"class 1 is called '{first}': mask value 0 is background and 1 the first class; leave it out of classes"
+    sheets = [file for file in (root / "masks").rglob("*.json") if not file.name.startswith(".")]
+    if sheets:
+        yield (
+            f"masks/ holds {len(sheets)} JSON files such as {sheets[0].name}, which are not read: "
+            "save them as masks in PNG, value k for class k"
+        )
+
+
+def _read_settings(path: Path) -> DatasetSettings:
     try:
-        return tomllib.loads(text_of(path))
+        return DatasetSettings.model_validate(read_toml(path))
     except FileNotFoundError:
         raise DatasetError(f'{path}: missing; write one line into it, such as: classes = ["scratch", "dent"]') from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except ValidationError as error:
+        way = f'list 1 to {MAX_CLASSES} different names, such as ["scratch", "dent"]'
+        where = error.errors()[0]["loc"]
+        way = way if where[:1] == ("classes",) else "docs/datasets.md lists the settings"
+        raise DatasetError(f"{path}: {first_problem(error)}; {way}") from error
+    except ValueError as error:
         raise DatasetError(f"{path}: not valid TOML ({error}); see docs/datasets.md") from error
-
-
-def _read_classes(settings: Mapping[str, object], root: Path) -> tuple[str, ...]:
-    classes = settings.get("classes")
-    names = tuple(name for name in classes if isinstance(name, str)) if isinstance(classes, list) else ()
-    if not 0 < len(names) <= MAX_CLASSES or list(names) != classes or len(set(names)) != len(names):
-        rule = f'1 to {MAX_CLASSES} different names, such as ["scratch", "dent"]'
-        raise DatasetError(f"{root / 'dataset.toml'}: classes = {classes!r} must list {rule}")
-    return names

@@ -1,13 +1,15 @@
 """From a mask's file to label values, whatever program painted it: gray values, a palette, or white on black."""
 
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.sample import UNCLASSED, Sample
+from casae.datasets.sample import UNCLASSED
 from casae.decoding import JPEG, decode_image, is_transparent, read_file
 from casae.errors import DatasetError, ImageError
 from casae.image import FULL_SCALE, Image
@@ -18,22 +20,60 @@ DARK = 3  # of 255: a JPEG of 0 and 1
 NOISE, BLOCK = 32, 8  # what a JPEG may make of black and white, of 255, and how many pixels beside an edge
 
 
-def read_label(sample: Sample, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
-    """The label values (H, W) uint8 of a labelled sample whose image has `shape`.
+Meaning = Literal["classes", "binary"]
+"""Of a mask's values: each names a class, or what is nearer to white than to black is defect."""
 
-    Raises:
-        DatasetError: the mask has another size than the image, or holds a value that names no class.
-        ImageError: the mask cannot be read.
+
+@dataclass(frozen=True)
+class MaskLabel:
+    """A label in one mask file, or in several that are laid over each other.
+
+    Attributes:
+        files: the masks.
+        value: None where the mask's values are label values; else the value that every pixel above 127 gets.
+        meaning: of the values; None where nobody says it, then the masks of a single class may be either.
+        ignored: values that count as background.
     """
-    if sample.defect_free:
-        return np.zeros(shape[:2], np.uint8)
-    if sample.mask is None:
-        raise DatasetError(f"{sample.image}: has no mask; label it, or an all-zero mask says it is free of defects")
-    label = label_values(sample.mask, sample.mask_class, classes)
-    problem = problem_of(label, shape, classes)
-    if problem:
-        raise DatasetError(f"{sample.mask}: {problem}")
-    return label
+
+    files: tuple[Path, ...]
+    value: int | None = None
+    meaning: Meaning | None = None
+    ignored: tuple[int, ...] = ()
+
+    def read(self, classes: int) -> NDArray[np.uint8]:
+        """The values (H, W); those that name no class are still in it.
+
+        Raises:
+            DatasetError: the files have different sizes.
+            ImageError: a file cannot be read as a mask.
+        """
+        first, *others = (self._read(file, classes) for file in self.files)
+        for values, file in zip(others, self.files[1:], strict=True):
+            if values.shape != first.shape:
+                raise DatasetError(f"{file}: has another size than {self.files[0].name}; masks of one image must agree")
+            first = np.where(values > 0, values, first)
+        return first
+
+    def _read(self, file: Path, classes: int) -> NDArray[np.uint8]:
+        values = label_values(file, self.value, classes, self.meaning)
+        return np.where(np.isin(values, self.ignored), np.uint8(0), values) if self.ignored else values
+
+    def present(self, classes: int) -> set[int]:
+        """See `casae.datasets.sample.Label`."""
+        return {int(value) for value in np.unique(self.read(classes))} - {0}
+
+    def draw(self, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
+        """See `casae.datasets.sample.Label`."""
+        label = self.read(classes)
+        problem = problem_of(label, shape, classes)
+        if problem:
+            raise DatasetError(f"{self.files[0]}: {problem}")
+        return label
+
+
+def mask_of(file: Path | None, value: int | None = None) -> MaskLabel | None:
+    """The label in one mask file; None where there is none."""
+    return None if file is None else MaskLabel((file,), value)
 
 
 def problem_of(label: NDArray[np.uint8], shape: tuple[int, ...], classes: int) -> str:
@@ -46,18 +86,19 @@ def problem_of(label: NDArray[np.uint8], shape: tuple[int, ...], classes: int) -
     unknown = [str(value) for value in present if classes < value < UNCLASSED]
     if not unknown:
         return ""
-    rule = f"use 0..{classes}, or {UNCLASSED} without class; 'casae data check' names all masks like this"
-    return f"value {', '.join(unknown[:5])} names no class; {rule}"
+    ways = f"use 0..{classes}, or {UNCLASSED} without class, or list it as ignore or say masks in dataset.toml"
+    return f"value {', '.join(unknown[:5])} names no class; {ways}; 'casae data check' names all masks like this"
 
 
-def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np.uint8]:
+def label_values(file: Path, mask_class: int | None, classes: int, meaning: Meaning | None = None) -> NDArray[np.uint8]:
     """Read a mask, (H, W) uint8; values that name no class are still in it.
 
     Args:
         file: the mask. Of a PNG with a colour palette, the places in the palette are the values. Where there is a
             single class, whatever is nearer to white than to black in a mask with soft edges, or in a JPEG, is defect.
-        mask_class: see `Sample.mask_class`.
+        mask_class: see `MaskLabel.value`.
         classes: how many there are.
+        meaning: see `MaskLabel.meaning`.
 
     Raises:
         ImageError: it cannot be read, is partly transparent, is a colour picture, or a JPEG where gray values name
@@ -66,20 +107,20 @@ def label_values(file: Path, mask_class: int | None, classes: int) -> NDArray[np
     data = read_file(file)
     mask = decode_image(data, str(file))
     same = mask.ndim == 2 or (np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2]))
-    if mask_class is None and not (same and classes == 1):
+    if mask_class is None and meaning != "binary" and not (same and classes == 1):
         indices = _palette_indices(data, mask, file)
         if indices is not None:
             return indices
     if is_transparent(data, mask):
         raise ImageError(f"{file}: is partly transparent; flatten it on black and save it again")
     if mask.ndim == 3:
-        if not same and mask_class is None:
+        if not same and mask_class is None and meaning != "binary":
             raise ImageError(f"{file}: a colour picture is no label mask; save gray values or a palette of classes")
         mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
     if mask_class is not None:
         return np.where(mask > 127, np.uint8(mask_class), np.uint8(0))
     is_jpeg = data.startswith(JPEG)
-    if classes == 1 and _is_white_on_black(mask, is_jpeg):
+    if meaning == "binary" or (meaning is None and classes == 1 and _is_white_on_black(mask, is_jpeg)):
         if is_jpeg and 0 < mask.max() <= DARK:
             raise ImageError(f"{file}: is a JPEG of {mask.max()} at most, almost black; save masks as PNG, 0 and 255")
         return np.where(mask > FULL_SCALE.get(mask.dtype, 1.0) / 2, np.uint8(UNCLASSED), np.uint8(0))
@@ -103,8 +144,7 @@ def _no_levels(mask: Image, is_jpeg: bool) -> str:
 def _is_white_on_black(mask: Image, is_jpeg: bool) -> bool:
     """Whether gray values say how white a pixel is, as at soft edges, and not what class it has.
 
-    Values of classes fill areas, or stand alone, each part of one value; those of soft edges change from pixel to
-    pixel. What a thin line leaves of itself when it is made smaller may stand alone as well, and is mixed, or little.
+    Values of classes fill areas, or stand alone; those of soft edges change from pixel to pixel, beside white.
     """
     scale = FULL_SCALE.get(mask.dtype, 1.0)
     if is_jpeg and mask.max() <= NOISE:
@@ -123,12 +163,6 @@ def _is_white_on_black(mask: Image, is_jpeg: bool) -> bool:
     _, parts, sizes, _ = cv2.connectedComponentsWithStats(painted.astype(np.uint8))
     large = np.flatnonzero(sizes[:, cv2.CC_STAT_AREA] >= CRUMB)
     alone = np.isin(parts, np.setdiff1d(large, [0, *np.unique(parts[bright])]))
-    if not is_jpeg and alone.any():
-        order = np.argsort(parts[alone], kind="stable")
-        of_part, values = parts[alone][order], mask[alone][order]
-        begin = np.flatnonzero(np.diff(of_part, prepend=0))
-        mixed = np.minimum.reduceat(values, begin) < np.maximum.reduceat(values, begin)
-        alone &= ~np.isin(parts, of_part[begin][mixed])
     return bool(np.count_nonzero(alone) <= DIM_SHARE * np.count_nonzero(painted))
 
 

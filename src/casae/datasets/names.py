@@ -1,27 +1,35 @@
 """Files of a dataset by name: images, the masks that belong to them, and lists of names."""
 
+import re
 import unicodedata
 from collections.abc import Container, Mapping
 from pathlib import Path
 
 from casae.errors import DatasetError
-from casae.files import SUFFIXES, find_images, printable, read_text
+from casae.files import SUFFIXES, find_images, printable, read_text, unusable_name
 
 MASK_ENDINGS = ("_mask", "_gt", "_label")  # of masks, in upper or lower case, behind the name of their image
+ENDED = re.compile(rf"(?P<image>.+?)(?P<ending>{'|'.join(MASK_ENDINGS)})([_-]?(?P<number>\d{{1,9}}))?", re.IGNORECASE)
 KNOWN_LISTS = {  # in upper or lower case
     **{name: name for name in ("train", "val", "test")},
     **{"training": "train", "valid": "val", "validation": "val", "testing": "test"},
 }
 
 
-def paired_masks(images: Container[str], masks: Mapping[str, Path]) -> dict[str, Path]:
-    """The mask of each image that has one: that of its own name, or else with one of `MASK_ENDINGS` behind it."""
-    paired = {name: mask for name, mask in masks.items() if name in images}
+def paired_masks(images: Container[str], masks: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
+    """The masks of each image that has some: that of its own name, or else those with one of `MASK_ENDINGS` behind it.
+
+    Behind an ending there may be a number: then each shows a part of the defects.
+    """
+    paired: dict[str, tuple[Path, ...]] = {name: (mask,) for name, mask in masks.items() if name in images}
+    others: dict[tuple[str, int], list[tuple[int, Path]]] = {}
     for name, mask in masks.items():
-        for ending in MASK_ENDINGS:
-            image = name[: -len(ending)]
-            if name not in images and name.lower().endswith(ending) and image in images:
-                paired.setdefault(image, mask)
+        parts = ENDED.fullmatch(name)
+        if parts and name not in images and parts["image"] in images:
+            ending = MASK_ENDINGS.index(parts["ending"].lower())
+            others.setdefault((parts["image"], ending), []).append((int(parts["number"] or -1), mask))
+    for (image, _), numbered in sorted(others.items(), key=lambda item: item[0][1]):
+        paired.setdefault(image, tuple(mask for _, mask in sorted(numbered)))
     return paired
 
 
@@ -70,8 +78,9 @@ def by_name(folder: Path) -> dict[str, Path]:
     """Image files of a folder by name without suffix; sub-folders are part of the name."""
     found: dict[str, Path] = {}
     for file in find_images(folder):
-        if printable(file) != str(file):
-            raise DatasetError(f"{printable(file)}: the name is not UTF-8; rename the file")
+        problem = unusable_name(file)
+        if problem:
+            raise DatasetError(f"{printable(file)}: {problem}")
         name = same_form(file.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise DatasetError(f"{file}: same name as {found[name].name}; keep one, or move masks to masks/")

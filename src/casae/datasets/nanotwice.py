@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from casae.datasets.masks import mask_of
 from casae.datasets.names import by_name, read_splits
-from casae.datasets.sample import Dataset, Sample
+from casae.datasets.sample import Dataset, KnownGood, Sample
 
 
 def read_nanotwice(root: Path) -> Dataset:
@@ -14,8 +15,8 @@ def read_nanotwice(root: Path) -> Dataset:
     """
     anomalous, masks = by_name(root / "Anomalous" / "images"), by_name(root / "Anomalous" / "gt")
     normal = by_name(root / "Normal")
-    samples = [Sample(name, image, masks.get(f"{name}_gt"), 1) for name, image in anomalous.items()]
-    samples += [Sample(name, image, None, 1, defect_free=True) for name, image in normal.items()]
+    samples = [Sample(name, image, mask_of(masks.get(f"{name}_gt"), 1)) for name, image in anomalous.items()]
+    samples += [Sample(name, image, KnownGood()) for name, image in normal.items()]
     return Dataset(
         name=f"nanotwice:{root}",
         classes=("anomaly",),

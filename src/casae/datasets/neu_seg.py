@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from casae.datasets.masks import mask_of
 from casae.datasets.names import by_name, read_splits
 from casae.datasets.sample import Dataset, Sample
 
@@ -18,7 +19,7 @@ def read_neu_seg(root: Path) -> Dataset:
     for folder, split in (("training", "train"), ("test", "test")):
         images, masks = by_name(root / "images" / folder), by_name(root / "annotations" / folder)
         names = {name: f"{folder}/{name}" for name in images}
-        samples |= {names[n]: Sample(names[n], image, masks.get(n)) for n, image in images.items()}
+        samples |= {names[n]: Sample(names[n], image, mask_of(masks.get(n))) for n, image in images.items()}
         orphans += [mask for name, mask in masks.items() if name not in images]
         splits[split] = tuple(names.values())
     return Dataset(

@@ -1,7 +1,9 @@
 """`NAME:PATH` -> Dataset: the readers that ship with casae, and those that other packages register."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,40 +16,58 @@ from casae.datasets.sample import Dataset
 from casae.datasets.sd_saliency_900 import read_sd_saliency_900
 from casae.errors import DatasetError
 
-READERS: Mapping[str, Callable[[Path], Dataset]] = {
+Reader = Callable[[Path], Dataset]
+"""From the folder of a dataset to the dataset; raises DatasetError where the folder is laid out otherwise."""
+
+READERS: Mapping[str, Reader] = {
     "folder": read_folder,
     "sd-saliency-900": read_sd_saliency_900,
     "neu-seg": read_neu_seg,
     "nanotwice": read_nanotwice,
     "dagm": read_dagm,
 }
+ENTRY_POINTS = "casae.datasets"  # group in which other packages register a `Reader` by its name
+
+
+def readers() -> dict[str, Reader | EntryPoint]:
+    """Those of casae and those that installed packages register, by name; the latter are loaded when they are used."""
+    return {**{point.name: point for point in entry_points(group=ENTRY_POINTS)}, **READERS}
 
 
 def open_dataset(spec: str) -> Dataset:
-    """Open `READER:PATH`; the reader's name is one of `READERS`.
+    """Open `READER:PATH`; the reader's name is one of `readers`.
 
     With a list `test` and none called `train`, the latter is what neither `test` nor `val` names.
 
     Raises:
         DatasetError: unknown reader, or the folder is not laid out as the reader expects.
     """
-    reader, colon, path = spec.partition(":")
-    if not colon or reader not in READERS:
-        known = ", ".join(f"{name}:PATH" for name in READERS)
-        raise DatasetError(f"{spec}: a dataset is named {known}")
-    root = Path(path).expanduser()
+    name, colon, path = spec.partition(":")
+    known = readers()
+    if not colon or name not in known:
+        raise DatasetError(f"{spec}: a dataset is named {', '.join(f'{each}:PATH' for each in known)}")
+    root = _home_expanded(Path(path))
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder; name the folder that holds the {reader} files")
-    dataset = READERS[reader](root)
-    dataset = replace(dataset, name=f"{reader}:{root}", splits={**packaged_splits(reader), **dataset.splits})
+        raise DatasetError(f"{root}: no such folder; name the folder that holds the {name} files")
+    reader = known[name]
+    read: Reader = reader.load() if isinstance(reader, EntryPoint) else reader
+    dataset = read(root)
+    dataset = replace(dataset, name=f"{name}:{root}", splits={**packaged_splits(name), **dataset.splits})
     if not dataset.samples:
-        raise DatasetError(f"{root}: no images where a {reader} dataset keeps them; see docs/datasets.md")
+        raise DatasetError(f"{root}: no images where a {name} dataset keeps them; see docs/datasets.md")
     splits = dataset.splits
     if "test" not in splits or "train" in splits:
         return dataset
     kept = {*splits["test"], *splits.get("val", ())}
     rest = tuple(sample.name for sample in dataset.samples if sample.name not in kept)
     return replace(dataset, splits={**splits, "train": rest}, train_is_rest=True)
+
+
+def _home_expanded(path: Path) -> Path:
+    """With the user's folder in the place of `~`; as it is for a user who has none."""
+    with suppress(RuntimeError):
+        return path.expanduser()
+    return path
 
 
 def packaged_splits(dataset: str) -> dict[str, tuple[str, ...]]:

@@ -9,10 +9,57 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from casae.errors import DatasetError
 
 UNCLASSED = 255
+
+
+class Label(Protocol):
+    """What is known of an image: it draws itself where somebody needs pixels."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """That it is made of; none where no file says it."""
+
+    @property
+    def value(self) -> int | None:
+        """Label value of every defect, None where the label says which."""
+
+    def present(self, classes: int) -> set[int]:
+        """Label values of the defects in it; none without defects.
+
+        Raises:
+            ImageError: a file cannot be read.
+        """
+
+    def draw(self, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
+        """Label values (H, W) of an image of `shape`.
+
+        Raises:
+            DatasetError: it has another size than the image, or holds a value that names no class.
+            ImageError: a file cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class KnownGood:
+    """The image shows no defect, without a file that says so."""
+
+    files: tuple[Path, ...] = ()
+    value: int | None = None
+
+    def present(self, classes: int) -> set[int]:
+        """See `Label`."""
+        return set()
+
+    def draw(self, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
+        """See `Label`."""
+        return np.zeros(shape[:2], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -22,21 +69,33 @@ class Sample:
     Attributes:
         name: unique within the dataset; split lists hold it.
         image: the picture's file.
-        mask: the label's file, None where nobody labelled the image.
-        defect_free: known to show no defect, without a mask that says so.
-        mask_class: None where the mask's values are label values; else the value that every pixel above 127 gets.
+        label: what is known of it, None where nobody labelled the image.
     """
 
     name: str
     image: Path
-    mask: Path | None
-    mask_class: int | None = None
-    defect_free: bool = False
+    label: Label | None = None
 
     @property
     def labelled(self) -> bool:
         """Whether it is known which pixels are defective."""
-        return self.mask is not None or self.defect_free
+        return self.label is not None
+
+    @property
+    def known_good(self) -> bool:
+        """Whether it shows no defect, without a file that says so."""
+        return isinstance(self.label, KnownGood)
+
+    def draw(self, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
+        """Its label values (H, W), for an image of `shape`.
+
+        Raises:
+            DatasetError: nobody labelled it, or its label does not fit.
+            ImageError: a file of its label cannot be read.
+        """
+        if self.label is None:
+            raise DatasetError(f"{self.image}: has no mask; label it, or an all-zero mask says it is free of defects")
+        return self.label.draw(shape, classes)
 
 
 @dataclass(frozen=True)
@@ -53,6 +112,7 @@ class Dataset:
         mm_per_pixel: calibration, None where unknown.
         orphans: mask files that no image belongs to.
         licence: one sentence for the model card.
+        notes: what there is to say about how it was read; `warnings` what is probably wrong.
     """
 
     name: str
@@ -64,6 +124,8 @@ class Dataset:
     mm_per_pixel: float | None = None
     orphans: tuple[Path, ...] = ()
     licence: str = "not stated"
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def split(self, name: str) -> "Dataset":
         """The part that the list `name` holds; "all" is the whole.
@@ -110,8 +172,11 @@ class Dataset:
         """Hash over names and bytes of all images and masks: the same data has the same hash, wherever it lies."""
         digest = hashlib.sha256()
         for sample in self.samples:
-            digest.update(f"{sample.name}\0{sample.mask_class}\0".encode())
-            for file in (sample.image, sample.mask):
-                absent = b"defect-free" if sample.defect_free else b"unlabelled"
-                digest.update(hashlib.sha256(file.read_bytes()).digest() if file else absent)
+            label = sample.label
+            digest.update(f"{sample.name}\0{label.value if label else None}\0".encode())
+            files = (sample.image, *label.files) if label else (sample.image,)
+            for file in files:
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+            if label is None or not label.files:
+                digest.update(b"defect-free" if label else b"unlabelled")
         return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from casae.datasets.masks import mask_of
 from casae.datasets.names import by_name, read_splits
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError
@@ -21,7 +22,9 @@ def read_sd_saliency_900(root: Path) -> Dataset:
     return Dataset(
         name=f"sd-saliency-900:{root}",
         classes=("inclusion", "patches", "scratches"),
-        samples=tuple(Sample(n, image, masks.get(n), prefixes[n.split("_")[0]]) for n, image in images.items()),
+        samples=tuple(
+            Sample(n, image, mask_of(masks.get(n), prefixes[n.split("_")[0]])) for n, image in images.items()
+        ),
         splits=read_splits(root),
         orphans=tuple(mask for name, mask in masks.items() if name not in images),
         licence="SD-saliency-900 (Song et al. 2020), published for research; no licence stated",

@@ -73,7 +73,7 @@ class Training:
         """What the held-out images chose that they judge now, in words; empty if nothing."""
         few = sum(image.defective for image in self.result.images) < ENOUGH_DEFECTIVE
         usual = self.chosen.gs == DEFAULT_GS and self.chosen.core_gs in (CORE_GS, DEFAULT_GS)
-        always = self.inspector.manifest.training["preset"] == "paper"
+        always = self.inspector.manifest.training.preset == "paper"
         chosen = {"weights": always or not few, "thresholds": not (usual or self.folds)}
         return " and ".join(name for name, by_them in chosen.items() if by_them)
 

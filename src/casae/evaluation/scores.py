@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.masks import read_label
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
@@ -160,7 +159,7 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
     """
     classes = len(inspector.manifest.classes)
     image = read_image(sample.image)
-    label = read_label(sample, image.shape, classes)
+    label = sample.draw(image.shape, classes)
     probability = inspector.probability(image)
     mask, found = inspector.find(probability)
     smallest = min(inspector.conditions.min_area_px, probability.size)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
 from casae.decoding import read_image
 from casae.evaluation.scores import Evaluation, ImageScore
@@ -49,7 +48,7 @@ def draw_sheet(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -
 
 def _cell(score: ImageScore, sample: Sample, inspector: Inspector) -> NDArray[np.uint8]:
     image = read_image(sample.image)
-    truth = read_label(sample, image.shape, len(inspector.manifest.classes)) > 0
+    truth = sample.draw(image.shape, len(inspector.manifest.classes)) > 0
     found, _ = inspector.find(inspector.probability(image))
     picture = to_rgb(inspector.in_full_scale(image))
     marked = picture.copy()

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import CORE_GS, DEFAULT_GS
-from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
 from casae.decoding import read_image
 from casae.errors import DatasetError, UsageError
@@ -224,7 +223,7 @@ def _with_image(costs: Sequence[Cost], inspector: Inspector, sample: Sample) -> 
     """The costs after one more image."""
     image = read_image(sample.image)
     classes, smallest = len(inspector.manifest.classes), inspector.conditions.min_area_px
-    label = read_label(sample, image.shape, classes)
+    label = sample.draw(image.shape, classes)
     true = [region for _, region in true_regions(label, classes, smallest)]
     probability = inspector.probability(image)
     findings = {

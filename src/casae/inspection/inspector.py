@@ -26,7 +26,7 @@ from casae.inspection.sizes import weigh
 from casae.inspection.verdict import AcceptanceRules, check_classes, check_scale, judge, read_rules
 from casae.models.bundle import Bundle, Manifest, read_bundle
 from casae.models.cache import CompiledNetworks
-from casae.models.runtime import Network, load_openvino
+from casae.models.runtime import Network, Shape, load_openvino
 
 
 class Inspector:
@@ -71,8 +71,14 @@ class Inspector:
         classifier_precision = None
         if bundle.classifier:
             precision = self.settings.precision if self.settings.precision != "int8" else "f32"
+            count = len(self.manifest.classes)
             self.classifier = Network(
-                bundle.classifier, f"{model}: classifier", self.settings.threads, precision, kept=kept
+                bundle.classifier,
+                f"{model}: classifier",
+                self.settings.threads,
+                precision,
+                kept=kept,
+                makes=lambda shape: (shape[0], count),
             )
             self.classifier.prepare(*INPUT_SHAPES)
             classifier_precision = self.classifier.precision
@@ -204,10 +210,14 @@ def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: C
     if wanted == "auto" and int8:
         wanted = "int8"
     if bundle.segmenter and wanted != "int8":
-        return Network(bundle.segmenter, name, settings.threads, wanted, kept=kept)
+        return Network(bundle.segmenter, name, settings.threads, wanted, kept=kept, makes=_same_shape)
     if int8 is None:
         raise BundleError(f"{model}: holds no int8 form; make one with: casae quantise {model} DATASET")
-    return Network(int8.xml, name, settings.threads, wanted, int8.weights, kept)
+    return Network(int8.xml, name, settings.threads, wanted, int8.weights, kept, _same_shape)
+
+
+def _same_shape(shape: Shape) -> Shape:
+    return shape
 
 
 def region_of_interest(roi: Image | str | Path) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.errors import BundleError
 from casae.image import (
     Frame,
     Image,
@@ -21,6 +22,7 @@ from casae.image import (
 from casae.models.bundle import InputSize
 
 GS_MAX = 255
+ROUNDING = 1e-3  # by which a probability may leave 0..1
 OVERLAP, MOST_OVERLAP = 0.25, 64  # of a tile's side and in px, shared with each neighbour
 
 Segmenter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -45,8 +47,20 @@ def defect_probability(
         frame = Frame.of(gray.shape, size.height, size.width, size.fit)
         values = to_unit(frame.put(gray))
         values = values - values.mean() if size.centred else values
-        probability = frame.take(segmenter(values[None, None])[0, 0], gray.shape)
+        probability = frame.take(checked(segmenter(values[None, None])[0, 0]), gray.shape)
     return probability if roi is None else np.where(roi, probability, np.float32(0))
+
+
+def checked(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a network says, if it is a probability.
+
+    Raises:
+        BundleError: it is NaN, or leaves 0..1.
+    """
+    lowest, highest = float(probability.min()), float(probability.max())
+    if not (lowest >= -ROUNDING and highest <= 1 + ROUNDING):  # also where either is NaN
+        raise BundleError(f"the network says {lowest:g} to {highest:g}, which is no probability; train the model anew")
+    return probability
 
 
 def threshold(probability: NDArray[np.float32], gs: float) -> NDArray[np.bool_]:
@@ -81,7 +95,7 @@ def _by_tiles(segmenter: Segmenter, gray: Image, size: InputSize, roi: NDArray[n
                 continue
             tile = to_unit(padded[window])
             values = standardise(tile, levels) if levels else tile
-            total[window] += ramp * segmenter(values[None, None])[0, 0]
+            total[window] += ramp * checked(segmenter(values[None, None])[0, 0])
             weights[window] += ramp
     return resize((total / weights)[: shape[0], : shape[1]], *gray.shape)
 

@@ -1,6 +1,5 @@
 """Acceptance rules: may this part pass? OK, REVIEW (a person should look) or NG, with the rule that decided."""
 
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from casae.config import Frozen, first_problem
 from casae.errors import UsageError
-from casae.files import read_text
+from casae.files import read_toml
 from casae.inspection.measurement import Measures, rounded
 
 Decision = Literal["OK", "REVIEW", "NG"]
@@ -137,12 +136,12 @@ def read_rules(path: str | Path, classes: Sequence[str] | None = None) -> Accept
         UsageError: not readable, an unknown field, or a class that the model does not know.
     """
     try:
-        rules = AcceptanceRules.model_validate(tomllib.loads(read_text(Path(path))))
+        rules = AcceptanceRules.model_validate(read_toml(Path(path)))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
         raise UsageError(f"{path}: {first_problem(error)}; docs/inspect.md lists the fields") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not valid TOML ({error}); docs/inspect.md shows an example") from error
     if classes is not None:
         try:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.masks import label_values, problem_of
-from casae.datasets.sample import UNCLASSED, Dataset, Sample
-from casae.decoding import read_image
+from casae.datasets.masks import MaskLabel, problem_of
+from casae.datasets.sample import UNCLASSED, Dataset, Label, Sample
+from casae.decoding import decode_image, orientation_of, read_file
 from casae.errors import CasaeError
 from casae.files import SUFFIXES
 from casae.image import Image, to_gray, to_unit
@@ -35,6 +35,8 @@ class Findings:
         defective: with a labelled defect.
         flooded: of these, images in which more than half of the pixels are defective.
         second: images with a defect of class 2 or more.
+        bordered: images in which value 255 runs as a thin line around what has a class.
+        turned: labelled images whose files say that they are to be turned before they are shown.
         rimmed: of these, images in which values of smaller classes run around such defects.
         coloured: colour images with a labelled defect.
         hidden: of these, images whose defects one colour shows far better than gray; the colours, counted.
@@ -52,6 +54,8 @@ class Findings:
     flooded: int = 0
     second: int = 0
     rimmed: int = 0
+    bordered: int = 0
+    turned: int = 0
     coloured: int = 0
     hidden: Counter[str] = field(default_factory=Counter)
     splits: dict[str, int] = field(default_factory=dict)
@@ -64,6 +68,7 @@ def check(dataset: Dataset, done: Callable[[Sample], object] = lambda sample: No
         images=len(dataset.samples), splits={name: len(names) for name, names in dataset.splits.items()}
     )
     findings.problems += [(mask, "no image of this name; name it like its image") for mask in dataset.orphans]
+    findings.problems += [(Path("dataset.toml"), warning) for warning in dataset.warnings]
     pictures: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples:
         digest = _check_sample(sample, len(dataset.classes), findings)
@@ -80,23 +85,26 @@ def check(dataset: Dataset, done: Callable[[Sample], object] = lambda sample: No
 def _check_sample(sample: Sample, classes: int, findings: Findings) -> str | None:
     """Look at one sample; the hash of its pixels, None where it cannot be read."""
     try:
-        image = read_image(sample.image)
+        data = read_file(sample.image)
+        image = decode_image(data, str(sample.image))
     except CasaeError as error:
         findings.problems.append((sample.image, _without_name(error, sample.image)))
         return None
+    findings.turned += sample.labelled and orientation_of(data) > 1
     findings.sizes[image.shape[1], image.shape[0]] += 1
-    if sample.mask is not None:
-        _check_mask(sample, sample.mask, image, classes, findings)
-    elif sample.defect_free:
+    if sample.known_good:
         findings.defect_free += 1
+    elif sample.label is not None:
+        _check_label(sample.label, image, classes, findings)
     else:
         findings.unlabelled += 1
     return hashlib.sha256(f"{image.shape}{image.dtype}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def _check_mask(sample: Sample, mask: Path, image: Image, classes: int, findings: Findings) -> None:
+def _check_label(said: Label, image: Image, classes: int, findings: Findings) -> None:
+    mask = said.files[0]
     try:
-        label = label_values(mask, sample.mask_class, classes)
+        label = said.read(classes) if isinstance(said, MaskLabel) else said.draw(image.shape, classes)
     except CasaeError as error:
         findings.problems.append((mask, _without_name(error, mask)))
         return
@@ -112,6 +120,7 @@ def _check_mask(sample: Sample, mask: Path, image: Image, classes: int, findings
     findings.defect_free += present == [0]
     findings.defective += present != [0]
     findings.flooded += 2 * int(counts[0]) < label.size
+    findings.bordered += _has_border(label, classes)
     if present != [0] and image.ndim == COLOUR:
         findings.coloured += 1
         findings.hidden.update(_clearer_colour(image, label > 0))
@@ -131,6 +140,17 @@ def _clearer_colour(image: Image, defect: NDArray[np.bool_]) -> list[str]:
     )
     best = int(np.argmax(contrasts))
     return [("red", "green", "blue")[best]] if contrasts[best] > max(1.0, CLEARER * shown) else []
+
+
+def _has_border(label: NDArray[np.uint8], classes: int) -> bool:
+    """Whether defects without class are a thin line, everywhere beside one with a class: a border to be ignored."""
+    unclassed = (label == UNCLASSED).view(np.uint8)
+    classed = ((label > 0) & (label <= classes)).view(np.uint8)
+    if classes == UNCLASSED or not unclassed.any() or not classed.any():
+        return False
+    thick = cv2.erode(unclassed, np.ones((RIM_PX, RIM_PX), np.uint8))
+    near = cv2.dilate(classed, np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8))
+    return not thick.any() and float(near[unclassed > 0].mean()) > RIM_SHARE
 
 
 def _has_rims(label: NDArray[np.uint8], value: int) -> bool:
@@ -162,6 +182,12 @@ def _check_labels(dataset: Dataset, findings: Findings) -> None:
             f"defects differ in colour and hardly in gray, which is all that is learned; save {colour} as gray images"
         )
         findings.problems.append((Path("images"), rule))
+    if 2 * findings.bordered > findings.defective:
+        rule = "255 runs around defects as a border and counts as a defect without class; say ignore = [255]"
+        findings.problems.append((Path("dataset.toml"), rule))
+    if findings.turned:
+        rule = f"{findings.turned} labelled pictures carry an EXIF orientation and are turned; their masks may not be"
+        findings.problems.append((Path("images"), f"{rule}. Save both upright"))
     if 2 * findings.rimmed > findings.second:
         rule = "smaller values run around defects; were they resized? Resize class numbers by nearest neighbour"
         findings.problems.append((masks, rule))
@@ -169,7 +195,8 @@ def _check_labels(dataset: Dataset, findings: Findings) -> None:
 
 def _check_others(dataset: Dataset, findings: Findings) -> None:
     """Files beside the images and masks that are neither, such as masks of a type that is not read."""
-    files = [file for sample in dataset.samples for file in (sample.image, sample.mask) if file]
+    labels = [sample.label.files for sample in dataset.samples if sample.label]
+    files = [sample.image for sample in dataset.samples] + [file for each in labels for file in each]
     for folder in sorted({file.parent for file in files}):
         others = Counter(
             file.suffix.lower() or file.name

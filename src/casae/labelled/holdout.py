@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from casae.datasets.masks import label_values
-from casae.datasets.sample import Dataset, Sample
+from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
 
 
@@ -62,11 +61,13 @@ def hold_out(
 def _draw_held_out(
     part: Dataset, share: float, rng: np.random.Generator, fold: Fold | None, known: Container[str]
 ) -> set[str]:
-    classes = {sample.name: _classes_of(sample, len(part.classes)) for sample in part.samples}
+    classes = {
+        sample.name: sample.label.present(len(part.classes)) if sample.label else set() for sample in part.samples
+    }
     left = Counter(itertools.chain(*classes.values()))
     groups: dict[tuple[int | None, bool], list[str]] = {}
     for sample in part.samples:
-        rarest = min(classes[sample.name], key=lambda value: (left[value], value), default=sample.mask_class)
+        rarest = min(classes[sample.name], key=lambda value: (left[value], value), default=None)
         groups.setdefault((rarest, not classes[sample.name]), []).append(sample.name)
     shuffled = {
         key: sorted((str(name) for name in rng.permutation(group)), key=known.__contains__)
@@ -104,10 +105,3 @@ def _taken(
             left.subtract(classes[name])
             taken.add(name)
     return taken
-
-
-def _classes_of(sample: Sample, classes: int) -> set[int]:
-    """Label values of the defects in an image; none in one without."""
-    if sample.defect_free or sample.mask is None:
-        return set()
-    return {int(value) for value in np.unique(label_values(sample.mask, sample.mask_class, classes))} - {0}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError
@@ -40,15 +39,15 @@ def load(dataset: Dataset, *, all_good: bool = True) -> list[LabelledImage]:
         ImageError: an image or mask cannot be read.
     """
     samples, size, most = dataset.labelled.samples, 0, MEMORY_SHARE * _memory()
-    good = [] if all_good else [sample for sample in samples if sample.defect_free]
+    good = [] if all_good else [sample for sample in samples if sample.known_good]
     drawn = (good[index] for index in np.random.default_rng(0).permutation(len(good)))
     images: dict[str, LabelledImage] = {}
-    needed = [sample for sample in samples if all_good or not sample.defect_free]
+    needed = [sample for sample in samples if all_good or not sample.known_good]
     for sample in (*needed, *drawn):
         if size > most and len(images) >= len(needed):
             break
         gray = to_gray(read_image(sample.image))
-        image = LabelledImage(sample.name, gray, read_label(sample, gray.shape, len(dataset.classes)))
+        image = LabelledImage(sample.name, gray, sample.draw(gray.shape, len(dataset.classes)))
         images[sample.name] = image
         size += gray.nbytes + image.label.nbytes
         if size > most and len(images) <= len(needed):

@@ -10,30 +10,39 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from casae.config import LARGEST_SCALE, LARGEST_SIDE, MIN_AREA_PX, SMALLEST_SCALE, Fit, Frozen
+from casae.config import LARGEST_SCALE, LARGEST_SIDE, MIN_AREA_PX, SMALLEST_SCALE, Fit, Frozen, first_problem
 from casae.errors import BundleError
-from casae.files import write_whole
+from casae.files import without_controls, write_whole
 
 SCHEMA_VERSION = 1
 SUFFIX = ".casae"
 MANIFEST, SEGMENTER, CLASSIFIER, CARD = "model.json", "segmenter.onnx", "classifier.onnx", "card.md"
 INT8_XML, INT8_WEIGHTS = "segmenter-int8.xml", "segmenter-int8.bin"
 MAX_BYTES = 512 * 2**20  # of one part, unpacked
+MAX_CLASSES = 254  # label values, of which 0 is background and 255 a defect without class
 SIZE_FEATURES = 6  # see `casae.inspection.sizes.features`
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
+Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 SizeWeights = Annotated[tuple[Finite, ...], Field(min_length=2 * SIZE_FEATURES, max_length=2 * SIZE_FEATURES)]
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same file
+
+
+def _plain(text: str) -> str:
+    if without_controls(text) != text or not text.strip():
+        raise ValueError("must be text without control characters")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 
 
 class InputSize(Frozen):
@@ -60,10 +69,20 @@ class Origin(Frozen):
     name: str
     sha256: str
     split: str
-    images: int
-    validation_images: int
-    unlabelled_images: int = 0
+    images: int = Field(ge=0)
+    validation_images: int = Field(ge=0)
+    unlabelled_images: int = Field(default=0, ge=0)
     licence: str
+
+
+class Recipe(Frozen):
+    """What a model was trained with: settings by name, of which some stand in its card."""
+
+    model_config = ConfigDict(extra="allow")
+
+    preset: str
+    command: str = ""
+    start: str = "scratch"
 
 
 class Part(Frozen):
@@ -101,23 +120,34 @@ class Manifest(Frozen):
     """`model.json`. Unknown fields are refused; `schema_version` rises when the meaning of a field changes."""
 
     schema_version: Literal[1] = 1
-    name: str = Field(min_length=1)
+    name: Name
     input: InputSize
-    classes: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[Name, ...] = Field(min_length=1, max_length=MAX_CLASSES)
     gs: float = Field(ge=0, le=255)
     core_gs: float | None = Field(default=None, ge=0, le=255)
-    min_area_px: int = Field(default=MIN_AREA_PX, ge=1)
+    min_area_px: int = Field(default=MIN_AREA_PX, ge=1, le=10**9)
     mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE)
     white: float | None = Field(default=None, gt=0, le=1)
     brightness: Brightness | None = None
     sizes: SizeClasses | None = None
-    width: int
+    width: int = Field(ge=1, le=10**6)
     dataset: Origin
-    seed: int
-    training: dict[str, Any]
+    seed: int = Field(ge=0, lt=2**64)
+    training: Recipe
     scores: dict[str, dict[str, float | None]]
     versions: dict[str, str]
     files: dict[str, Part] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fit_each_other(self) -> Self:
+        count = len(self.classes)
+        if len(set(self.classes)) < count:
+            raise ValueError("classes must all be different")
+        if self.sizes and not len(self.sizes.weights) == len(self.sizes.bias) == count:
+            raise ValueError(f"sizes tell {len(self.sizes.weights)} classes, the model has {count}")
+        if self.core_gs is not None and self.core_gs > self.gs:
+            raise ValueError(f"core_gs {self.core_gs:g} is above gs {self.gs:g}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -182,6 +212,8 @@ def read_bundle(model: str | Path) -> Bundle:
     """
     path = resolve_model(model)
     try:
+        if path.stat().st_size > 2 * MAX_BYTES:
+            raise BundleError(f"{path}: is larger than any casae model; copy it again")
         data = path.read_bytes()
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             manifest = _read_manifest(archive, path)
@@ -189,7 +221,9 @@ def read_bundle(model: str | Path) -> Bundle:
         card = parts[CARD].decode()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError) as error:
+    except BundleError:
+        raise
+    except Exception as error:  # zip files raise many kinds, all of which mean the same here
         raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
     sha256 = hashlib.sha256(data).hexdigest()
     int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
@@ -225,10 +259,10 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
             rule = f"schema version {version!r}, this casae reads {SCHEMA_VERSION}"
             raise BundleError(f"{path}: {rule}; upgrade casae or train the model anew")
         manifest = Manifest.model_validate(content)
-    except (ValueError, UnicodeDecodeError) as error:
-        what = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (MANIFEST,), "msg": str(error)}
-        where = ".".join(str(step) for step in what["loc"])
-        raise BundleError(f"{path}: {MANIFEST} is not understood at {where} ({what['msg']}); train it anew") from error
+    except (ValueError, RecursionError) as error:
+        what = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        rule = " ".join(without_controls(what).split())[:200]
+        raise BundleError(f"{path}: {MANIFEST} is not understood at {rule}; train it anew") from error
     expected = {CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
     if INT8_XML in manifest.files:
         expected |= {INT8_XML, INT8_WEIGHTS}

@@ -6,6 +6,7 @@ model, version of OpenVINO, processor or setting is another file. Whatever goes 
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -31,7 +32,8 @@ class CompiledNetworks:
         """The folder that the environment names, else where the system keeps a user's caches."""
         named = os.environ.get(VARIABLE)
         if named is None:
-            return cls(platformdirs.user_cache_path("casae", appauthor=False))
+            folder = platformdirs.user_cache_path("casae", appauthor=False)
+            return cls(folder if folder.is_absolute() else None)  # a user without a home has no such folder
         return cls(Path(named) if named else None)
 
     def read(self, key: str) -> bytes | None:
@@ -40,6 +42,8 @@ class CompiledNetworks:
             return None
         file = self.folder / (key + SUFFIX)
         try:
+            if not (_is_ours(self.folder) and _is_ours(file)):
+                return None
             content = file.read_bytes()
         except OSError:
             return None
@@ -55,15 +59,31 @@ class CompiledNetworks:
         if self.folder is None:
             return
         with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not _is_ours(self.folder):
+                return
             written = self.folder / f"{key}-{os.getpid()}-{threading.get_ident()}{SUFFIX}"
             try:
+                written.touch(0o644, exist_ok=False)
                 written.write_bytes(hashlib.sha256(network).digest() + network)
                 written.replace(self.folder / (key + SUFFIX))
             finally:
                 written.unlink(missing_ok=True)
             for old in sorted(self.folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)[:-MOST]:
                 old.unlink(missing_ok=True)
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether nobody else could have written a network that judges under our model's name.
+
+    Raises:
+        OSError: there is nothing.
+    """
+    known = place.lstat()
+    if not hasattr(os, "getuid"):  # Windows: the folder of a user is the user's
+        return not stat.S_ISLNK(known.st_mode)
+    others_write = known.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return known.st_uid in (0, os.getuid()) and not others_write and not stat.S_ISLNK(known.st_mode)
 
 
 def key_of(parts: Iterable[object]) -> str:

@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +23,12 @@ CPU_INFO, BF16_FLAGS = Path("/proc/cpuinfo"), ("avx512_bf16", "amx_bf16", "avx_n
 NO_FORMATS = {"BIN", "EXPORT_IMPORT"}  # capabilities that are no number formats of a network
 
 NOTHING_KEPT = CompiledNetworks(None)
+REPEATING = {"Loop", "TensorIterator", "If"}  # operations that a model may make last for ever
+LARGEST_MAP = 4 * 2**30  # bytes between two layers; the largest of the paper's has 64 MB at 512 px
+
+BROKEN = (RuntimeError, ValueError, UnicodeDecodeError, TypeError)  # what OpenVINO raises of a damaged network
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Network:
         weights: of a quantised model in OpenVINO's own form, whose XML `onnx` then is. In another precision than int8
             its weights stay rounded, and what they are multiplied with is not.
         kept: what other processes compiled; by default nothing is kept.
+        makes: shape of the input -> that of the output, which is checked; None does not check it.
 
     Attributes:
         precision: that was chosen.
@@ -110,6 +117,7 @@ class Network:
         precision: Precision = "f32",
         weights: bytes = b"",
         kept: CompiledNetworks = NOTHING_KEPT,
+        makes: Callable[[Shape], Shape] | None = None,
     ) -> None:
         _check_process()
         if precision == "auto":
@@ -118,11 +126,12 @@ class Network:
 
         openvino = load_openvino()
         self._core = openvino.Core()
-        self._name, self._kept = name, kept
+        self._name, self._kept, self._makes = name, kept, makes
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
             "INFERENCE_NUM_THREADS": str(threads),
+            "ENABLE_CPU_PINNING": False,  # or several processes sit on the same cores, openvino #32444
         }
         parts = (onnx, weights, precision, self._config, openvino.get_version(), processor()) if kept.folder else ()
         self._identity = key_of(parts)
@@ -145,7 +154,10 @@ class Network:
                 self._preparing.join()
                 self._preparing = None
             request = self._requests.get(values.shape) or self._compile(values.shape)
-            result: NDArray[np.float32] = request.infer([np.ascontiguousarray(values)])[0]
+            try:
+                result: NDArray[np.float32] = request.infer([np.ascontiguousarray(values)])[0]
+            except BROKEN as error:
+                raise BundleError(f"{self._name}: cannot be run; train or export it again") from error
         return result
 
     def _try(self, *shapes: tuple[int, ...]) -> None:
@@ -160,11 +172,13 @@ class Network:
             if compiled is None:
                 model = self._model.clone()
                 model.reshape(list(shape))
+                self._check_sizes(model)
                 compiled = self._core.compile_model(model, "CPU", self._config)
                 self._keep(key, compiled)
             request = compiled.create_infer_request()
-        except RuntimeError as error:
+        except BROKEN as error:
             raise BundleError(f"{self._name}: does not accept an input of {shape}; check size in model.json") from error
+        self._check_output(compiled, shape)
         self._requests[shape] = request
         return request
 
@@ -174,13 +188,60 @@ class Network:
         onnx, weights = self._parts
         try:
             model = self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
-        except RuntimeError as error:
+            self._check_network(model)
+        except BROKEN as error:
             rule = "OpenVINO cannot read the network; train or export it again"
             raise BundleError(f"{self._name}: {rule}") from error
         if self.precision != "int8":
             for rounding in [each for each in model.get_ops() if each.get_type_name() == "FakeQuantize"]:
                 rounding.output(0).replace(rounding.input_value(0))
         return model
+
+    def _check_network(self, model: Any) -> None:
+        """One input and one output of float32, and nothing that repeats itself, which could take for ever.
+
+        Raises:
+            BundleError: it is otherwise.
+        """
+        ends = [*model.inputs, *model.outputs]
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            rule = f"has {len(model.inputs)} inputs and {len(model.outputs)} outputs, one of each is used"
+            raise BundleError(f"{self._name}: {rule}; export it again")
+        if any(end.get_element_type().get_type_name() != "f32" for end in ends):
+            kinds = " and ".join(end.get_element_type().get_type_name() for end in ends)
+            raise BundleError(f"{self._name}: input and output are {kinds}, both must be f32; export it again")
+        repeated = sorted({op.get_type_name() for op in model.get_ops()} & REPEATING)
+        if repeated:
+            raise BundleError(
+                f"{self._name}: holds {', '.join(repeated)}, which inspections do not run; export it again"
+            )
+
+    def _check_sizes(self, model: Any) -> None:
+        """Whether every map of a network of known input fits into memory.
+
+        Raises:
+            BundleError: one does not.
+        """
+        for op in model.get_ops():
+            for output in op.outputs():
+                shape = output.get_partial_shape()
+                size = float(np.prod([float(n) for n in shape.to_shape()])) if shape.is_static else 0.0
+                if size * output.get_element_type().size > LARGEST_MAP:
+                    rule = f"a map of {size * output.get_element_type().size / 1e9:.1f} GB"
+                    raise BundleError(f"{self._name}: needs {rule} for one image; train it with a smaller input")
+
+    def _check_output(self, compiled: Any, shape: Shape) -> None:
+        """Whether what comes out has the shape that it must have.
+
+        Raises:
+            BundleError: it has another.
+        """
+        result = compiled.outputs[0].get_partial_shape()
+        if self._makes is None:
+            return
+        wanted = self._makes(shape)
+        if result.is_dynamic or tuple(result.to_shape()) != wanted:
+            raise BundleError(f"{self._name}: makes {result} of {shape} instead of {wanted}; export it again")
 
     def _known(self, key: str) -> Any:
         """What was compiled earlier, None where nothing usable is kept."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset, Sample
 from casae.decoding import read_image
 from casae.evaluation.scores import evaluate
@@ -56,7 +55,7 @@ def _unlisted_clean(dataset: Dataset, split: str) -> Dataset:
     """Images known to have no defect that stand in no list, as those of NanoTWICE, and are not in `split`."""
     lists = {name for name in dataset.splits if name != "train" or not dataset.train_is_rest}
     listed = {name for each in lists for name in dataset.splits[each]} | set(dataset.splits[split])
-    names = {sample.name for sample in dataset.samples if sample.defect_free} - listed
+    names = {sample.name for sample in dataset.samples if sample.known_good} - listed
     return dataset.only(names, "images without defect")
 
 
@@ -81,7 +80,7 @@ def _judged(inspector: Inspector, part: Dataset, clean: Dataset) -> Row:
 def _levels(inspector: Inspector, sample: Sample, classes: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     image = read_image(sample.image)
     level = np.rint(inspector.probability(image) * (FINE_LEVELS - 1)).astype(np.int64)
-    return level, read_label(sample, image.shape, classes) > 0
+    return level, sample.draw(image.shape, classes) > 0
 
 
 def _publish(
@@ -113,11 +112,11 @@ def _text(value: float | None) -> str:
 
 
 def _pictures(inspector: Inspector, part: Dataset) -> NDArray[np.uint8]:
-    samples = [s for s in part.labelled.samples if s.mask is not None] or list(part.labelled.samples)
+    samples = [s for s in part.labelled.samples if not s.known_good] or list(part.labelled.samples)
     rows = []
     for index in np.linspace(0, len(samples) - 1, min(FIGURE_ROWS, len(samples))).round().astype(int):
         image = read_image(samples[index].image)
-        truth = read_label(samples[index], image.shape, len(part.classes)) > 0
+        truth = samples[index].draw(image.shape, len(part.classes)) > 0
         found, _ = inspector.find(inspector.probability(image))
         rows.append([painted(image, mask) for mask in (np.zeros_like(truth), truth, found)])
     return mosaic(rows, ["image", "label", "CASAE"])

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.config import InspectionSettings, Precision
-from casae.datasets.masks import read_label
 from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.errors import BundleError, DatasetError, MissingExtraError
@@ -156,7 +155,7 @@ def _images(part: Dataset) -> Iterator[tuple[Image, NDArray[np.bool_]]]:
     samples = part.labelled.samples
     for index in np.linspace(0, len(samples) - 1, images_of(part)).round().astype(int):
         image = read_image(samples[index].image)
-        yield image, read_label(samples[index], image.shape, len(part.classes)) > 0
+        yield image, samples[index].draw(image.shape, len(part.classes)) > 0
 
 
 def _int8(onnx: bytes, inputs: list[Values]) -> Int8:

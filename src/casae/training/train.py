@@ -19,7 +19,7 @@ from casae.labelled.defects import labelled_crops, smallest_region
 from casae.labelled.duplicates import Sides, keep_copies_together, seen_in_test
 from casae.labelled.holdout import Fold, hold_out
 from casae.labelled.images import MEMORY_SHARE, load, white_of
-from casae.models.bundle import SUFFIX, Bundle, Manifest, Origin, SizeClasses, write_bundle
+from casae.models.bundle import SUFFIX, Bundle, Manifest, Origin, Recipe, SizeClasses, write_bundle
 from casae.models.card import write_card
 from casae.networks import export
 from casae.networks.cascade import CASAE
@@ -244,7 +244,7 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
         width=settings.segmenter.width,
         dataset=_origin(run),
         seed=settings.seed,
-        training={**settings.model_dump(mode="json"), "command": command},
+        training=Recipe.model_validate(settings.model_dump(mode="json") | {"command": command}),
         scores={"validation": scores},
         versions={name: version(name) for name in ("casae", "torch", "lightning", "onnx", "openvino", "numpy")},
     )

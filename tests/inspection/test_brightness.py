@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from casae import Inspector
+from casae.inspection.brightness import full_scale_of, reviewed
+from casae.inspection.verdict import Verdict
+from casae.models.bundle import Brightness, Bundle, write_bundle
+from conftest import brightness_classifier, dark_manifest, dark_segmenter
+
+LEARNED = Brightness(darkest=0.4, brightest=0.7)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_the_depth_of_a_camera_follows_from_what_was_learned(bits):
+    image = np.random.default_rng(0).integers(0, 2**bits, (50, 60)).astype(np.uint16)
+    assert full_scale_of(image, dark_manifest(brightness=LEARNED)) == 2.0 ** (bits - 16)
+    assert full_scale_of((image // 2 ** (bits - 8)).astype(np.uint8), dark_manifest(brightness=LEARNED)) == 1
+
+
+def test_the_depth_that_was_learned_is_kept():
+    image = np.full((50, 60), 40000, np.uint16)
+    assert full_scale_of(image, dark_manifest(brightness=LEARNED, white=1 / 16)) == 1 / 16
+    assert full_scale_of(image // 256, dark_manifest()) == 1
+
+
+@pytest.mark.parametrize(("level", "decision"), [(40, "REVIEW"), (60, "OK"), (150, "OK"), (210, "OK"), (250, "REVIEW")])
+def test_a_picture_far_from_what_was_learned_is_not_silently_accepted(level, decision):
+    gray = np.full((9, 9), level, np.uint8)
+    verdict = reviewed(Verdict("OK", "no defect"), gray, LEARNED)
+    assert verdict.decision == decision
+    assert reviewed(Verdict("NG", "no rule"), gray, LEARNED).decision == "NG"
+    assert reviewed(Verdict("OK", "no defect"), gray, None).decision == "OK"
+
+
+def test_why_it_is_reviewed_is_said():
+    dark = reviewed(Verdict("OK", "no defect"), np.zeros((9, 9), np.uint8), LEARNED)
+    assert dark.reason == "far darker (mean 0) than learned pictures (limit 0.2)"
+    white = reviewed(Verdict("OK", "no defect"), np.full((9, 9), 255, np.uint8), LEARNED)
+    assert white.reason == "far brighter (mean 1) than learned pictures (limit 0.85)"
+
+
+def test_twelve_bits_in_sixteen_are_inspected_like_eight(spotted, tmp_path):
+    manifest = dark_manifest(brightness=Brightness(darkest=0.6, brightest=0.9))
+    write_bundle(Bundle(manifest, dark_segmenter(), brightness_classifier(), ""), tmp_path / "a.casae")
+    inspector = Inspector(tmp_path / "a.casae")
+    eight = inspector.inspect(spotted)
+    twelve = inspector.inspect(spotted.astype(np.uint16) * 16)
+    assert twelve.full_scale == 1 / 16
+    assert np.array_equal(twelve.mask, eight.mask)
+    assert [defect.name for defect in twelve.defects] == [defect.name for defect in eight.defects]
+    assert twelve.overlay().mean() == pytest.approx(eight.overlay().mean(), abs=2)
