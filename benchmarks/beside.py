@@ -10,7 +10,7 @@ import multiprocessing
 import tempfile
 from pathlib import Path
 
-import lightning as L
+from lightning_fabric import seed_everything
 from rich.console import Console
 
 from casae.datasets.registry import open_dataset
@@ -47,7 +47,7 @@ def main() -> None:
     chosen, fixed = StepThreads.step, lambda threads, seconds: None
 
     def rate() -> float:
-        L.seed_everything(0, verbose=False)
+        seed_everything(0, verbose=False)
         casae = segmentation.build(settings, standardised=size.standardised)
         begin(casae, preset.start)
         views = segmentation.views_of(images, size, settings, 0).augmented(AUGMENTATIONS[settings.augmentation])

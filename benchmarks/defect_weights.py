@@ -11,7 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import lightning as L
+from lightning_fabric import seed_everything
 from rich.console import Console
 
 from casae.datasets.registry import open_dataset
@@ -62,7 +62,7 @@ def main() -> None:
         square = size.model_copy(update={"height": SIDE, "width": SIDE})
         parts.append(segmentation.views_of(images, square, settings, wanted.seed))
         print(f"{name.split('/')[-1]}: {len(images)} images, {size.fit}", flush=True)
-    L.seed_everything(wanted.seed, verbose=False)
+    seed_everything(wanted.seed, verbose=False)
     casae = segmentation.build(settings)
     begin(casae, IMAGENET)
     views = MixedViews([part.augmented(AUGMENTATIONS[settings.augmentation]) for part in parts])

@@ -10,9 +10,9 @@ else stays there.
 import argparse
 import itertools
 
-import lightning as L
 import numpy as np
 import torch
+from lightning_fabric import seed_everything
 
 from casae.config import MIN_AREA_PX
 from casae.datasets.registry import open_dataset
@@ -40,7 +40,7 @@ def main() -> None:
     share = np.bincount([crop.defect_class for crop in learned], minlength=classes) / len(learned)
     print(f"knowing the classes' shares alone: loss {-(share * np.log(share)).sum():.4f}")
 
-    L.seed_everything(wanted.seed, verbose=False)
+    seed_everything(wanted.seed, verbose=False)
     network = classification.build(settings, classes)
     task = classification.ClassificationTask(network, settings, Budget(wanted.iterations), learned, learned, classes)
     optimiser = task.optimiser()

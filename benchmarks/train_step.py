@@ -19,7 +19,7 @@ from casae.networks.losses import LOSSES
 from casae.networks.weights import begin
 from casae.recipes import PRESETS, TrainingSettings
 from casae.training import segmentation
-from casae.training.loop import has_bf16, keep_memory
+from casae.training.device import has_bf16, keep_memory
 
 SIDE = 4096  # of the matrices whose product is the peak
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import lightning as L
+from lightning_fabric import seed_everything
 from rich.console import Console
 
 from casae.datasets.registry import open_dataset
@@ -58,7 +58,7 @@ def main() -> None:
         settings = SegmenterSettings.model_validate(
             preset.segmenter.model_dump() | dict(_setting(word) for word in variant.split())
         )
-        L.seed_everything(wanted.seed, verbose=False)
+        seed_everything(wanted.seed, verbose=False)
         size, _ = segmentation.input_of(images, settings)
         casae = segmentation.build(settings, standardised=size.standardised)
         begin(casae, wanted.start or preset.start)

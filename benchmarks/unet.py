@@ -11,8 +11,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import lightning as L
 import torch
+from lightning_fabric import seed_everything
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
@@ -107,7 +107,7 @@ def main() -> None:
     wanted = parser.parse_args()
     dataset = open_dataset(wanted.dataset)
     settings = PRESETS["scratch"].segmenter.model_copy(update={"learning_rate": wanted.learning_rate})
-    L.seed_everything(wanted.seed, verbose=False)
+    seed_everything(wanted.seed, verbose=False)
     learned = {sample.name for sample in dataset.split(wanted.split).samples}
     part, held = hold_out(dataset, wanted.split, PRESETS["scratch"].validation_share, wanted.seed)
     images = load(part)

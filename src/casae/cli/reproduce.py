@@ -59,7 +59,7 @@ def reproduce(
 
     request = Request(split, test, seeds, views, iterations, minutes, preset, width, size)
     console, dataset = Console(), open_dataset(data)
-    with Reporter(console, patient=False) as reporter:
+    with Reporter(console) as reporter:
         made = run(what, dataset, out, request, shlex.join(["casae", *sys.argv[1:]]), reporter)
     if made.suffix == ".md":
         console.print(made.read_text("utf-8"), markup=False, soft_wrap=True)

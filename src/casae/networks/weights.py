@@ -1,7 +1,6 @@
 """Weights to start from: what earlier training already knows of pictures, or of these very defects."""
 
 import io
-import pickle
 from importlib.resources import files
 from pathlib import Path
 
@@ -39,18 +38,24 @@ def begin(casae: CASAE, start: str) -> None:
         return
     if start == IMAGENET:
         file = Path(str(files("casae"))) / "models" / "efficientnet-lite0.pt"
-        _put(casae.first.encoder, _read(str(file)), start)  # type: ignore[arg-type]  # an encoder is a module
+        _put(casae.first.encoder, read_weights(str(file)), start)  # type: ignore[arg-type]  # an encoder is a module
     else:
-        _put(casae, _read(start), start)
+        _put(casae, read_weights(start), start)
     if isinstance(casae.first, LiteAutoEncoder):
         casae.first.encoder.keep(KEPT_BLOCKS)
 
 
-def _read(start: str) -> dict[str, Tensor]:
+def read_weights(start: str) -> dict[str, Tensor]:
+    """Weights of a file; nothing in it is run.
+
+    Raises:
+        UsageError: it cannot be read or holds none.
+    """
     try:
-        weights: dict[str, Tensor] = torch.load(start, weights_only=True)
-        weights.items()
-    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        weights = dict(torch.load(start, weights_only=True, map_location="cpu"))
+        if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
+            raise TypeError("no tensors")
+    except Exception as error:  # a damaged pickle raises whatever it likes
         raise UsageError(f"--from {start}: no start weights; name the weights.pt of a training folder") from error
     return weights
 
@@ -59,4 +64,6 @@ def _put(network: nn.Module, weights: dict[str, Tensor], start: str) -> None:
     shapes = {name: value.shape for name, value in weights.items()}
     if shapes != {name: value.shape for name, value in network.state_dict().items()}:
         raise UsageError(f"--from {start}: weights of another network; train with the settings they were made with")
+    if any(not torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()):
+        raise UsageError(f"--from {start}: holds weights that are no numbers; train them anew")
     network.load_state_dict(weights)

@@ -15,7 +15,7 @@ from casae.files import write_whole
 from casae.inspection.overlay import encode
 from casae.models.runtime import processor
 from casae.results.lock import lock
-from casae.training.loop import has_bf16
+from casae.training.device import has_bf16
 from casae.training.progress import Reporter
 
 Row = dict[str, Any]

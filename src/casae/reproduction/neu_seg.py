@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
+from lightning_fabric import seed_everything
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -204,7 +204,7 @@ def _one_network(
     experiment: Experiment, dataset: Dataset, split: str, settings: TrainingSettings, folder: Path
 ) -> Callable[[Image], NDArray[np.uint8]]:
     segmenter, classes = settings.segmenter, len(dataset.classes)
-    L.seed_everything(settings.seed, verbose=False)
+    seed_everything(settings.seed, verbose=False)
     learned, held = hold_out(dataset, split, settings.validation_share, settings.seed)
     images = _classed(load(learned))
     size = segmentation.input_of(images, segmenter)[0]

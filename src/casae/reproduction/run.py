@@ -92,7 +92,7 @@ def reproduce(
     }
     leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
     identity = {key: value for key, value in decides.items() if key not in leave_out}
-    experiment = Experiment(name, out, identity, command, reporter or Reporter(patient=False))
+    experiment = Experiment(name, out, identity, command, reporter or Reporter())
     if name == "table3":
         shared = settings_of(settings.segmenter)
         parts = Parts.of(dataset, split, request.test, shared)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
+from lightning_fabric import seed_everything
 from numpy.typing import NDArray
 from torch import nn
 
@@ -127,7 +127,7 @@ def train_kind(
         The cascade; of a kind that is none, only network 1 has learned.
     """
     settings = SegmenterSettings.model_validate(settings.model_dump() | kind.changes)
-    L.seed_everything(seed, verbose=False)
+    seed_everything(seed, verbose=False)
     casae = segmentation.build(settings, standardised=parts.size.standardised)
     drawn = segmentation.views_of(parts.learned, parts.size, settings, seed)
     shares = (FIRST_SHARE, 1 - FIRST_SHARE) if kind.cascade else (1.0,)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightning as L
 import numpy as np
+from lightning_fabric import seed_everything
 from numpy.typing import NDArray
 
 from casae.config import MIN_AREA_PX
@@ -132,7 +132,7 @@ def _cnn_predictions(
     """The last weights count: nothing is chosen by the crops that are judged."""
     import torch
 
-    L.seed_everything(seed, verbose=False)
+    seed_everything(seed, verbose=False)
     network = classification.build(settings, classes)
     views = classification.views_of(halves.learned, settings, classes, seed)
     experiment.reporter.stage("compact CNN")

@@ -100,7 +100,7 @@ class ClassificationTask(Task):
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             batch = self.validation[start : start + VALIDATION_BATCH]
             crops = np.stack([classifier_input(crop.gray, crop.rectangle) for crop in batch])[:, None]
-            found = self.trained(torch.from_numpy(crops)).argmax(1).numpy()
+            found = self.trained(torch.from_numpy(crops).to(self.device)).argmax(1).cpu().numpy()
             right += int((found == [crop.defect_class for crop in batch]).sum())
         return right / len(self.validation)
 

@@ -15,8 +15,9 @@ from casae.labelled.images import LabelledImage
 from casae.models.bundle import InputSize
 from casae.recipes import TrainingSettings
 from casae.training.budget import Budget
-from casae.training.loop import has_bf16
+from casae.training.device import has_bf16
 from casae.training.progress import Reporter
+from casae.training.stop import Stop
 
 JUDGED_A_MINUTE = 10.0  # megapixels of the input that are scored; a tenth of the time on the slowest machine measured
 FEWEST_JUDGED = 16
@@ -36,6 +37,8 @@ class Run:
     white: float
     folder: Path
     reporter: Reporter
+    stop: Stop
+    device: str
     unlabelled: Sequence[Path]
 
     @property

@@ -17,16 +17,11 @@ class Reporter:
     Args:
         console: where the bar stands.
         mlflow: URI of an MLflow tracking server or database that gets the curves too.
-        patient: Ctrl-C ends the running stage with what it has learned; else it is as a kill.
-
-    Attributes:
-        interrupted: set by Ctrl-C; the running stage ends soon, the later ones after their first step.
     """
 
-    def __init__(self, console: Console | None = None, mlflow: str | None = None, patient: bool = True) -> None:
+    def __init__(self, console: Console | None = None, mlflow: str | None = None) -> None:
         self.console = console or Console(quiet=True)
-        self.mlflow, self.patient = mlflow, patient
-        self.interrupted = False
+        self.mlflow = mlflow
         self._bar = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),

@@ -161,6 +161,12 @@ class SegmentationTask(Task):
             self.casae.first.eval()
         return self
 
+    def begin_epoch(self, epoch: int) -> None:
+        """See `Task.begin_epoch`; while network 2 begins with adding little, network 1 keeps its statistics."""
+        self.train()
+        if self.stage == 2 and epoch == 0:
+            self.casae.first.eval()
+
     def loss(self, batch: Pair) -> Tensor:
         """Loss of (image, target)."""
         image, target = batch
@@ -198,7 +204,7 @@ class SegmentationTask(Task):
         """P(defect) of every pixel of an image (H, W), float32 (H, W), after the networks as far as this stage."""
 
         def segmenter(values: NDArray[np.float32]) -> NDArray[np.float32]:
-            return probability_of(self(torch.from_numpy(values))).float().numpy()
+            return probability_of(self(torch.from_numpy(values).to(self.device))).float().cpu().numpy()
 
         return segmentation.defect_probability(segmenter, image.gray, self.size)
 

@@ -2,9 +2,15 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
@@ -41,10 +47,28 @@ def check_folds(part: Dataset, files: Sequence[Path], resume: bool) -> None:
             )
 
 
+def read_identity(folder: Path) -> dict[str, Any] | None:
+    """What decided the training in a folder; None without one.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    file = folder / IDENTITY
+    if not file.exists():
+        return None
+    try:
+        identity = json.loads(file.read_text("utf-8"))
+        if not isinstance(identity["settings"]["start"], str):
+            raise TypeError("start")
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        raise UsageError(f"{file}: is damaged; delete {folder}, or choose another --out") from error
+    return dict(identity)
+
+
 def started_from(folder: Path) -> str | None:
     """The start weights that the training in a folder was asked for; None without one."""
-    file = folder / IDENTITY
-    return str(json.loads(file.read_text("utf-8"))["settings"]["start"]) if file.exists() else None
+    identity = read_identity(folder)
+    return None if identity is None else str(identity["settings"]["start"])
 
 
 def goes_on(folder: Path, identity: Mapping[str, object], resume: bool) -> bool:
@@ -56,7 +80,7 @@ def goes_on(folder: Path, identity: Mapping[str, object], resume: bool) -> bool:
     file = folder / IDENTITY
     finished = (folder / FINISHED).exists()
     if resume and file.exists():
-        if json.loads(file.read_text("utf-8")) == json.loads(json.dumps(identity)):
+        if read_identity(folder) == json.loads(json.dumps(identity)):
             return True
         if not finished:
             raise UsageError(
@@ -95,3 +119,83 @@ def learned_by(start: str) -> frozenset[str]:
 def write_learned(weights: Path, names: Iterable[str]) -> None:
     """Write the list that `learned_by` reads."""
     weights.with_suffix(NAMES).write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")
+
+
+@dataclass(frozen=True)
+class StageState:
+    """What a stage needs to go on: tensors and numbers, no code.
+
+    Attributes:
+        weights: of what is trained.
+        optimiser: its state.
+        spent: seconds; `step` likewise.
+        best: score so far.
+    """
+
+    weights: Mapping[str, Tensor]
+    optimiser: dict[str, Any]
+    spent: float
+    step: int
+    best: float | None
+
+    def put(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> bool:
+        """Put it into a network and its optimiser; False, and nothing is changed, where it is of another network."""
+        shapes = {name: value.shape for name, value in trained.state_dict().items()}
+        if {name: getattr(value, "shape", None) for name, value in self.weights.items()} != shapes:
+            return False
+        try:
+            optimiser.load_state_dict(self.optimiser)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return False
+        trained.load_state_dict(self.weights)
+        return True
+
+
+def write_stage(
+    file: Path, trained: nn.Module, optimiser: torch.optim.Optimizer, spent: float, step: int, best: float | None
+) -> None:
+    """Write the state of a stage; a kill leaves the one before or this one."""
+    state = {
+        "weights": trained.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "spent": spent,
+        "step": step,
+        "best": best,
+    }
+    _write(state, file)
+
+
+def read_stage(file: Path) -> StageState | None:
+    """The state of a stage; None where the file is damaged. Nothing in it is run."""
+    try:
+        state = torch.load(file, weights_only=True, map_location="cpu")
+        weights, optimiser, best = dict(state["weights"]), dict(state["optimiser"]), state["best"]
+        spent, step = float(state["spent"]), int(state["step"])
+        if step < 0 or not 0 <= spent < math.inf or not isinstance(best, float | int | None):
+            return None
+        return StageState(weights, optimiser, spent, step, best)
+    except Exception:  # a damaged pickle raises whatever it likes, all of which means the same here
+        return None
+
+
+def write_whole_weights(network: nn.Module, file: Path) -> None:
+    """Write the weights of a network as they are."""
+    _write(network.state_dict(), file)
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Weights that `write_whole_weights` wrote.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    try:
+        return dict(torch.load(file, weights_only=True, map_location="cpu"))
+    except Exception as error:  # see `read_stage`
+        raise UsageError(f"{file}: is damaged; delete its folder, and --resume learns this network anew") from error
+
+
+def _write(content: object, file: Path) -> None:
+    part = file.with_suffix(".part")
+    torch.save(content, part)
+    part.replace(file)

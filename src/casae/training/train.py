@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-import lightning as L
 import numpy as np
+from lightning_fabric import seed_everything
 from numpy.typing import NDArray
 
 from casae.config import CORE_GS, DEFAULT_GS
@@ -29,10 +29,11 @@ from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
 from casae.training import classification, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.loop import LANDING, fit, seconds_spent, stop_on_interrupt
+from casae.training.loop import COOL_DOWN, fit, seconds_spent
 from casae.training.plan import Run, affordable, check_classes, describe
 from casae.training.progress import Reporter
 from casae.training.state import FINISHED, claim, folder_of, goes_on, learned_by, started_from, write_learned
+from casae.training.stop import Stop
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import SegmenterViews, loader
 
@@ -74,6 +75,8 @@ def train(
     unlabelled: Path | None = None,
     command: str = "",
     reporter: Reporter | None = None,
+    stop: Stop | None = None,
+    device: str = "auto",
 ) -> Trained:
     """Train a bundle.
 
@@ -88,6 +91,9 @@ def train(
         resume: go on with an interrupted training of the same settings and data; a finished one is only exported again.
         unlabelled: folder of images to learn from as well; see `casae.training.unlabelled`.
         command: stands in the model card.
+        reporter: shows how far it is; nothing by default.
+        stop: asks it to end soon; by default nobody does, and Ctrl-C is as a kill.
+        device: "auto", "cpu" or "cuda".
 
     Raises:
         UsageError: `out` has another suffix, or an interrupted training is in the way.
@@ -95,15 +101,15 @@ def train(
         ImageError: an image cannot be read.
         BundleError: the exported networks differ from the trained ones.
     """
-    reporter = reporter or Reporter()
+    reporter, stop = reporter or Reporter(), stop or Stop(patient=False)
     if out.suffix != SUFFIX:
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
-    L.seed_everything(settings.seed, verbose=False)
+    seed_everything(settings.seed, verbose=False)
     folder = folder_of(out)
     kept = folder / START  # the file that was asked for may be gone when the training goes on
     start = str(kept) if resume and kept.exists() and started_from(folder) == settings.start else settings.start
     known = learned_by(start)
-    run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, known)
+    run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, stop, device, known)
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
     _begin(run, casae, start, known, resume)
     reporter.say(said)
@@ -113,7 +119,7 @@ def train(
     files = {file.resolve() for file in run.unlabelled}
     seen = {sample.name for sample in dataset.samples if sample.image.resolve() in files}
     write_learned(folder / "weights.pt", known.union(seen, (image.name for image in run.images)))
-    early = reporter.interrupted
+    early = stop.requested
     network, accuracy = _train_classifier(run)
     scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops_cnn": accuracy}
     before = None
@@ -121,7 +127,7 @@ def train(
         before = out.with_name(f"{out.stem}-before{SUFFIX}")
     scores |= _write(run, casae, network, scores, out, command, before)
     (folder / FINISHED).touch()
-    return Trained(out, scores, run.held, folder, seconds_spent(folder), early or reporter.interrupted)
+    return Trained(out, scores, run.held, folder, seconds_spent(folder), early or stop.requested)
 
 
 def _prepare(
@@ -132,6 +138,8 @@ def _prepare(
     fold: Fold | None,
     unlabelled: Path | None,
     reporter: Reporter,
+    stop: Stop,
+    device: str,
     known: frozenset[str],
 ) -> tuple[Run, str]:
     """What is learned from and held out, decoded and checked, and what there is to say about it."""
@@ -160,7 +168,7 @@ def _prepare(
         copied += left
     more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
     smallest = settings.min_area_px or smallest_region([*images, *validation])
-    run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, more)
+    run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more)
     return run, describe(run) + check_classes(run) + why + copied
 
 
@@ -246,7 +254,7 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
         seed=settings.seed,
         training=Recipe.model_validate(settings.model_dump(mode="json") | {"command": command}),
         scores={"validation": scores},
-        versions={name: version(name) for name in ("casae", "torch", "lightning", "onnx", "openvino", "numpy")},
+        versions={name: version(name) for name in ("casae", "torch", "lightning-fabric", "onnx", "openvino", "numpy")},
     )
 
 
@@ -254,10 +262,10 @@ def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None
     settings, reporter = run.settings.segmenter, run.reporter
     drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
     ious: list[float | None] = []
-    patient, scoring_seconds = reporter.patient, None
+    patient, scoring_seconds = run.stop.patient, None
     for stage in (1, 2):
         # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
-        reporter.patient = patient and (stage == 2 or settings.residual)
+        run.stop.patient = patient and (stage == 2 or settings.residual)
         views = drawn.augmented(AUGMENTATIONS[settings.augmentation], stage)
         budget = run.budget(stage, len(views))
         if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
@@ -267,7 +275,9 @@ def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None
         task.scoring_seconds = scoring_seconds
         if stage == 2 and settings.residual:  # network 2 begins with adding nothing
             task.start_score = ious[0]
-        ious.append(fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter))
+        ious.append(
+            fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter, run.stop, run.device)
+        )
         scoring_seconds = task.scoring_seconds
     return ious[0], ious[1]
 
@@ -277,8 +287,8 @@ def _with_unlabelled(run: Run, casae: CASAE, views: SegmenterViews, budget: Budg
     began, settings = time.monotonic(), run.settings.segmenter
     run.reporter.stage("unlabelled")
     seconds = budget.seconds and LABELLING_SHARE * budget.seconds
-    with stop_on_interrupt(run.reporter):
-        found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, seconds, run.white)
+    with run.stop.on_interrupt():
+        found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, run.stop, seconds, run.white)
     if not found:
         return views, budget
     run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")
@@ -293,18 +303,20 @@ def _train_classifier(run: Run) -> tuple[CompactCNN | None, float | None]:
     settings, classes = run.settings.classifier, len(run.classes)
     if classes == 1:
         return None, None
-    L.seed_everything(run.settings.seed, verbose=False)  # whatever came before: resumed or not, the start is the same
+    seed_everything(run.settings.seed, verbose=False)  # whatever came before: resumed or not, the start is the same
     network = classification.build(settings, classes)
     run.reporter.stage("classifier")
     validation = labelled_crops(run.validation, classes, run.min_area_px)
     views = classification.views_of(run.crops, settings, classes, run.settings.seed)
     budget = run.budget(3, len(views))
-    if run.reporter.interrupted:
-        run.reporter.say(f"Classes are learned for {LANDING:.0f} s more; Ctrl-C ends that as well")
-        run.reporter.interrupted = False
-        budget = Budget(seconds=min(LANDING, budget.seconds or LANDING))
+    if run.stop.requested:
+        run.reporter.say(f"Classes are learned for {COOL_DOWN:.0f} s more; Ctrl-C ends that as well")
+        run.stop.forget()
+        budget = Budget(seconds=min(COOL_DOWN, budget.seconds or COOL_DOWN))
     task = classification.ClassificationTask(network, settings, budget, run.crops, validation, classes)
-    return network, fit(task, loader(views, settings.batch), run.folder / "classifier", run.reporter)
+    return network, fit(
+        task, loader(views, settings.batch), run.folder / "classifier", run.reporter, run.stop, run.device
+    )
 
 
 def _sizes(run: Run) -> SizeClasses | None:

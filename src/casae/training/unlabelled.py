@@ -28,6 +28,7 @@ from casae.models.bundle import InputSize
 from casae.networks.cascade import probability_of
 from casae.training.budget import Budget
 from casae.training.progress import Reporter
+from casae.training.stop import Stop
 from casae.training.views import Pair, SegmenterViews
 
 KEPT = 0.8  # share of the images, the surest ones
@@ -70,6 +71,7 @@ def pseudo_labelled(
     files: Sequence[Path],
     size: InputSize,
     reporter: Reporter,
+    stop: Stop,
     seconds: float | None = None,
     white: float = 1.0,
 ) -> list[LabelledImage]:
@@ -80,6 +82,7 @@ def pseudo_labelled(
         files: looked at in this order; unreadable ones are named and left out.
         size: of the network's input.
         reporter: shows how far it is.
+        stop: no further image is looked at once it is requested.
         seconds: time after which no further image is looked at.
         white: of 16-bit images, see `casae.image.brightened`.
     """
@@ -89,7 +92,7 @@ def pseudo_labelled(
     network.eval()
     for file in files:
         budget.advance()
-        if reporter.interrupted or pixels > MOST_PIXELS or (seconds and time.monotonic() - began > seconds):
+        if stop.requested or pixels > MOST_PIXELS or (seconds and time.monotonic() - began > seconds):
             break
         try:
             gray = brightened(to_gray(read_image(file)), white)

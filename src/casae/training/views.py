@@ -278,7 +278,6 @@ def pasted(
 
 def loader(views: SegmenterViews | CropViews, batch: int) -> DataLoader[Pair]:
     """Batches prepared by one process beside the training."""
-    cv2.setNumThreads(1)
     sampler = EpochSampler(len(views))
     return DataLoader(views, batch, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=_begin)
 
@@ -286,6 +285,7 @@ def loader(views: SegmenterViews | CropViews, batch: int) -> DataLoader[Pair]:
 def _begin(worker: int) -> None:
     """Ctrl-C is for the training, which ends its step and still needs this process until then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 def part_of(region: Region, rng: np.random.Generator) -> NDArray[np.int32]:
