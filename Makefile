@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test lint format docs bench
+.PHONY: install demo test test-fast lint format docs bench
 
 install: $(STAMP)  ## a virtual environment with everything
 
@@ -18,6 +18,9 @@ demo: install  ## draw some parts, inspect them with the bundled model
 
 test: install lint docs  ## everything that is checked
 	$(BIN)/pytest
+
+test-fast: install  ## what takes less than a minute: nothing that trains
+	$(BIN)/pytest -m 'not slow'
 
 lint: install
 	$(BIN)/ruff format --check src tests benchmarks docs

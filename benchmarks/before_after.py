@@ -29,7 +29,8 @@ def casae(source: Path, *arguments: object) -> None:
 
 def inspected(folder: Path) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
     """Masks by name, and (number of the defect, class) of every image in order."""
-    masks = {file.name: cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in sorted((folder / "masks").iterdir())}
+    files = sorted((folder / "masks").iterdir())
+    masks = {file.name: np.asarray(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)) for file in files}
     with (folder / "defects.csv").open(encoding="utf-8-sig") as table:
         rows = [row[next(iter(row))] + " " + row["number"] for row in csv.DictReader(table)]
     with (folder / "defects.csv").open(encoding="utf-8-sig") as table:

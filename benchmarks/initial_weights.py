@@ -61,7 +61,7 @@ def main() -> None:
             losses = []
         optimiser.zero_grad()
         now = task.loss(batch)
-        now.backward()
+        now.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         losses.append(float(now.detach()))

@@ -31,7 +31,7 @@ def step_of(settings: TrainingSettings, size: int, ours: bool) -> tuple[nn.Modul
     if ours:
         begin(casae, settings.start)
     else:
-        casae.to(memory_format=torch.contiguous_format)
+        casae.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in its stubs
     casae.train()
     optimiser = torch.optim.AdamW([w for w in casae.parameters() if w.requires_grad], 1e-3, fused=ours)
     image = torch.rand(segmenter.batch, 1, size, size)
@@ -44,7 +44,7 @@ def step_of(settings: TrainingSettings, size: int, ours: bool) -> tuple[nn.Modul
             first = casae.first(image)
             loss = criterion(first, target) + criterion(casae.refine(first, image), target)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
     return casae, step

@@ -109,7 +109,7 @@ def main() -> None:
     settings = PRESETS["scratch"].segmenter.model_copy(update={"learning_rate": wanted.learning_rate})
     seed_everything(wanted.seed, verbose=False)
     learned = {sample.name for sample in dataset.split(wanted.split).samples}
-    part, held = hold_out(dataset, wanted.split, PRESETS["scratch"].validation_share, wanted.seed)
+    part, held = hold_out(dataset, wanted.split, PRESETS["scratch"].hold_out_share, wanted.seed)
     images = load(part)
     size, _ = segmentation.input_of(images, settings)
     # the second network is never used: stage 1 trains the first one alone

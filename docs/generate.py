@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from casae.config import InspectionSettings
-from casae.recipes import PRESETS, ClassifierSettings, SegmenterSettings, TrainingSettings
 from casae.inspection.record import DefectRecord, InspectionRecord
+from casae.recipes import PRESETS, ClassifierSettings, SegmenterSettings, TrainingSettings
 
 DOCS = Path(__file__).parent
 NAMES = ("", "inspect", "train", "evaluate", "quantise", "reproduce", "benchmark", "data check", "synthetic")

@@ -1,7 +1,7 @@
 import pytest
 
 from casae.errors import UsageError
-from casae.recipes import PRESETS, settings_for
+from casae.recipes import PRESETS, parsed, settings_for
 
 
 def test_paper_holds_the_numbers_of_the_paper():
@@ -36,20 +36,33 @@ def test_without_start_weights_the_paper_s_encoder_learns():
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"preset": "slow"}, "--preset slow: no such preset; there are fast, scratch, paper"),
+        ({"preset": "slow"}, "preset slow: no such preset; there are fast, scratch, paper"),
         ({"minutes": 3, "epochs_1": 2}, "choose one way"),
-        ({"size": 100}, "--size 100: must be a multiple of 32; 96 works"),
-        ({"size": 96, "patch": 4}, "--size 96: must be a multiple of 64; 128 works"),
-        ({"patch": 3}, "--patch 3: input should be 1, 2 or 4"),
-        ({"minutes": -1}, "--minutes -1: input should be greater than 0"),
-        ({"width": 1}, "--width 1"),
-        ({"validation_share": 1.0}, "--hold-out 1.0: input should be less than 1"),
-        ({"epochs_1": 0}, "--epochs-1 0"),
-        ({"scale": 0.0}, "--scale 0.0: input should be greater than 0"),
-        ({"paste": 2.0}, "--paste 2.0"),
-        ({"scale": 0.5, "tile": False}, "--scale and --no-tile"),
+        ({"size": 100}, "size 100: must be a multiple of 32; 96 works"),
+        ({"size": 96, "patch": 4}, "size 96: must be a multiple of 64; 128 works"),
+        ({"patch": 3}, "patch 3: input should be 1, 2 or 4"),
+        ({"minutes": -1}, "minutes -1: input should be greater than 0"),
+        ({"width": 1}, "width 1: input"),
+        ({"hold_out_share": 1.0}, "hold_out_share 1.0: input should be less than 1"),
+        ({"epochs_1": 0}, "epochs_1 0"),
+        ({"scale": 0.0}, "scale 0.0: input should be greater than 0"),
+        ({"paste": 2.0}, "paste 2.0"),
+        ({"colour": True}, "colour: no such setting"),
+        ({"classifier__depth": 3}, r"classifier\.depth: no such setting"),
+        ({"preset_": 3}, "preset_: no such setting"),
+        ({"scale": 0.5, "tile": False}, "scale and no tiles"),
     ],
 )
 def test_what_cannot_work_is_explained(values, rule):
     with pytest.raises(UsageError, match=rule):
         settings_for(**values)
+
+
+def test_settings_of_the_classifier_are_named_with_it():
+    assert settings_for("fast", classifier__width=48).classifier.width == 48
+
+
+@pytest.mark.parametrize("text", ["paste", "=3", ""])
+def test_an_assignment_that_is_none_is_explained(text):
+    with pytest.raises(UsageError, match="write NAME=VALUE"):
+        parsed(text)

@@ -139,7 +139,16 @@ def settings() -> tuple[Seeds, Callable[[bytes], object]]:
 def bundles() -> tuple[Seeds, Callable[[bytes], object]]:
     """Models: the numbers of `model.json`, and bytes of the networks with hashes made to fit."""
     from casae.inspection.inspector import Inspector
-    from casae.models.bundle import Bundle, InputSize, Manifest, Origin, SizeClasses, shipped_models, write_bundle
+    from casae.models.bundle import (
+        Bundle,
+        InputSize,
+        Manifest,
+        Origin,
+        Recipe,
+        SizeClasses,
+        shipped_models,
+        write_bundle,
+    )
 
     folder = Path(tempfile.mkdtemp())
     file = folder / "model.casae"
@@ -153,7 +162,7 @@ def bundles() -> tuple[Seeds, Callable[[bytes], object]]:
         width=4,
         dataset=Origin(name="none", sha256="0" * 64, split="all", images=0, validation_images=0, licence="none"),
         seed=0,
-        training={"preset": "fast", "command": "none"},
+        training=Recipe(preset="fast", command="none"),
         scores={"validation": {"iou": 1.0}},
         versions={"casae": "0"},
     )

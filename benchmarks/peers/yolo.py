@@ -42,7 +42,7 @@ def main() -> None:
 
 def write(dataset: Dataset, split: str, test: str, folder: Path) -> None:
     """Images and polygons of `split`, cut as `casae train` cuts it, and of `test`, one class for each of its own."""
-    learned, held = hold_out(dataset, split, PRESETS["fast"].validation_share, seed=0)
+    learned, held = hold_out(dataset, split, PRESETS["fast"].hold_out_share, seed=0)
     for name, part in {"train": learned, "val": held, "test": dataset.split(test).labelled}.items():
         images, labels = folder / "images" / name, folder / "labels" / name
         for place in (images, labels):

@@ -1,8 +1,11 @@
 """casae finds, outlines, crops, classifies and measures defects on surfaces (Tao et al. 2018).
 
->>> from casae import Inspector
->>> inspection = Inspector("component").inspect(picture)  # doctest: +SKIP
->>> [(defect.name, defect.measures.length_px) for defect in inspection.defects]  # doctest: +SKIP
+>>> import casae
+>>> model = casae.train("folder:my-part", "my-part.casae", minutes=20)  # doctest: +SKIP
+>>> casae.evaluate("folder:my-part", model.file)  # doctest: +SKIP
+>>> inspector = casae.Inspector(model.file, rules="rules.toml")  # doctest: +SKIP
+>>> inspection = inspector.inspect("part.png")  # doctest: +SKIP
+>>> inspection.verdict.decision, [defect.measures.length_px for defect in inspection.defects]  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from casae.config import InspectionSettings
+    from casae.datasets.registry import open_dataset
     from casae.errors import (
         BundleError,
         CasaeError,
@@ -19,23 +23,30 @@ if TYPE_CHECKING:
         OutputError,
         UsageError,
     )
-    from casae.inspection.inspection import Defect, Inspection
+    from casae.evaluation.judgement import evaluate
+    from casae.inspection.inspection import Defect, Inspection, Part
     from casae.inspection.inspector import Inspector
-    from casae.inspection.verdict import AcceptanceRules
+    from casae.inspection.verdict import AcceptanceRules, read_rules
+    from casae.training.api import train
 
 _HOMES = {
     "AcceptanceRules": "casae.inspection.verdict",
     "BundleError": "casae.errors",
     "CasaeError": "casae.errors",
     "DatasetError": "casae.errors",
-    "Defect": "casae.inspection.inspector",
+    "Defect": "casae.inspection.inspection",
     "ImageError": "casae.errors",
-    "Inspection": "casae.inspection.inspector",
+    "Inspection": "casae.inspection.inspection",
     "InspectionSettings": "casae.config",
     "Inspector": "casae.inspection.inspector",
     "MissingExtraError": "casae.errors",
     "OutputError": "casae.errors",
+    "Part": "casae.inspection.inspection",
     "UsageError": "casae.errors",
+    "evaluate": "casae.evaluation.judgement",
+    "open_dataset": "casae.datasets.registry",
+    "read_rules": "casae.inspection.verdict",
+    "train": "casae.training.api",
 }
 
 __all__ = [
@@ -50,7 +61,12 @@ __all__ = [
     "Inspector",
     "MissingExtraError",
     "OutputError",
+    "Part",
     "UsageError",
+    "evaluate",
+    "open_dataset",
+    "read_rules",
+    "train",
 ]
 
 
@@ -58,4 +74,10 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used: `casae --help` needs none of them."""
     if name not in _HOMES:
         raise AttributeError(f"module 'casae' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from casae.errors import MissingExtraError
+
+        advice = "install it with: pip install 'casae[train]'"
+        raise MissingExtraError(f"casae.{name} needs {error.name}; {advice}") from error

@@ -24,10 +24,11 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, whole_path: bool = True) -> str:
     """What is wrong with values, in one line: where, what it is, and the rule."""
     first = error.errors()[0]
-    where = ".".join(str(step) for step in first["loc"])
+    place = first["loc"] if whole_path else first["loc"][-1:]
+    where = ".".join(str(step) for step in place)
     rule = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"{where}: no such setting"

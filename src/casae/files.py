@@ -1,7 +1,6 @@
 """Paths and texts of files: which are images, names that can be written, files read and written whole."""
 
 import codecs
-import itertools
 import os
 import tomllib
 from collections.abc import Collection, Iterator
@@ -121,24 +120,40 @@ def _is_file(file: Path) -> bool:
 
 
 def _files_under(path: Path, left_out: dict[str, str]) -> Iterator[Path]:
-    """Also where links lead, each folder once, real ones before links."""
-
-    def unreadable(error: OSError) -> None:
-        left_out[printable(error.filename)] = f"cannot be read ({error.strerror}); check its permissions"
-
+    """Also where links lead, each folder once, real ones before links; however deep they are nested."""
     seen: set[str] = set()
-    waiting = [str(path)]
-    while waiting:
-        linked: list[str] = []
-        for folder, folders, names in itertools.chain(*(os.walk(each, onerror=unreadable) for each in waiting)):
-            here = os.path.realpath(folder)
-            folders[:] = [] if here in seen else [name for name in folders if not name.startswith(".")]
-            if here in seen:
-                continue
-            seen.add(here)
-            linked += [str(Path(folder, name)) for name in folders if os.path.islink(Path(folder, name))]  # noqa: PTH114
-            yield from (Path(folder, name) for name in names if not name.startswith("."))
-        waiting = linked
+    real, linked = [str(path)], list[str]()
+    while real or linked:
+        folder = real.pop() if real else linked.pop()
+        here = os.path.realpath(folder)
+        if here in seen:
+            continue
+        seen.add(here)
+        try:
+            with os.scandir(folder) as entries:
+                inside = sorted((entry for entry in entries if not entry.name.startswith(".")), key=_by_name)
+        except OSError as error:
+            left_out[printable(folder)] = f"cannot be read ({error.strerror}); check its permissions"
+            continue
+        for entry in inside:
+            if not _is_folder(entry):
+                yield Path(entry.path)
+            elif entry.is_symlink():
+                linked.append(entry.path)
+            else:
+                real.append(entry.path)
+
+
+def _by_name(entry: "os.DirEntry[str]") -> str:
+    return entry.name
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Also where a link leads to one; a link that leads nowhere is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def write_whole(file: Path, content: str | bytes, advice: str = "choose another place") -> None:

@@ -1,5 +1,7 @@
 """Pixel and region scores: count once, derive everything; intervals by bootstrap over images."""
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BOOTSTRAP_DRAWS = 1000
+ALPHA = 0.05
+HALVINGS = 40  # of 0..1, to twelve digits
 FEWEST_IMAGES = 8  # of three, the 95 % interval holds the true score in 74 % of cases, of eight in 90
 
 
@@ -59,21 +63,64 @@ class Counts:
 
 @dataclass(frozen=True)
 class Interval:
-    """A score with its 95 % bootstrap interval over images.
+    """A score with its 95 % interval.
 
-    All None where nothing could be counted; no interval from fewer than `FEWEST_IMAGES` images.
+    Attributes:
+        value: None where nothing could be counted.
+        low, high: None where there is too little to tell.
+        hits, total: what a share was counted from; None for other scores.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    hits: int | None = None
+    total: int | None = None
 
     @property
     def spread(self) -> str:
         """The interval in words, "0.720 .. 0.757"; empty where there is none."""
-        if self.low is None:
-            return ""
-        return "none: all images alike" if self.low == self.high else f"{self.low:.3f} .. {self.high:.3f}"
+        return "" if self.low is None else f"{self.low:.3f} .. {self.high:.3f}"
+
+    @property
+    def counted(self) -> str:
+        """What a share was counted from, "3 of 41"; empty for other scores."""
+        return "" if self.total is None else f"{self.hits} of {self.total}"
+
+
+def proportion(hits: int, total: int) -> Interval:
+    """A share of independent cases with its exact 95 % interval (Clopper and Pearson 1934).
+
+    >>> proportion(0, 41)  # doctest: +ELLIPSIS
+    Interval(value=0.0, low=0.0, high=0.0860..., hits=0, total=41)
+    """
+    if not total:
+        return Interval(None)
+    low = 0.0 if hits == 0 else _where(lambda p: _at_least(hits, total, p), ALPHA / 2)
+    high = 1.0 if hits == total else _where(lambda p: _at_least(hits + 1, total, p), 1 - ALPHA / 2)
+    return Interval(hits / total, low, high, hits, total)
+
+
+def _where(rising: Callable[[float], float], level: float) -> float:
+    """Where in 0..1 a rising function reaches a level, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < level else (low, middle)
+    return (low + high) / 2
+
+
+def _at_least(hits: int, total: int, share: float) -> float:
+    """Probability of so many hits or more among `total` cases of a share in 0..1."""
+    counts = np.arange(hits, total + 1)
+    logarithms = _log_factorial(total)[total] - _log_factorial(total)[counts] - _log_factorial(total)[total - counts]
+    return float(np.exp(logarithms + counts * math.log(share) + (total - counts) * math.log1p(-share)).sum())
+
+
+@functools.lru_cache(maxsize=8)
+def _log_factorial(most: int) -> NDArray[np.float64]:
+    """Logarithms of 0!, 1! ... `most`!."""
+    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, most + 1)))])
 
 
 def ratio(part: float, whole: float) -> float:
@@ -136,4 +183,7 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     draws = [statistic(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(BOOTSTRAP_DRAWS)]
     low, high = np.percentile([draw for draw in draws if draw is not None], [2.5, 97.5])
+    if low == high and 0 <= value <= 1:  # all images alike, which says nothing of others
+        exact = proportion(round(float(value) * len(rows)), len(rows))
+        low, high = exact.low or 0.0, exact.high or 0.0
     return Interval(float(value), float(low), float(high))

@@ -1,5 +1,7 @@
 """How a model is trained: settings with their defaults, the presets, and what a person changes in them."""
 
+import tomllib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -8,6 +10,7 @@ from casae.config import (
     LARGEST_SIDE,
     Fit,
     Frozen,
+    first_problem,
 )
 from casae.errors import UsageError
 
@@ -27,7 +30,8 @@ class SegmenterSettings(Frozen):
     """The cascade and how it learns; see `AutoEncoder` for the networks' own options.
 
     Attributes:
-        encoder: of network 1; the second one always has the paper's. "fcn8" is the FCN that the paper compares with.
+        encoder: of network 1, by its name in `casae.networks.registry`; the second one always has the paper's. "fcn8"
+            is the FCN that the paper compares with.
         width: features of level 1 of an autoencoder with the paper's encoder.
         atrous: convolutions with holes in levels 2 to 5 of the paper's encoder.
         norm: batch normalisation after every convolution; not in the paper.
@@ -54,7 +58,7 @@ class SegmenterSettings(Frozen):
         views: augmented images an epoch, at least.
     """
 
-    encoder: Literal["atrous", "efficientnet-lite0", "fcn8"] = "atrous"
+    encoder: str = "atrous"
     width: int = Field(default=64, ge=2)
     atrous: bool = True
     norm: bool = False
@@ -121,7 +125,7 @@ class TrainingSettings(Frozen):
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
         min_area_px: smaller labelled regions give no crop, smaller found ones are not reported; None chooses it by the
             labelled regions, at most `MIN_AREA_PX`.
-        validation_share: part of the split that is held out where the dataset has no list `val`; 0 learns from all.
+        hold_out_share: part of the split that is held out where the dataset has no list `val`; 0 learns from all.
     """
 
     preset: Literal["fast", "scratch", "paper"]
@@ -132,7 +136,7 @@ class TrainingSettings(Frozen):
     minutes_share: tuple[float, float, float] = (0.70, 0.18, 0.12)
     seed: int = Field(default=0, ge=0, lt=2**32)
     min_area_px: int | None = Field(default=None, ge=1)
-    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    hold_out_share: float = Field(default=0.1, ge=0, lt=1)
 
 
 _SCRATCH = TrainingSettings(
@@ -181,8 +185,6 @@ PRESETS = {
     "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(), classifier=ClassifierSettings()),
 }
 
-OPTIONS = {"validation_share": "hold-out", "start": "from"}  # settings that are called otherwise on the command line
-
 
 def settings_for(preset: str = "fast", *, tile: bool | None = None, **given: Any) -> TrainingSettings:
     """A preset with some of its values replaced.
@@ -190,33 +192,77 @@ def settings_for(preset: str = "fast", *, tile: bool | None = None, **given: Any
     Args:
         preset: one of `PRESETS`.
         tile: whether images are cut into tiles; None leaves it to the labelled defects.
-        given: values by their names in `casae.config`, of the segmenter or of all; None keeps the preset's.
+        given: values by their names in this module, of the training, the segmenter, or as `classifier__NAME` of the
+            classifier; None keeps the preset's.
 
     Raises:
-        UsageError: no such preset, a value out of range, or both minutes and epochs.
+        UsageError: no such preset or setting, a value out of range, or values that do not go together.
     """
     wanted = {name: value for name, value in given.items() if value is not None}
     if preset not in PRESETS:
-        raise UsageError(f"--preset {preset}: no such preset; there are {', '.join(PRESETS)}")
-    if "minutes" in wanted and wanted.keys() & {"epochs_1", "epochs_2"}:
-        raise UsageError("--minutes and --epochs-1/--epochs-2: choose one way to say how long; leave the other out")
-    if "scale" in wanted and tile is False:
-        raise UsageError("--scale and --no-tile: the scale is that of tiles; leave one of them out")
+        raise UsageError(f"preset {preset}: no such preset; there are {', '.join(PRESETS)}")
+    _check_together(wanted, tile)
     if "scale" in wanted or tile is not None:
         wanted["fit"] = "letterbox" if tile is False else "tile"
     if wanted.get("start") == SCRATCH and preset == "fast":
         preset = "scratch"  # an encoder as large as that of `fast` needs its start weights
     base = PRESETS[preset].model_dump()
-    base["segmenter"] |= {name: wanted.pop(name) for name in wanted.keys() & SegmenterSettings.model_fields.keys()}
+    for name, value in wanted.items():
+        _put(base, name, value)
     try:
-        settings = TrainingSettings.model_validate(base | wanted)
+        settings = TrainingSettings.model_validate(base)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][-1])
-        name = OPTIONS.get(field, field.replace("_", "-"))
-        raise UsageError(f"--{name} {first['input']}: {first['msg'].lower()}") from error
+        raise UsageError(first_problem(error, whole_path=False)) from error
     side, stride = settings.segmenter.size, settings.segmenter.stride
     if side % stride:
         rounded = max(stride, round(side / stride) * stride)
-        raise UsageError(f"--size {side}: must be a multiple of {stride}; {rounded} works")
+        raise UsageError(f"size {side}: must be a multiple of {stride}; {rounded} works")
     return settings
+
+
+def _check_together(wanted: Mapping[str, Any], tile: bool | None) -> None:
+    """Whether values go together.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if "minutes" in wanted and wanted.keys() & {"epochs_1", "epochs_2"}:
+        raise UsageError("minutes and epochs: choose one way to say how long; leave the other out")
+    if "scale" in wanted and tile is False:
+        raise UsageError("scale and no tiles: the scale is that of tiles; leave one of them out")
+
+
+def _put(base: dict[str, Any], name: str, value: Any) -> None:
+    """A value into the settings that have it.
+
+    Raises:
+        UsageError: none have.
+    """
+    part, _, field = name.rpartition("__")
+    if part == "classifier" and field in ClassifierSettings.model_fields:
+        base["classifier"][field] = value
+    elif name in SegmenterSettings.model_fields:
+        base["segmenter"][name] = value
+    elif name in TrainingSettings.model_fields.keys() - {"preset", "segmenter", "classifier"}:
+        base[name] = value
+    else:
+        raise UsageError(f"{name.replace('__', '.')}: no such setting; docs/reference.md lists them")
+
+
+def parsed(assignment: str) -> tuple[str, Any]:
+    """Name and value of `NAME=VALUE`, for `settings_for`; a value is written as in TOML, or is text.
+
+    Raises:
+        UsageError: it is none.
+
+    >>> parsed("paste=0.3"), parsed("loss=weighted"), parsed("classifier.width=48")
+    (('paste', 0.3), ('loss', 'weighted'), ('classifier__width', 48))
+    """
+    name, equals, text = assignment.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"{assignment}: write NAME=VALUE, such as paste=0.3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        value = text
+    return name.strip().replace(".", "__"), value

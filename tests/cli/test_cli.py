@@ -137,7 +137,7 @@ def test_draw_check_and_evaluate(dark_model, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "e.json").read_text())
-    assert set(scores["iou"]) == {"value", "low", "high"}
+    assert set(scores["scores"]["iou"]) == {"value", "low", "high", "hits", "total"}
     assert (tmp_path / "s.png").stat().st_size > 1000
 
 
@@ -149,7 +149,7 @@ def test_help_and_version():
 
 def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp_path):
     out = tmp_path / "part.casae"
-    quick = ["--preset", "scratch", "--width", "4", "--size", "64", "--minutes", "0.04"]
+    quick = ["--preset", "scratch", "--set", "width=4", "--size", "64", "--minutes", "0.04"]
     done = casae("train", f"folder:{components}", "--split", "all", "--out", out, "--folds", "2", *quick)
     assert done.returncode == 0, done.stderr
     assert "2 folds" in done.stdout
@@ -205,7 +205,7 @@ def test_a_reader_of_json_may_leave(dark_model, spotted, tmp_path):
 def test_all_images_are_learned_from_where_nothing_shall_be_held_out(components, tmp_path):
     shutil.copytree(components, tmp_path / "part", ignore=shutil.ignore_patterns("splits"))
     out = tmp_path / "part.casae"
-    quick = ["--preset", "scratch", "--width", "4", "--size", "64", "--minutes", "0.04", "--hold-out", "0"]
+    quick = ["--preset", "scratch", "--set", "width=4", "--size", "64", "--minutes", "0.04", "--hold-out", "0"]
     done = casae("train", f"folder:{tmp_path / 'part'}", "--out", out, *quick)
     assert done.returncode == 0, done.stderr
     assert "12 images to learn from" in done.stdout

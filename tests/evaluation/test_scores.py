@@ -89,10 +89,14 @@ def test_few_images_that_count_have_no_interval(dark_model, folder):
         cv2.imwrite(str(folder / "images" / f"good{index}.png"), np.full((48, 64), 200, np.uint8))
         cv2.imwrite(str(folder / "masks" / f"good{index}.png"), np.zeros((48, 64), np.uint8))
     scores = evaluate(Inspector(dark_model), open_dataset(f"folder:{folder}")).scores()
-    for name in ("iou", "recall", "f1", "region_recall", "escaped_images"):
+    for name in ("iou", "recall", "f1", "region_recall"):
         assert scores[name].value is not None
         assert scores[name].low is None
-    assert scores["rejected_good_images"].low is not None
+    rejected, escaped = scores["rejected_good_images"], scores["escaped_images"]
+    assert (rejected.counted, rejected.value, rejected.low) == ("0 of 8", 0, 0)
+    assert rejected.high == pytest.approx(1 - 0.025 ** (1 / 8))  # exact: none of eight may still be three of ten
+    assert escaped.total == 1
+    assert escaped.high == pytest.approx(0.975)
 
 
 def test_a_bad_file_is_reported_and_the_rest_judged(dark_model, folder):

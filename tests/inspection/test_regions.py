@@ -141,3 +141,54 @@ def test_regions_are_the_connected_components(seed, density):
 def test_an_island_in_a_lake_is_a_region_of_its_own():
     big, island = find_regions(mask_of("#####", "#...#", "#.#.#", "#...#", "#####"))
     assert (big.area, len(big.outlines), island.area, island.offset) == (16, 2, 1, (2, 2))
+
+
+def enclosed(outlines, shape) -> np.ndarray:
+    """Pixels whose centres lie inside polygons, by the even-odd rule."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    inside = np.zeros(shape, bool)
+    for polygon in outlines:
+        for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+            if x1 == x2:
+                inside ^= (y > min(y1, y2)) & (y < max(y1, y2)) & (x < x1)
+            else:
+                assert y1 == y2
+    return inside
+
+
+def signed_area(polygon) -> float:
+    x, y = polygon.T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+
+
+@given(seed=st.integers(0, 10_000), density=st.sampled_from([0.05, 0.3, 0.5, 0.7, 0.95]))
+@settings(max_examples=60, deadline=None)
+def test_an_outline_drawn_again_is_the_region(seed, density):
+    mask = np.random.default_rng(seed).random((17, 23)) < density
+    for region in find_regions(mask):
+        areas = [signed_area(polygon) for polygon in region.outlines]
+        assert sum(areas) == region.area
+        assert areas[0] > 0
+        assert all(area < 0 for area in areas[1:])
+        pixels = np.zeros_like(mask)
+        pixels[region.at] = True
+        assert np.array_equal(enclosed(region.outlines, mask.shape), pixels)
+
+
+def test_a_line_one_pixel_wide_has_an_area():
+    mask = np.zeros((5, 30), bool)
+    mask[2, 2:27] = True
+    (region,) = find_regions(mask)
+    (outline,) = region.outlines
+    assert outline.tolist() == [[1.5, 1.5], [26.5, 1.5], [26.5, 2.5], [1.5, 2.5]]
+    assert signed_area(outline) == region.area == 25
+
+
+def test_long_slanting_scratches_cost_their_pixels_and_not_their_boxes():
+    mask = np.zeros((3000, 3000), np.uint8)
+    for index in range(40):
+        cv2.line(mask, (index * 60, 5), (index * 60 + 600, 2990), 1, 2)
+    regions = find_regions(mask.view(bool))
+    assert len(regions) == 40
+    held = sum(region.rows.nbytes + region.columns.nbytes for region in regions)
+    assert held <= 8 * int(mask.sum())

@@ -2,6 +2,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from casae.errors import UsageError
 from casae.inspection.measurement import measure, rounded
@@ -147,3 +149,11 @@ def test_two_rules_for_one_class_are_refused(tmp_path, name, told):
     file.write_text(f"[[rule]]\n{name}max_length_px = 5\n[[rule]]\n{name}max_count = 0\n")
     with pytest.raises(UsageError, match=told):
         read_rules(file, ["scratch"])
+
+
+@given(st.floats(0.01, 1e6), st.floats(0.01, 1e6))
+@settings(max_examples=50, deadline=None)
+def test_a_larger_limit_never_rejects_what_a_smaller_one_accepts(one, other):
+    defect = [("dust", 0.9, sizes(37, 0.1))]
+    smaller, larger = (judge(defect, rules(rule=[{"max_length_mm": limit}])).decision for limit in sorted((one, other)))
+    assert (smaller, larger) in {("OK", "OK"), ("NG", "OK"), ("NG", "NG")}

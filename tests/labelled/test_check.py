@@ -182,7 +182,7 @@ def test_labels_of_another_program_are_named(bars):
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("mm_per_pixl = 0.01", "mm_per_pixl: no such setting"),
+        ("mm_per_pixl = 0.01", "mm_per_pixl: no such setting; mm_per_pixel is meant"),
         ("mm_per_pixel = inf", "mm_per_pixel inf"),
         ("mm_per_pixel = true", "mm_per_pixel True"),
         ("mm_per_pixel = 1e308", "mm_per_pixel"),
@@ -206,3 +206,8 @@ def test_what_masks_mean_can_be_said(bars):
     (bars / "dataset.toml").write_text('classes = ["a"]\nmasks = "binary"')
     label = open_dataset(f"folder:{bars}").samples[0].draw((60, 80), 1)
     assert (label > 0).sum() == 20 * 80
+
+
+def test_remarks_in_the_settings_are_left_alone_and_other_keys_are_said(bars):
+    (bars / "dataset.toml").write_text('classes = ["a", "b"]\nnote = "by Ann"\ncamera = 7\n')
+    assert told(bars) == ["dataset.toml holds camera, which is no setting and does nothing"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import DatasetError
 from casae.image import Frame
+from casae.labelled import images as images_module
 from casae.labelled.defects import labelled_crops, smallest_region
 from casae.labelled.holdout import Fold, hold_out
 from casae.labelled.images import LabelledImage, input_target, load, scaled, white_of
@@ -223,7 +226,7 @@ def test_white_is_where_the_camera_ends():
         return white_of([LabelledImage("a", gray, gray > 0)])
 
     assert [of(np.uint16, largest) for largest in (90, 1000, 1023, 4000, 40_000)] == [2**-8, 2**-6, 2**-6, 2**-4, 1.0]
-    assert of(np.uint8, 90) == 1.0
+    assert of(np.uint8, 90) is None
 
 
 def test_a_hot_pixel_is_not_the_cameras_white():
@@ -352,3 +355,41 @@ def test_small_classes_give_what_the_share_asks_for(tmp_path):
     samples = tuple(Sample(str(i), tmp_path / str(i), mask_of(mask, value)) for i, value in enumerate(values))
     dataset = Dataset("set:x", tuple("abcdefghij"), samples)
     assert len(hold_out(dataset, "all", 0.3, 0)[1].samples) == 6
+
+
+def test_copies_are_held_out_or_learned_from_together(components):
+    dataset = replace(open_dataset(f"folder:{components}"), splits={})
+    names = [sample.name for sample in dataset.samples]
+    groups = dict.fromkeys(names[:4], names[0]) | dict.fromkeys(names[5:7], names[5])
+    for seed in range(12):
+        train, validation = hold_out(dataset, "all", 0.25, seed, groups=groups)
+        held = {sample.name for sample in validation.samples}
+        assert held.isdisjoint(sample.name for sample in train.samples)
+        assert len({name in held for name in names[:4]}) == len({name in held for name in names[5:7]}) == 1
+    for index in range(3):
+        held = {sample.name for sample in hold_out(dataset, "all", 0, 0, Fold(index, 3), groups=groups)[1].samples}
+        assert len({name in held for name in names[:4]}) == 1
+
+
+def test_where_all_are_alike_some_are_held_out_all_the_same(components):
+    dataset = replace(open_dataset(f"folder:{components}"), splits={})
+    groups = {sample.name: "one" for sample in dataset.samples}
+    train, validation = hold_out(dataset, "all", 0.25, 0, groups=groups)
+    assert train.samples
+    assert validation.samples
+
+
+def test_learned_images_are_not_held_out_while_others_are_free(components):
+    """Also of a class of which every image is known."""
+    dataset = replace(open_dataset(f"folder:{components}"), splits={})
+    known = {sample.name for sample in dataset.samples[:6]}
+    held = {sample.name for sample in hold_out(dataset, "all", 0.25, 0, known=known)[1].samples}
+    assert not held & known
+
+
+def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("1000000\n")
+    monkeypatch.setattr(images_module, "CONTAINER_LIMITS", (tmp_path / "memory.max", tmp_path / "none"))
+    assert images_module._memory() == 1e6
+    (tmp_path / "memory.max").write_text("max\n")
+    assert images_module._memory() > 1e6

@@ -174,4 +174,4 @@ def test_one_large_picture_does_not_decide_the_scale():
 def test_small_defects_in_large_images_are_spoken_of():
     fit, scale, why = choose_fit([block((3000, 4000), 9)], CHOOSE)
     assert (fit, scale) == ("tile", 0.5)
-    assert "a small one keeps 4.5 px, because images are large: --scale 1 shows more" in why
+    assert "a small one keeps 4.5 px, because images are large: --set scale=1 shows more" in why

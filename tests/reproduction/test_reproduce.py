@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from casae.datasets.masks import mask_of
 from casae.datasets.registry import open_dataset, packaged_splits
+from casae.datasets.sample import KnownGood
 from casae.decoding import read_image
 from casae.errors import DatasetError, OutputError, UsageError
 from casae.inspection.segmentation import threshold
@@ -25,11 +27,12 @@ from casae.reproduction.run import Request, reproduce
 from casae.reproduction.segmenters import KINDS, Levels, Parts
 from casae.results.lock import lock
 from casae.training.budget import Budget
-from casae.training.loop import _Keeper
+from casae.training.loop import _Run
 from casae.training.progress import Reporter
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
 SMALL = Request(seeds=1, views=16, iterations=4, minutes=0.02, width=4, size=64)
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +60,16 @@ def test_table3_has_every_row_of_the_paper(table):
 
 
 def test_a_killed_table_goes_on_to_the_same_rows(table, dataset, tmp_path, monkeypatch):
-    original, steps = _Keeper.on_train_batch_end, []
+    original, steps = _Run._step, []
 
     def die(self, *arguments):
-        original(self, *arguments)
+        loss = original(self, *arguments)
         steps.append(1)
         if len(steps) == 5:  # in the middle of the third network
             raise MemoryError("killed")
+        return loss
 
-    monkeypatch.setattr(_Keeper, "on_train_batch_end", die)
+    monkeypatch.setattr(_Run, "_step", die)
     with pytest.raises(MemoryError):
         reproduce("table3", dataset, tmp_path, SMALL)
     monkeypatch.undo()
@@ -217,7 +221,7 @@ def test_an_application_is_judged_whole(dataset, tmp_path):
 def test_alarms_are_counted_on_clean_images_of_no_list(dataset, tmp_path):
     part = dataset.split("test")
     known = sum(not sample.draw(read_image(sample.image).shape, 4).any() for sample in part.samples)
-    unlisted = replace(part.samples[0], name="clean", mask=None, defect_free=True)
+    unlisted = replace(part.samples[0], name="clean", label=KnownGood())
     more = replace(dataset, samples=(*dataset.samples, unlisted))
     (row,) = json.loads(reproduce("figure9", more, tmp_path, SMALL).with_suffix(".json").read_text())["rows"]
     assert row["clean_images"] == known + 1
@@ -232,7 +236,7 @@ def test_two_stages_stand_beside_one_network(dataset, tmp_path):
 
 
 def test_names_are_painted_back_where_the_defects_are(dataset, monkeypatch, tmp_path):
-    region = SimpleNamespace(window=(slice(2, 4), slice(5, 7)), mask=np.array([[True, False], [True, True]]))
+    region = SimpleNamespace(at=(np.array([2, 3, 3]), np.array([5, 5, 6])))
     found = [SimpleNamespace(region=region, name=dataset.classes[1])]
     monkeypatch.setattr(neu_seg, "train", lambda *_, **__: None)
     monkeypatch.setattr(
@@ -247,8 +251,8 @@ def test_names_are_painted_back_where_the_defects_are(dataset, monkeypatch, tmp_
 
 def test_defects_without_class_cannot_be_compared(dataset, tmp_path):
     unnamed = tmp_path / "mask.png"
-    cv2.imwrite(str(unnamed), np.full(read_image(dataset.samples[0].mask).shape, 255, np.uint8))
-    samples = tuple(replace(sample, mask=unnamed) for sample in dataset.samples)
+    cv2.imwrite(str(unnamed), np.full(read_image(dataset.samples[0].label.files[0]).shape, 255, np.uint8))
+    samples = tuple(replace(sample, label=mask_of(unnamed)) for sample in dataset.samples)
     with pytest.raises(DatasetError, match="has a defect without class"):
         reproduce("neu-seg", replace(dataset, samples=samples), tmp_path, SMALL)
 
@@ -299,14 +303,14 @@ def test_a_class_that_is_nowhere_counts_for_nothing():
 
 
 def test_dropout_goes_on_after_a_kill_as_without_one(dataset, table, tmp_path, monkeypatch):
-    original = _Keeper.on_train_batch_end
+    original = _Run._step
 
-    def die(self, trainer, *arguments):
-        original(self, trainer, *arguments)  # the first of two steps of the FCN
-        trainer.save_checkpoint(self.last_file)
+    def die(self, fabric, optimiser, batch):
+        original(self, fabric, optimiser, batch)  # the first of two steps of the FCN
+        self._save(optimiser)
         raise MemoryError("killed")
 
-    monkeypatch.setattr(_Keeper, "on_train_batch_end", die)
+    monkeypatch.setattr(_Run, "_step", die)
     with pytest.raises(MemoryError):
         reproduce("table3", dataset, tmp_path, SMALL)
     monkeypatch.undo()

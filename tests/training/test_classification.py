@@ -50,7 +50,7 @@ def test_classes_that_differ_by_direction_alone_are_told_apart():
         image = LabelledImage("a", np.where(label, 50, 200).astype(np.uint8), label)
         crops.append(LabelledCrop(image, find_regions(label > 0)[0], index % 2))
     measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
-    named = size_classes(crops, 2).weigh(np.full((24, 2), 0.5, np.float32), measures).argmax(1)
+    named = weigh(size_classes(crops, 2), np.full((24, 2), 0.5, np.float32), measures).argmax(1)
     assert named.tolist() == [index % 2 for index in range(24)]
 
 
@@ -64,7 +64,7 @@ def test_sizes_that_tell_nothing_do_not_overrule_the_cnn():
         gray = np.where(label, rng.integers(20, 150), 200).astype(np.uint8)
         crops.append(LabelledCrop(LabelledImage(str(index), gray, label), find_regions(label > 0)[0], index % 3))
     measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
-    named = size_classes(crops, 3).weigh(np.full((30, 3), (0.8, 0.1, 0.1), np.float32), measures).argmax(1)
+    named = weigh(size_classes(crops, 3), np.full((30, 3), (0.8, 0.1, 0.1), np.float32), measures).argmax(1)
     assert not named.any()
 
 
@@ -82,7 +82,7 @@ def test_a_piece_of_a_hairline_is_named_as_the_whole():
     piece = np.zeros((64, 200), bool)
     piece[20:22, 40:58] = True
     found = measure(find_regions(piece)[0], crops[1].gray, piece)
-    assert size_classes(crops, 2).weigh(np.full((1, 2), 0.5, np.float32), [found]).argmax() == 1
+    assert weigh(size_classes(crops, 2), np.full((1, 2), 0.5, np.float32), [found]).argmax() == 1
 
 
 @pytest.mark.parametrize(
@@ -145,5 +145,5 @@ def test_a_rare_class_is_named_where_sizes_do_not_tell():
         image = LabelledImage("a", np.where(label, 50, 200).astype(np.uint8), label)
         crops.append(LabelledCrop(image, find_regions(label > 0)[0], int(index >= 200)))
     measures = [measure(crop.region, crop.gray, crop.image.label > 0) for crop in crops]
-    named = size_classes(crops, 2).weigh(np.full((205, 2), (0.05, 0.95), np.float32), measures).argmax(1)
+    named = weigh(size_classes(crops, 2), np.full((205, 2), (0.05, 0.95), np.float32), measures).argmax(1)
     assert named.mean() > 0.6

@@ -1,15 +1,19 @@
+import logging
 from types import SimpleNamespace
 
+import cv2
 import pytest
 import torch
+from rich.console import Console
 from torch.utils.data import Dataset
 
+from casae.errors import UsageError
 from casae.training import budget, loop
 from casae.training.budget import Budget, one_cycle
 from casae.training.progress import Reporter
+from casae.training.stop import Stop
 from casae.training.views import loader
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
 STEP, SCORING = 0.25, 0.5  # s
 
 
@@ -34,7 +38,7 @@ class Counting(loop.Task):
     def loss(self, batch):
         self.clock.now += STEP
         self.progresses.append(self.budget.progress)
-        self.rates.append(self.optimizers().param_groups[0]["lr"])
+        self.rates.append(self.used.param_groups[0]["lr"])
         return 0 * self.trained(batch[0]).mean()
 
     def score(self):
@@ -46,7 +50,8 @@ class Counting(loop.Task):
         return SCORING
 
     def optimiser(self):
-        return torch.optim.SGD(self.trained.parameters(), 0.5)
+        self.used = torch.optim.SGD(self.trained.parameters(), 0.5)
+        return self.used
 
 
 class Ones(Dataset):
@@ -106,3 +111,47 @@ def test_a_second_stage_knows_what_scoring_takes(clock, tmp_path):
     fit(task, tmp_path)
     assert task.scores == []
     assert task.scoring_seconds == SCORING
+
+
+class Malicious:
+    """What a file put into a training's folder could hold."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (open, (str(self.file), "w"))
+
+
+def test_a_state_runs_no_code(clock, tmp_path, capsys):
+    victim = tmp_path / "written by a pickle"
+    (tmp_path / "stage").mkdir()
+    torch.save(Malicious(victim), tmp_path / "stage" / loop.LAST)
+    task = Counting(Budget(steps=6), [0.2, 0.9, 0.5], clock)
+    reporter = Reporter(Console(width=300))
+    assert loop.fit(task, loader(Ones(), 2), tmp_path / "stage", reporter) == 0.9
+    assert not victim.exists()
+    assert "last.pt: is damaged; this network learns anew" in capsys.readouterr().out
+
+
+def test_a_training_leaves_opencv_and_loggers_as_they_were(clock, tmp_path):
+    cv2.setNumThreads(2)
+    levels = {name: logging.getLogger(name).level for name in ("lightning", "lightning_fabric", "lightning.pytorch")}
+    fit(Counting(Budget(steps=2), [0.5], clock), tmp_path)
+    assert cv2.getNumThreads() == 2
+    assert {name: logging.getLogger(name).level for name in levels} == levels
+
+
+def test_whoever_holds_the_stop_ends_a_training_soon(clock, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "COOL_DOWN", 2 * STEP)
+    stop = Stop()
+    stop.request()
+    task = Counting(Budget(steps=100), [0.5], clock)
+    loop.fit(task, loader(Ones(), 2), tmp_path / "stage", Reporter(), stop)
+    assert len(task.rates) == 1  # asked before it began: one step, as there must be weights
+
+
+def test_a_gpu_that_is_not_there_is_said(clock, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="--device cuda: PyTorch finds no GPU"):
+        loop.fit(Counting(Budget(steps=2), [0.5], clock), loader(Ones(), 2), tmp_path, Reporter(), device="cuda")

@@ -10,6 +10,7 @@ from casae.models.bundle import InputSize
 from casae.recipes import PRESETS
 from casae.training.plan import Run, affordable
 from casae.training.progress import Reporter
+from casae.training.stop import Stop
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ def test_minutes_are_shared_among_the_networks(components, tmp_path, classes, un
     data = replace(open_dataset(f"folder:{components}"), classes=("a", "b")[:classes])
     settings = PRESETS["fast"].model_copy(update={"minutes": 2})
     size = InputSize(height=64, width=64, fit="letterbox")
-    run = Run(settings, data, data, [], [], size, 12, 1.0, tmp_path, Reporter(), unlabelled)
+    run = Run(settings, data, data, [], [], size, 12, 1.0, tmp_path, Reporter(), Stop(), "cpu", unlabelled)
     budgets = [run.budget(stage, 480) for stage in range(1, len(seconds) + 1)]
     assert [budget.seconds for budget in budgets] == pytest.approx(seconds, abs=1e-3)
 

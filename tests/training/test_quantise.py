@@ -42,8 +42,8 @@ def test_an_int8_form_is_kept_where_it_is_as_good_and_faster(dark_model, compone
     assert len(steps) == 2 * len(part.labelled.samples)
     manifest = read_bundle(out).manifest
     assert manifest.scores["int8 on all"]["iou_int8"] == result.int8.iou
-    assert Inspector(out, InspectionSettings(precision="int8")).precision == "int8"
-    assert Inspector(out, InspectionSettings(precision="f32")).precision == "f32"
+    assert Inspector(out, InspectionSettings(precision="int8")).conditions.precision == "int8"
+    assert Inspector(out, InspectionSettings(precision="f32")).conditions.precision == "f32"
 
 
 @nncf
@@ -91,7 +91,7 @@ def int8_alone(with_int8, tmp_path):
 def test_an_int8_form_is_inspected_with(form, request):
     model = request.getfixturevalue(form)
     assert Inspector(model).conditions.precision == "int8"
-    assert Inspector(model, InspectionSettings(precision="f32")).precision == "f32"
+    assert Inspector(model, InspectionSettings(precision="f32")).conditions.precision == "f32"
 
 
 def test_an_int8_form_rounds_only_in_int8(dark_model, int8_alone):
@@ -148,7 +148,7 @@ def test_every_image_has_its_share_of_the_calibration(monkeypatch, images, tiles
 @nncf
 def test_int8_is_not_judged_on_good_parts_alone(dark_model, components):
     part = open_dataset(f"folder:{components}").split("all")
-    clean = part.only([s.name for s in part.samples if not cv2.imread(str(s.mask), -1).any()], "clean")
+    clean = part.only([s.name for s in part.samples if not cv2.imread(str(s.label.files[0]), -1).any()], "clean")
     assert clean.samples
     with pytest.raises(DatasetError, match="no defect in 'clean'"):
         quantise(dark_model, clean, dark_model)

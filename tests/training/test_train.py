@@ -8,16 +8,20 @@ import sys
 import time
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 
 from casae import Inspector
+from casae.datasets.masks import mask_of
 from casae.datasets.registry import open_dataset
+from casae.datasets.sample import KnownGood
 from casae.decoding import read_image
 from casae.errors import BundleError, DatasetError, MissingExtraError, UsageError
 from casae.labelled.defects import labelled_crops, smallest_region
@@ -29,9 +33,10 @@ from casae.recipes import settings_for
 from casae.training import loop
 from casae.training.classification import size_classes
 from casae.training.progress import Reporter
+from casae.training.stop import Stop
 from casae.training.train import train
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_a_training_makes_a_bundle_that_inspects(small, dataset, tmp_path):
 def test_both_networks_have_to_beat_network_1(small, dataset, tmp_path, monkeypatch, residual, start):
     starts = []
 
-    def fit(task, batches, folder, reporter):
+    def fit(task, batches, folder, reporter, stop, device):
         starts.append(task.start_score)
         return 0.7
 
@@ -113,17 +118,24 @@ def test_an_earlier_model_is_kept_beside_the_new_one(small, dataset, tmp_path):
 def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, monkeypatch, pause, last_step, again):
     """Killed after `last_step` of two epochs with two steps each, it takes `again` of them again."""
     whole = train(dataset, tmp_path / "whole" / "part.casae", small)
-    original = loop._Keeper.on_train_batch_end
+    step, save = loop._Run._step, loop._Run._save
     steps = []
 
-    def die(self, trainer, task, *rest):
-        original(self, trainer, task, *rest)
-        steps.append(task.budget.step)
-        if len(steps) == last_step:
+    def count(self, *rest):
+        loss = step(self, *rest)
+        steps.append(self.task.budget.step)
+        if again and len(steps) == last_step:
+            raise MemoryError("killed")
+        return loss
+
+    def die_when_saved(self, *rest):
+        save(self, *rest)
+        if not again and len(steps) == last_step:
             raise MemoryError("killed")
 
     monkeypatch.setattr(loop, "SAVING_PAUSE", pause)
-    monkeypatch.setattr(loop._Keeper, "on_train_batch_end", die)
+    monkeypatch.setattr(loop._Run, "_step", count)
+    monkeypatch.setattr(loop._Run, "_save", die_when_saved)
     out = tmp_path / "broken" / "part.casae"
     with pytest.raises(MemoryError):
         train(dataset, out, small)
@@ -133,9 +145,9 @@ def test_a_killed_training_goes_on_to_the_same_result(small, dataset, tmp_path, 
         train(dataset, out, small.model_copy(update={"seed": 9}), resume=True)
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
     assert steps[last_step] == last_step - again + 1
-    curves = [csv.DictReader(file.open()) for file in (out.parent / "part-training" / "network-1").glob("metrics*.csv")]
-    assert sorted({row["epoch"] for curve in curves for row in curve if row["loss"]}) == ["0", "1"]
-    monkeypatch.setattr(loop, "_run", None)  # what is finished is not trained again
+    curve = (out.parent / "part-training" / "network-1" / "metrics.csv").read_text()
+    assert sorted({row["epoch"] for row in csv.DictReader(curve.splitlines())}) == ["0", "1"]
+    monkeypatch.setattr(loop, "_Run", None)  # what is finished is not trained again
     assert train(dataset, out, small, resume=True).file.read_bytes() == whole.file.read_bytes()
 
 
@@ -147,11 +159,11 @@ def test_half_a_checkpoint_is_told_and_learned_anew(small, dataset, tmp_path, mo
 
     out = tmp_path / "broken" / "part.casae"
     with monkeypatch.context() as broken:
-        broken.setattr(loop, "_save", die)
+        broken.setattr(loop._Run, "_save", die)
         with pytest.raises(MemoryError):
             train(dataset, out, small)
-    checkpoint = out.parent / "part-training" / "network-1" / "last.ckpt"
-    checkpoint.write_bytes((tmp_path / "whole/part-training/network-1/last.ckpt").read_bytes()[:2000])
+    state = out.parent / "part-training" / "network-1" / "last.pt"
+    state.write_bytes((tmp_path / "whole/part-training/network-1/last.pt").read_bytes()[:2000])
     resumed = train(dataset, out, small, resume=True, reporter=Reporter(Console()))
     assert resumed.file.read_bytes() == whole.file.read_bytes()
     assert "is damaged; this network learns anew" in capsys.readouterr().out.replace("\n", " ")
@@ -163,19 +175,19 @@ def test_ctrl_c_ends_the_first_network_early_only_if_the_second_adds_to_it(
 ):
     seen, original = [], loop.fit
 
-    def fit(task, batches, folder, reporter):
-        seen.append(reporter.patient)
-        return original(task, batches, folder, reporter)
+    def fit(task, batches, folder, reporter, stop, device):
+        seen.append(stop.patient)
+        return original(task, batches, folder, reporter, stop, device)
 
     monkeypatch.setattr("casae.training.train.fit", fit)
     settings = small.segmenter.model_copy(update={"residual": residual})
-    train(dataset, tmp_path / "part.casae", small.model_copy(update={"segmenter": settings}))
+    train(dataset, tmp_path / "part.casae", small.model_copy(update={"segmenter": settings}), stop=Stop())
     assert seen[:2] == patient
 
 
 def test_all_images_can_be_learned_from(small, dataset, tmp_path):
     everything = replace(dataset, splits={})
-    trained = train(everything, tmp_path / "part.casae", small.model_copy(update={"validation_share": 0}), split="all")
+    trained = train(everything, tmp_path / "part.casae", small.model_copy(update={"hold_out_share": 0}), split="all")
     manifest = read_bundle(trained.file).manifest
     assert (manifest.dataset.images, manifest.dataset.validation_images) == (12, 0)
     assert [trained.scores[name] for name in ("iou_network_1", "iou", "accuracy_true_crops_cnn")] == [None] * 3
@@ -203,7 +215,7 @@ def test_a_model_of_tiles_remembers_it_and_starts_from_an_earlier_one(small, dat
 
 @pytest.mark.parametrize("has_bf16", [False, True])
 def test_fast_starts_from_the_shipped_encoder_whatever_the_processor(has_bf16, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "has_bf16", lambda: has_bf16)
+    monkeypatch.setattr(loop, "has_bf16", lambda device: has_bf16)
     settings = settings_for("fast", width=4, size=64, epochs_1=1, epochs_2=1)
     segmenter = settings.segmenter.model_copy(update={"views": 8})
     classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 3, "batch": 4})
@@ -229,10 +241,9 @@ def test_one_class_trains_no_classifier(small, dataset, tmp_path):
     samples = []
     for sample in dataset.samples:
         mask = tmp_path / f"{sample.name}.png"
-        cv2.imwrite(
-            str(mask), 255 * (cv2.imread(str(sample.label.files[0]), cv2.IMREAD_UNCHANGED) > 0).astype(np.uint8)
-        )
-        samples.append(replace(sample, mask=mask))
+        label = cv2.imread(str(sample.label.files[0]), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(mask), 255 * (label > 0).astype(np.uint8))
+        samples.append(replace(sample, label=mask_of(mask)))
     one = replace(dataset, classes=("defect",), samples=tuple(samples))
     trained = train(one, tmp_path / "part.casae", small)
     assert trained.scores["accuracy_true_crops_cnn"] is None
@@ -247,7 +258,7 @@ def test_a_folder_of_the_same_name_is_not_deleted(small, components, tmp_path):
 
 
 def test_images_without_any_defect_are_refused(small, dataset, tmp_path):
-    good = replace(dataset, samples=tuple(replace(s, mask=None, defect_free=True) for s in dataset.samples))
+    good = replace(dataset, samples=tuple(replace(s, label=KnownGood()) for s in dataset.samples))
     with pytest.raises(DatasetError, match="no labelled defect among 8 images"):
         train(good, tmp_path / "part.casae", small)
     assert not (tmp_path / "part-training").exists()
@@ -272,8 +283,8 @@ def test_images_and_classes_that_nothing_is_learned_from_are_spoken_of(small, co
     data = open_dataset(f"folder:{tmp_path / 'part'}")
     train(data, tmp_path / "part.casae", small, reporter=Reporter(Console(stderr=True, width=2000)))
     said = capsys.readouterr().err
-    assert ". 1 images without a mask are not learned from; move those without defects to good/" in said
-    assert f". No labelled defect of class {data.classes[1]} to learn from: it will hardly be recognised" in said
+    assert "1 images without a mask are not learned from; move those without defects to good/" in said
+    assert f"No labelled defect of class {data.classes[1]} to learn from: it will hardly be recognised" in said
 
 
 def test_starting_anew_from_ones_own_weights_can_be_resumed(small, dataset, tmp_path, monkeypatch):
@@ -288,7 +299,7 @@ def test_starting_anew_from_ones_own_weights_can_be_resumed(small, dataset, tmp_
     def die(*arguments):
         raise MemoryError("killed")
 
-    monkeypatch.setattr(loop._Keeper, "on_train_epoch_end", die)
+    monkeypatch.setattr(loop._Run, "_score", die)
     with pytest.raises(MemoryError):
         train(everything, out, again, split="all")
     monkeypatch.undo()
@@ -336,9 +347,10 @@ def test_an_export_that_differs_is_refused(monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     out = tmp_path / "part.casae"
-    command = [sys.executable, "-m", "casae", "train", f"folder:{components}", "--out", str(out)]
+    program = "from casae.training import loop; loop.COOL_DOWN = 2.0; from casae.cli.main import main; main()"
+    options = ["--preset", "scratch", "--set", "width=4", "--size", "64", "--minutes", "30"]
     process = subprocess.Popen(
-        [*command, "--preset", "scratch", "--width", "4", "--size", "64", "--minutes", "30"],
+        [sys.executable, "-c", program, "train", f"folder:{components}", "--out", str(out), *options],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -357,29 +369,82 @@ def test_ctrl_c_keeps_the_best_so_far(components, tmp_path):
     assert read_bundle(out).manifest.classes
     assert "held-out images" in out.with_suffix(".html").read_text()
     assert json.loads((tmp_path / "part-training" / "identity.json").read_text())["settings"]["minutes"] == 30
-    assert "Ending in 30 s" in printed
-    assert "Classes are learned for 30 s more" in printed
-    assert len(curve.read_text().splitlines()) > lines + 2  # it went on, with a falling rate
+    assert "Ending in 2 s" in printed
+    assert "Classes are learned for 2 s more" in printed
+    assert len(curve.read_text().splitlines()) > lines  # it went on, with a falling rate
+
+
+class Recorder:
+    """What casae uses of MLflow's client."""
+
+    runs: ClassVar[list[tuple[str, str]]] = []
+    metrics: ClassVar[list[tuple[str, str, float]]] = []
+
+    def __init__(self, tracking_uri):
+        self.uri = tracking_uri
+
+    def get_experiment_by_name(self, name):
+        return SimpleNamespace(experiment_id=name)
+
+    def create_run(self, experiment, run_name):
+        self.runs.append((experiment, run_name, self.uri))
+        return SimpleNamespace(info=SimpleNamespace(run_id=run_name))
+
+    def log_metric(self, run, name, value, step):
+        self.metrics.append((run, name, value))
+
+    def set_terminated(self, run):
+        pass
 
 
 def test_curves_go_to_mlflow_where_a_uri_is_given(small, dataset, tmp_path, monkeypatch):
-    runs = []
-
-    class Recorder(CSVLogger):
-        def __init__(self, experiment, run_name, tracking_uri):
-            runs.append((experiment, run_name, tracking_uri))
-            super().__init__(tmp_path / "mlflow", name=run_name)
-
-    monkeypatch.setattr(loop, "MLFlowLogger", Recorder)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "mlflow.tracking", SimpleNamespace(MlflowClient=Recorder))
     train(dataset, tmp_path / "part.casae", small, reporter=Reporter(mlflow="sqlite:///runs.db"))
     stages = ("network-1", "network-2", "classifier")
-    assert runs == [("casae", f"part {stage}", "sqlite:///runs.db") for stage in stages]
+    assert Recorder.runs == [("casae", f"part {stage}", "sqlite:///runs.db") for stage in stages]
+    assert {name for _, name, _ in Recorder.metrics} == {"loss", "val_iou", "val_accuracy"}
 
 
 def test_without_mlflow_its_uri_is_explained(small, dataset, tmp_path, monkeypatch):
-    def missing(*arguments, **options):
-        raise ModuleNotFoundError("mlflow")
-
-    monkeypatch.setattr(loop, "MLFlowLogger", missing)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(MissingExtraError, match="pip install mlflow-skinny"):
-        train(dataset, tmp_path / "part.casae", small, reporter=Reporter(mlflow="http://localhost"))
+        train(dataset, tmp_path / "part.casae", small, reporter=Reporter(mlflow="sqlite:///runs.db"))
+
+
+def test_an_earlier_model_is_still_there_after_a_kill_at_the_very_end(small, dataset, tmp_path, monkeypatch):
+    out, before = tmp_path / "a.casae", tmp_path / "a-before.casae"
+    out.write_bytes(b"of another training")
+
+    def die(*arguments):
+        raise MemoryError("killed")
+
+    monkeypatch.setattr(Path, "touch", die)  # of what says that all is done
+    with pytest.raises(MemoryError):
+        train(dataset, out, small)
+    monkeypatch.undo()
+    train(dataset, out, small, resume=True)
+    assert before.read_bytes() == b"of another training"
+
+
+def test_copies_are_grouped_before_it_is_drawn(small, components, tmp_path):
+    shutil.copytree(components, tmp_path / "part")
+    shutil.rmtree(tmp_path / "part/splits")
+    for index in range(3):
+        for part in ("images", "masks"):
+            shutil.copy(tmp_path / f"part/{part}/component-0000.png", tmp_path / f"part/{part}/again-{index}.png")
+    names = {"component-0000", *(f"again-{index}" for index in range(3))}
+    trained = train(open_dataset(f"folder:{tmp_path / 'part'}"), tmp_path / "a.casae", small, split="all")
+    held = {sample.name for sample in trained.validation.samples}
+    assert held & names in (set(), names)
+    assert any("4 pictures are copies of each other, 1 different ones" in note.text for note in trained.notes)
+
+
+def test_the_same_picture_in_both_lists_is_refused(small, components, tmp_path):
+    shutil.copytree(components, tmp_path / "part")
+    data = open_dataset(f"folder:{tmp_path / 'part'}")
+    held = data.split("val").samples[0]
+    for part in ("images", "masks"):
+        shutil.copy(tmp_path / f"part/{part}/component-0000.png", tmp_path / f"part/{part}/{held.name}.png")
+    with pytest.raises(DatasetError, match=f"{held.name} = component-0000: the same picture is learned from and held"):
+        train(data, tmp_path / "a.casae", small)

@@ -14,15 +14,15 @@ from casae.image import to_gray
 from casae.models.bundle import InputSize, read_bundle
 from casae.recipes import settings_for
 from casae.synthetic.components import write_components
-from casae.training.loop import stop_on_interrupt
 from casae.training.progress import Reporter
+from casae.training.stop import Stop
 from casae.training.train import train
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
 from casae.training.views import SegmenterViews
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning and its dependencies deprecate freely
-
 LETTERBOX = InputSize(height=192, width=256, fit="letterbox")
+
+pytestmark = pytest.mark.slow
 
 
 class Bright(nn.Module):
@@ -86,7 +86,7 @@ def test_a_folder_without_other_images_is_refused(components, tmp_path):
 
 def test_what_the_network_sees_becomes_the_label(more):
     files = sorted(more.iterdir())
-    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter())
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), Stop())
     assert len(found) == 8  # the surest four fifths
     for image in found:
         gray = to_gray(read_image(more / f"{image.name}.png"))
@@ -99,7 +99,7 @@ def test_the_least_sure_image_is_left_out(tmp_path):
     files = [tmp_path / f"{name}.png" for name in ("doubtful", "a", "b", "c", "d")]
     for file in files:
         cv2.imwrite(str(file), np.full((64, 64), 191 if file.stem == "doubtful" else 250, np.uint8))
-    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter())
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), Stop())
     assert {image.name for image in found} == set("abcd")
 
 
@@ -108,17 +108,16 @@ def test_images_in_which_nothing_is_seen_are_not_the_surest_for_that(tmp_path):
     files = [tmp_path / f"{name}.png" for name in levels]
     for file, level in zip(files, levels.values(), strict=True):
         cv2.imwrite(str(file), np.full((64, 64), level, np.uint8))
-    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter())
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), Stop())
     assert {image.name for image in found} == {"a", "b", "c", "d", "defect"}
 
 
 def test_ctrl_c_ends_the_labelling_and_not_the_program(more):
-    files, reporter = sorted(more.iterdir()), Reporter()
-    reporter.patient = True
+    files, reporter, stop = sorted(more.iterdir()), Reporter(), Stop()
     reporter.step = lambda budget: signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
-    with stop_on_interrupt(reporter):
-        assert len(pseudo_labelled(Bright(), files, LETTERBOX, reporter)) == 1
-    assert reporter.interrupted
+    with stop.on_interrupt():
+        assert len(pseudo_labelled(Bright(), files, LETTERBOX, reporter, stop)) == 1
+    assert stop.requested
 
 
 def test_an_unreadable_image_is_named_and_left_out(more, tmp_path, capsys):
@@ -127,14 +126,14 @@ def test_an_unreadable_image_is_named_and_left_out(more, tmp_path, capsys):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     files = [bad, *sorted(more.iterdir())[:2]]
-    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(Console(width=200)))
+    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(Console(width=200)), Stop())
     assert len(found) == 2
     assert "bad.png" in capsys.readouterr().out
 
 
 def test_no_more_time_is_taken_than_given(more):
     files = sorted(more.iterdir())
-    assert len(pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), seconds=1e-9)) == 0
+    assert len(pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), Stop(), seconds=1e-9)) == 0
 
 
 def test_every_second_view_is_a_labelled_one():

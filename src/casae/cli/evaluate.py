@@ -10,10 +10,7 @@ from casae.cli import DATASET_HELP, Core, Precision
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from casae.datasets.sample import Dataset
-    from casae.evaluation.scores import Evaluation
-    from casae.inspection.inspector import Inspector
-    from casae.metrics import Interval
+    from casae.evaluation.judgement import Judgement
 
 
 def evaluate(
@@ -39,39 +36,43 @@ def evaluate(
 
     from casae.cli.arguments import inspection_settings, write_json
     from casae.cli.progress import progress
+    from casae.datasets.registry import open_dataset
     from casae.errors import UsageError
-    from casae.evaluation.scores import evaluate as run
+    from casae.evaluation.judgement import evaluate as run
+    from casae.evaluation.judgement import part_to_judge
     from casae.evaluation.sheet import write_sheet
     from casae.inspection.inspector import Inspector
-    from casae.models.card import add_scores
+    from casae.models.card import add_scores, check_own
 
-    if into_card and (threshold, core, min_area, precision) != (None, None, None, "auto"):
-        raise UsageError("--into-card: states scores of the model's own thresholds and precision; leave others out")
-    part = _part(dataset, split)
+    if into_card:
+        if (threshold, core, min_area, precision) != (None, None, None, "auto"):
+            rule = "states scores of the model's own thresholds and precision; leave others out"
+            raise UsageError(f"--into-card: {rule}")
+        check_own(model, "--into-card")
+    data = open_dataset(dataset)
+    part = part_to_judge(data, split)
     settings = inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area, precision=precision)
     inspector = Inspector(model, settings)
     with progress("evaluating", len(part.labelled.samples)) as step:
-        result = run(inspector, part, step)
-    scores = result.scores(seed)
+        judged = run(data, inspector, split, seed=seed, done=step)
     console = Console()
-    _print(console, result, scores)
+    _print(console, judged)
     unlabelled = len(part.samples) - len(part.labelled.samples)
     if unlabelled:
         unjudged = f"{unlabelled} images of '{split}' have no mask and are not judged{part.strays}"
         console.print(unjudged, style="yellow", markup=False)
-    learned = inspector.manifest.dataset.split
-    if split in ("all", "train", learned) or learned == "all":
+    if judged.learned_from:
         console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
     if json:
-        write_json(json, _content(result, scores, inspector, dataset, split))
+        write_json(json, judged.to_dict())
     if sheet:
-        write_sheet(sheet, result, inspector, part)
+        write_sheet(sheet, judged.result, inspector, part)
         console.print(f"Worst cases: {sheet}", soft_wrap=True, markup=False)
     if into_card:
-        add_scores(model, f"{split} of {_short(dataset)}", {name: s.value for name, s in scores.items()})
-    for reason in result.failures.values():
+        add_scores(model, f"{split} of {_short(dataset)}", {name: s.value for name, s in judged.scores.items()})
+    for reason in judged.result.failures.values():
         typer.echo(f"casae: {reason}", err=True)
-    if result.failures:
+    if judged.result.failures:
         raise typer.Exit(1)
 
 
@@ -81,34 +82,24 @@ def _short(dataset: str) -> str:
     return f"{reader}:{Path(path).expanduser().resolve().name}" if reader == "folder" else reader
 
 
-def _part(name: str, split: str) -> "Dataset":
-    from casae.datasets.registry import open_dataset
-    from casae.errors import DatasetError
-
-    data = open_dataset(name)
-    if split == "test" and "test" not in data.splits:
-        raise DatasetError(
-            f"{name}: has no splits/test.txt with names of images for the end; write one before training, or say "
-            "--split all, which also judges on what was learned from"
-        )
-    return data.split(split)
-
-
-def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval]") -> None:
+def _print(console: "Console", judged: "Judgement") -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from casae.evaluation.judgement import shown
+
+    result = judged.result
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{len(result.images)} images", title_justify="left")
-    for heading in ("score", "value", "95 % interval"):
+    for heading in ("score", "value", "95 % interval", "counted"):
         table.add_column(heading)
-    for name, score in scores.items():
+    for name, score in judged.scores.items():
         known = score.value is not None
         interval = score.spread or "too few images"
-        table.add_row(name, f"{score.value:.3f}" if known else "-", interval if known else "nothing to count")
+        table.add_row(name, shown(score), interval if known else "nothing to count", score.counted)
     console.print(table)
     if len(result.classes) > 1:
         confusion = Table(
-            box=None, padding=(0, 3, 0, 0), title="true crops: true class by named class", title_justify="left"
+            box=None, padding=(0, 3, 0, 0), title="true crops: true class by predicted class", title_justify="left"
         )
         confusion.add_column("")
         for name in result.classes:
@@ -116,29 +107,3 @@ def _print(console: "Console", result: "Evaluation", scores: "dict[str, Interval
         for name, row in zip(result.classes, result.confusion(), strict=True):
             confusion.add_row(escape(name), *(str(count) for count in row))
         console.print(confusion)
-
-
-def _content(
-    result: "Evaluation", scores: "dict[str, Interval]", inspector: "Inspector", dataset: str, split: str
-) -> dict[str, object]:
-    """What `--json` writes."""
-    from dataclasses import asdict
-
-    return {
-        **{name: asdict(score) for name, score in scores.items()},
-        "confusion": {"classes": result.classes, "true_by_named": result.confusion().tolist()},
-        "region_recall_by_size": [
-            {"from_px": low, "below_px": high, "regions": count, "touched": touched}
-            for low, high, count, touched in result.recall_by_size()
-        ],
-        "images": len(result.images),
-        "unreadable": result.failures,
-        "dataset": dataset,
-        "split": split,
-        "model": inspector.manifest.name,
-        "model_sha256": inspector.conditions.model_sha256,
-        "gs": inspector.conditions.gs,
-        "core_gs": inspector.conditions.core_gs,
-        "min_area_px": inspector.conditions.min_area_px,
-        "precision": inspector.conditions.precision,
-    }

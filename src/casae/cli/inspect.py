@@ -52,6 +52,7 @@ def inspect(
     verdicts, 1 some were not looked at (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
     """
     from casae.cli.arguments import inspection_settings
+    from casae.cli.streams import print_utf8
     from casae.inspection.inspector import Inspector
 
     settings = inspection_settings(
@@ -76,7 +77,7 @@ def inspect(
             if failure:
                 say(f"casae: {failure}")
             elif json and record:
-                _echo(record.model_dump_json(by_alias=True))
+                print_utf8(record.model_dump_json(by_alias=True))
 
         records, failures = inspect_files(inspector, gathered.files, out, done)
     for path, why in gathered.left_out.items():
@@ -86,16 +87,6 @@ def inspect(
         _print_left_out(gathered, inspector.roi)
     if failures or gathered.left_out:
         raise typer.Exit(1)
-
-
-def _echo(line: str) -> None:
-    """Print a line; where nobody reads any more, as after `| head`, the inspection goes on without."""
-    import os
-
-    try:
-        typer.echo((line + "\n").encode(), nl=False)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def _options(
 
 def main() -> None:
     """Run; a user's mistake is one line on stderr and exit code 2, an error of casae's own a traceback and 2."""
-    from casae.cli.streams import flush_streams, make_streams_safe
+    from casae.cli.streams import make_streams_safe
     from casae.errors import CasaeError
     from casae.files import without_controls
 
@@ -64,12 +64,9 @@ def main() -> None:
         code = 130
     except CasaeError as error:
         complain(str(error))
-    except BrokenPipeError:  # nobody reads any more, as after `| head`
-        code = 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         complain(f"{where}{error.strerror or error}; check the path and its permissions")
     except Exception:  # 1 would say that the rest is done
         traceback.print_exc()
-    flush_streams()
     sys.exit(code)

@@ -34,12 +34,14 @@ def quantise(
     from casae.cli.progress import progress
     from casae.datasets.registry import open_dataset
     from casae.models.bundle import resolve_model
+    from casae.models.card import check_own
     from casae.training.quantise import images_of
     from casae.training.quantise import quantise as run
 
     data = open_dataset(dataset)
     part = data.split(split or ("train" if "train" in data.splits else "all"))
     target = out or resolve_model(model)
+    check_own(target, "quantise without --out")
     console = Console()
     with progress("quantising", 2 * images_of(part)) as step:
         result = run(model, part, target, step, threads, only)

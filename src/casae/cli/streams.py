@@ -3,6 +3,27 @@
 import io
 import os
 import sys
+from typing import TextIO
+
+
+class _Patient(io.TextIOWrapper):
+    """A stream that goes nowhere once nobody reads it any more, as after `| head`, instead of ending the run."""
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        _to_nowhere(self)
 
 
 def make_streams_safe() -> None:
@@ -12,13 +33,19 @@ def make_streams_safe() -> None:
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # for as long as we run
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            encoding, buffering = stream.encoding, stream.line_buffering
+            safe = _Patient(stream.detach(), encoding, "backslashreplace", line_buffering=buffering)
+            setattr(sys, name, safe)
 
 
-def flush_streams() -> None:
-    """Write what is left; where nobody reads any more, it goes nowhere, instead of a complaint at the very end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def print_utf8(line: str) -> None:
+    """Print a line in UTF-8, whatever the alphabet of the terminal; where nobody reads, it goes nowhere."""
+    try:
+        sys.stdout.buffer.write(line.encode() + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _to_nowhere(sys.stdout)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

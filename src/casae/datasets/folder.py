@@ -1,6 +1,7 @@
 """`folder:PATH`, our own format: images/NAME.*, masks/NAME.png, dataset.toml; optional good/NAME.*, splits/NAME.txt."""
 
-from collections.abc import Iterable, Iterator
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,10 @@ from casae.files import read_toml, without_controls
 SETTINGS = "dataset.toml"
 MAX_CLASSES = 200
 LONGEST_CLASS = 100  # characters
+REMARKS = frozenset(
+    {"note", "notes", "name", "description", "source", "author", "citation", "url", "license", "version"}
+)
+LIKE_A_SETTING = 0.75  # of the letters: a slip of the keyboard, which must not go by in silence
 BACKGROUND = frozenset(
     {"background", "bg", "_background_", "__background__", "ok", "good", "none", "no defect", "void"}
 )
@@ -61,7 +66,7 @@ def read_folder(root: Path) -> Dataset:
     Raises:
         DatasetError: settings that are no such, or files that do not fit together.
     """
-    settings = _read_settings(root / SETTINGS)
+    settings, foreign = _read_settings(root / SETTINGS)
     images, masks = by_name(root / "images"), by_name(root / "masks")
     good = {f"good/{name}": image for name, image in by_name(root / "good").items()}
     twice = sorted(good.keys() & images.keys())
@@ -82,7 +87,7 @@ def read_folder(root: Path) -> Dataset:
         orphans=tuple(mask for mask in masks.values() if mask not in used),
         licence=settings.licence,
         notes=tuple(_notes(settings, paired.values())),
-        warnings=tuple(_warnings(settings, root)),
+        warnings=tuple(_warnings(settings, root, foreign)),
     )
 
 
@@ -94,7 +99,9 @@ def _notes(settings: DatasetSettings, masks: Iterable[tuple[Path, ...]]) -> Iter
         yield f"mask values {', '.join(map(str, settings.ignore))} count as background, as dataset.toml says"
 
 
-def _warnings(settings: DatasetSettings, root: Path) -> Iterator[str]:
+def _warnings(settings: DatasetSettings, root: Path, foreign: Sequence[str]) -> Iterator[str]:
+    if foreign:
+        yield f"{SETTINGS} holds {', '.join(map(without_controls, foreign))}, which is no setting and does nothing"
     first = settings.classes[0]
     if first.strip().lower() in BACKGROUND and len(settings.classes) > 1:
         yield f"class 1 is called '{first}': mask value 0 is background and 1 the first class; leave it out of classes"
@@ -106,9 +113,17 @@ def _warnings(settings: DatasetSettings, root: Path) -> Iterator[str]:
         )
 
 
-def _read_settings(path: Path) -> DatasetSettings:
+def _read_settings(path: Path) -> tuple[DatasetSettings, list[str]]:
+    """The settings, and keys that are none."""
     try:
-        return DatasetSettings.model_validate(read_toml(path))
+        content = read_toml(path)
+        foreign = content.keys() - DatasetSettings.model_fields.keys()
+        for key in sorted(foreign):
+            meant = difflib.get_close_matches(key, DatasetSettings.model_fields, 1, LIKE_A_SETTING)
+            if meant:
+                raise DatasetError(f"{path}: {without_controls(key)}: no such setting; {meant[0]} is meant?")
+        known = {key: value for key, value in content.items() if key not in foreign}
+        return DatasetSettings.model_validate(known), sorted(foreign - REMARKS)
     except FileNotFoundError:
         raise DatasetError(f'{path}: missing; write one line into it, such as: classes = ["scratch", "dent"]') from None
     except OSError as error:

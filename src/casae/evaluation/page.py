@@ -56,6 +56,8 @@ class Training:
         folder: of the training's logs.
         minutes: that the networks learned.
         folds: mean and spread over folds of each score, by their titles, where there were folds.
+        warnings: of the training.
+        known: how many of the held-out images its start weights had learned.
     """
 
     inspector: Inspector
@@ -67,6 +69,8 @@ class Training:
     folder: Path
     minutes: float
     folds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    known: int = 0
 
     @property
     def chosen_by_them(self) -> str:

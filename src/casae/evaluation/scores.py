@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from casae.image import Image, to_gray
 from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
-from casae.metrics import Counts, Interval, average_precision, bootstrap
+from casae.metrics import Counts, Interval, average_precision, bootstrap, proportion
 
 AREA_STEPS = (30, 100, 300, 1000, 3000)  # px, where `recall_by_size` cuts
 
@@ -77,8 +77,16 @@ class Evaluation:
             counting = [row for row in rows if row[1]]
             return bootstrap(counting, lambda drawn: float(np.divide(*drawn.sum(0))), seed=seed)
 
+        def counted(pairs: Iterable[tuple[int, int]]) -> Interval:
+            known = list(pairs)
+            hits, total = (sum(column) for column in zip(*known, strict=True)) if known else (0, 0)
+            return replace(share(known), hits=hits, total=total)
+
         def accuracy(crops: str) -> Interval:
-            return share((sum(a == b for a, b in getattr(s, crops)), len(getattr(s, crops))) for s in self.images)
+            return counted((sum(a == b for a, b in getattr(s, crops)), len(getattr(s, crops))) for s in self.images)
+
+        defective = [score for score in self.images if score.defective]
+        good = [score for score in self.images if not score.defective]
 
         return {
             "iou": share((tp, tp + fp + fn) for tp, fp, fn in labelled),
@@ -86,7 +94,7 @@ class Evaluation:
             "precision": share((tp, tp + fp) for tp, fp, _ in pixels),
             "recall": share((tp, tp + fn) for tp, _, fn in labelled),
             "f1": share((2 * tp, 2 * tp + fp + fn) for tp, fp, fn in labelled),
-            "region_recall": share((s.touched, len(s.true_regions)) for s in self.images),
+            "region_recall": counted((s.touched, len(s.true_regions)) for s in self.images),
             "false_regions_per_image": bootstrap(
                 [(s.false_regions,) for s in self.images], lambda rows: float(rows.mean()), seed=seed
             ),
@@ -95,8 +103,8 @@ class Evaluation:
                 lambda rows: average_precision(rows[:, 0], rows[:, 1]),
                 seed=seed,
             ),
-            "escaped_images": share((not s.found_regions, s.defective) for s in self.images),
-            "rejected_good_images": share((s.found_regions > 0, not s.defective) for s in self.images),
+            "escaped_images": proportion(sum(not s.found_regions for s in defective), len(defective)),
+            "rejected_good_images": proportion(sum(s.found_regions > 0 for s in good), len(good)),
             "accuracy_true_crops": accuracy("true_crops"),
             "accuracy_found_regions": accuracy("found_crops"),
         }

@@ -3,7 +3,9 @@
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +13,15 @@ from numpy.typing import NDArray
 from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError
-from casae.image import Frame, Image, scaled_shape, to_gray
+from casae.image import Frame, Image, gray_levels, scaled_shape, to_gray
+from casae.models.bundle import Brightness
 
 MEMORY_SHARE = 0.25  # of the machine, for decoded images; preparing their views takes twice as much for a while
+CONTAINER_LIMITS = (  # of cgroups, version 2 and 1
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+DARKEST = 1e-4  # mean gray, in full scales: of a black picture nothing is darker
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
 FAINTEST = 0.25  # of what a line of one pixel covers at most; where it lies on a border it covers half of that
 
@@ -59,11 +67,14 @@ def load(dataset: Dataset, *, all_good: bool = True) -> list[LabelledImage]:
 
 
 def _memory() -> float:
-    """Bytes of this machine's memory; infinite where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):  # other systems
-        return math.inf
+    """Bytes of memory that this process may use; infinite where the system does not say."""
+    limits = [math.inf]
+    with suppress(AttributeError, ValueError, OSError):  # other systems
+        limits.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    for file in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # not in a container, or "max"
+            limits.append(float(file.read_text()))
+    return min(limits)
 
 
 def scaled(image: LabelledImage, scale: float) -> LabelledImage:
@@ -95,11 +106,11 @@ def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
     return target.astype(np.uint8)
 
 
-def white_of(images: Sequence[LabelledImage]) -> float:
+def white_of(images: Sequence[LabelledImage]) -> float | None:
     """The camera's largest gray value in units of full scale: below 1 where its 9 to 15 bits lie in 16.
 
     Of each image, `HOT` of the pixels are left out, and of its defects, which may be small and bright, a tenth: hot
-    ones show any value.
+    ones show any value. None where no image has 16 bits.
     """
     brightest = [
         int(np.quantile(values, share, method="lower"))
@@ -108,4 +119,10 @@ def white_of(images: Sequence[LabelledImage]) -> float:
         for values, share in ((image.gray, 1 - HOT), (image.gray[image.label > 0], 0.9))
         if values.size
     ]
-    return float(2.0 ** (max(8, max(brightest).bit_length()) - 16)) if brightest else 1.0
+    return float(2.0 ** (max(8, max(brightest).bit_length()) - 16)) if brightest else None
+
+
+def brightness_of(images: Sequence[LabelledImage]) -> Brightness:
+    """Mean gray of the darkest and of the brightest image, which are in full scale."""
+    means = [max(gray_levels(image.gray)[0], DARKEST) for image in images]
+    return Brightness(darkest=round(min(means), 4), brightest=round(max(means), 4))

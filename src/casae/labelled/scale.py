@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -65,39 +66,73 @@ def _lying_as(images: Sequence[LabelledImage], shorter: int, longer: int) -> tup
     return (longer, shorter) if 2 * standing > len(images) else (shorter, longer)
 
 
-def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
-    """How images meet the input, the scale at which they are cut into tiles, and why, in words.
+@dataclass(frozen=True)
+class Criterion:
+    """Something that an input must show.
 
-    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels, and
-    of the smallest tenth the root of the area `SMALLEST`. Tiles where images scaled to the input leave fewer, at
-    the smallest scale that leaves as many: a tile then shows more around a defect, and few are needed. Of images
-    `NARROW` times as long as wide an input shows few pixels: they are cut into tiles too, at the scale at which
-    they have as many as a square one.
+    Attributes:
+        need: scale of the images at which it does, as far as that can be afforded; `wish` is that scale itself.
+        met: whether images that are scaled to the input as a whole do.
+        sentence: what they show.
+        size_px: of what is to be seen, at full scale; 0 where that is no defect.
+    """
+
+    need: float
+    wish: float
+    met: bool
+    sentence: str
+    size_px: float = 0.0
+
+
+def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
+    """How images meet the input, the scale at which they are cut into tiles, and why, in a sentence.
+
+    Tiles where images scaled to the input as a whole do not meet every one of `criteria_of`, at the scale that the
+    strictest of them needs: a tile then shows more around a defect, and few are needed.
     """
     if settings.fit in ("letterbox", "squeeze"):
         return settings.fit, 1.0, ""
     height, width = input_size(images, settings.size, "letterbox", settings.stride)
     wholes = [_whole(image.gray.shape, height, width) for image in images]
+    criteria = criteria_of(images, wholes, settings.size)
+    unmet = [criterion for criterion in criteria if not criterion.met]
+    shown_whole = min(wholes) == 1
+    if settings.fit == "choose" and (shown_whole or not unmet):
+        thin = criteria[0].sentence
+        return "letterbox", 1.0, "" if shown_whole else f"Scaled images: {thin}; --tile cuts them into tiles"
+    strictest = max(unmet or criteria, key=lambda criterion: criterion.need)
+    scale = settings.scale or round(max(float(np.median(wholes)), *(each.need for each in criteria)), 2)
+    why = strictest.sentence
+    short = next((criterion for criterion in criteria if scale < ENOUGH * criterion.wish), None)
+    if short and not settings.scale:
+        kept = f"a small one keeps {scale * short.size_px:.1f} px"
+        why += f"; {kept}, because images are large: --set scale=1 shows more, and takes longer"
+    return "tile", scale, f"Tiles: {why}; --set scale=S sets another scale, --no-tile shows the network whole images"
+
+
+def criteria_of(images: Sequence[LabelledImage], wholes: Sequence[float], size: int) -> list[Criterion]:
+    """What an input of `size` px must show of images that `wholes` scale to it.
+
+    The thinnest tenth of the labelled defects, and the typical one of each class, shall keep `THINNEST` pixels, and of
+    the smallest tenth the root of the area `SMALLEST`, as far as that takes no more than `MOST_PIXELS`. Images `NARROW`
+    times as long as wide shall have as many pixels as a square one.
+    """
     smallest = smallest_region(images)
     extents = [_extents(image, smallest) for image in images]
     thin, small = _least(extents, [1.0] * len(images))
-    remains, small_remains = _least(extents, wholes)
-    narrow = _narrow_scale(images, settings.size)
-    left = f"a thin labelled defect, {thin:.1f} px, has {remains:.1f} px in an input of {settings.size} px"
-    shown = remains >= THINNEST and small_remains >= SMALLEST
-    if settings.fit == "choose" and (min(wholes) == 1 or (shown and not narrow)):
-        return "letterbox", 1.0, f". Scaled images: {left}; --tile cuts them into tiles" if min(wholes) < 1 else ""
-    typical = float(np.median([image.gray.size for image in images if image.label.any()]))
-    for_small = min(1.0, SMALLEST / small, math.sqrt(MOST_PIXELS / typical))
-    scale = settings.scale or round(max(float(np.median(wholes)), narrow, min(1.0, THINNEST / thin), for_small), 2)
-    if remains >= THINNEST:
-        left = f"a small labelled defect, {small:.0f} px, has {small_remains:.1f} px in an input of {settings.size} px"
-    if remains >= THINNEST and narrow >= for_small:
-        left = f"images this narrow show few pixels in an input of {settings.size} px"
-    if not settings.scale and scale < ENOUGH * min(1.0, SMALLEST / small):
-        kept = f"a small one keeps {scale * small:.1f} px"
-        left += f"; {kept}, because images are large: --scale 1 shows more, and takes longer"
-    return "tile", scale, f". Tiles: {left}; --scale sets another scale, --no-tile shows the network whole images"
+    thin_left, small_left = _least(extents, wholes)
+    defective = [image.gray.size for image in images if image.label.any()]
+    affordable = math.sqrt(MOST_PIXELS / float(np.median(defective))) if defective else 1.0
+    narrow = _narrow_scale(images, size)
+    for_thin, for_small = min(1.0, THINNEST / thin), min(1.0, SMALLEST / small)
+    end = f"in an input of {size} px"
+    a_thin = f"a thin labelled defect, {thin:.1f} px, has {thin_left:.1f} px {end}"
+    a_small = f"a small labelled defect, {small:.0f} px, has {small_left:.1f} px {end}"
+    return [
+        Criterion(for_thin, for_thin, thin_left >= THINNEST, a_thin, thin),
+        Criterion(min(affordable, for_small), for_small, small_left >= SMALLEST, a_small, small),
+        Criterion(narrow, narrow, narrow == 0, f"images this narrow show few pixels {end}"),
+    ]
 
 
 def _narrow_scale(images: Sequence[LabelledImage], size: int) -> float:

@@ -135,6 +135,7 @@ class Manifest(Frozen):
     seed: int = Field(ge=0, lt=2**64)
     training: Recipe
     scores: dict[str, dict[str, float | None]]
+    notes: tuple[str, ...] = ()
     versions: dict[str, str]
     files: dict[str, Part] = Field(default_factory=dict)
 

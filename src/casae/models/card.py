@@ -1,10 +1,11 @@
 """The model card that travels in a bundle: what the model is, what it learned from, how good it is, its limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from casae.models.bundle import Bundle, Manifest, read_bundle, resolve_model, write_bundle
+from casae.errors import UsageError
+from casae.models.bundle import Bundle, Manifest, read_bundle, resolve_model, shipped_models, write_bundle
 
 TEMPLATE = """# {name}
 
@@ -30,7 +31,7 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 {trust}
 The export differences are the largest differences of a probability between the trained and the exported network.
 
-## Limits
+{notes}## Limits
 
 The model knows surfaces, lamps, lenses and defects like those it learned from. On anything else, measure with
 `casae evaluate` first and train on your own images.
@@ -70,6 +71,7 @@ def write_card(manifest: Manifest) -> str:
         versions=", ".join(f"{name} {number}" for name, number in manifest.versions.items()),
         scores=_score_table(manifest.scores),
         trust=CHOSEN if origin.validation_images else NOT_HELD,
+        notes=_notes(manifest.notes),
     )
 
 
@@ -79,9 +81,22 @@ def add_scores(model: str | Path, part: str, scores: Mapping[str, float | None],
     Raises:
         BundleError: the model cannot be read.
         OutputError: its file cannot be written.
+        UsageError: it ships with casae.
     """
+    check_own(model, "scores")
     path = resolve_model(model)
     write_bundle(with_scores(read_bundle(path), part, scores, **changes), path)
+
+
+def check_own(model: str | Path, what: str) -> None:
+    """Whether a model's file is the user's, to be changed, and not part of the installed package.
+
+    Raises:
+        UsageError: it ships with casae.
+    """
+    path = resolve_model(model).resolve()
+    if path in {file.resolve() for file in shipped_models().values()}:
+        raise UsageError(f"{what}: {model} is part of casae; copy {path.name} and name the copy")
 
 
 def with_scores(bundle: Bundle, part: str, scores: Mapping[str, float | None], **changes: object) -> Bundle:
@@ -89,6 +104,12 @@ def with_scores(bundle: Bundle, part: str, scores: Mapping[str, float | None], *
     known = bundle.manifest.scores | {part: dict(scores)}
     manifest = bundle.manifest.model_copy(update={"scores": known, **changes})
     return replace(bundle, manifest=manifest, card=write_card(manifest))
+
+
+def _notes(notes: Sequence[str]) -> str:
+    if not notes:
+        return ""
+    return "## What the training warned of\n\n" + "".join(f"- {note}\n" for note in notes) + "\n"
 
 
 def _score_table(scores: dict[str, dict[str, float | None]]) -> str:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from casae.errors import BundleError
 from casae.models.runtime import Network
@@ -21,6 +22,12 @@ OPSET = 17
 LARGEST_DIFFERENCE = 0.02  # of a probability; more means that the export is wrong
 LARGE = 64  # values; smaller constants stay as they are
 INT16_LARGEST = 32767
+EXPECTED_WARNINGS = (  # of PyTorch's exporter: what it says of shapes is proved wrong by comparing afterwards
+    (DeprecationWarning, "You are using the legacy TorchScript-based ONNX export"),
+    (DeprecationWarning, "The feature will be removed"),
+    (TracerWarning, "Converting a tensor to a Python boolean|Using len to get tensor shape"),
+    (UserWarning, "Constant folding - Only steps=1"),
+)
 IMAGE_AXES = {0: "batch", 2: "height", 3: "width"}  # that may change
 
 
@@ -69,7 +76,8 @@ def _export(
     trained.eval()
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        for category, said in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", said, category)
         torch.onnx.export(
             network,
             (torch.from_numpy(examples[:1]),),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from casae.errors import UsageError
+from casae.files import write_whole
 from casae.networks.cascade import CASAE
 from casae.networks.efficientnet import LiteAutoEncoder
 from casae.recipes import IMAGENET, SCRATCH
@@ -20,7 +21,7 @@ def write_weights(network: nn.Module, file: Path) -> None:
     half = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
     stream = io.BytesIO()
     torch.save(half, stream)
-    file.write_bytes(stream.getvalue())
+    write_whole(file, stream.getvalue(), "free space, and go on with --resume")
 
 
 def begin(casae: CASAE, start: str) -> None:

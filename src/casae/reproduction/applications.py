@@ -32,7 +32,7 @@ def application(
 ) -> None:
     """Train on one list and judge on another for every seed; writes NAME.md, NAME.json and a picture NAME.png."""
     part, clean = dataset.split(test), _unlisted_clean(dataset, split)
-    parts = hold_out(dataset, split, settings.validation_share, 0)
+    parts = hold_out(dataset, split, settings.hold_out_share, 0)
     experiment.claim()
     rows = []
     for seed in range(seeds):

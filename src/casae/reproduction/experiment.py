@@ -54,7 +54,7 @@ class Experiment:
         return self.folder / self.name
 
     def claim(self) -> None:
-        """Make the place ours, for as long as this object lives, or go on with the same experiment.
+        """Make the place ours, until `release`, or go on with the same experiment.
 
         Raises:
             UsageError: it holds rows of other settings, data or code; names which.
@@ -74,6 +74,11 @@ class Experiment:
         except OSError as error:
             raise OutputError(f"{self.rows}: cannot be made ({error.strerror}); choose another --out") from error
         _write(file, json.dumps(wanted, indent=2))
+
+    def release(self) -> None:
+        """Let others write here."""
+        if self._lock is not None:
+            self._lock.close()
 
     def row(self, key: str, seed: int, work: Callable[[Path], Row]) -> Row:
         """The row of `key` and `seed`: read if it is there, else worked out in a folder of its own and written."""

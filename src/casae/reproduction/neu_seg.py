@@ -105,7 +105,7 @@ def neu_seg(
     settings = settings.model_copy(update={"segmenter": settings.segmenter.model_copy(update=whole)})
     judged = _classed(load(dataset.split(test)))
     _classed(load(dataset.split(split)))
-    learned, held = hold_out(dataset, split, settings.validation_share, 0)
+    learned, held = hold_out(dataset, split, settings.hold_out_share, 0)
     experiment.claim()
     ways: dict[str, Callable[[TrainingSettings, Path], Callable[[Image], NDArray[np.uint8]]]] = {
         "two-stage": lambda wanted, folder: _two_stage(experiment, dataset, split, wanted, folder),
@@ -205,7 +205,7 @@ def _one_network(
 ) -> Callable[[Image], NDArray[np.uint8]]:
     segmenter, classes = settings.segmenter, len(dataset.classes)
     seed_everything(settings.seed, verbose=False)
-    learned, held = hold_out(dataset, split, settings.validation_share, settings.seed)
+    learned, held = hold_out(dataset, split, settings.hold_out_share, settings.seed)
     images = _classed(load(learned))
     size = segmentation.input_of(images, segmenter)[0]
     casae = segmentation.build(segmenter, classes=classes + 1)

@@ -12,7 +12,7 @@ from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
 from casae.inspection.record import version
 from casae.models.runtime import processor
-from casae.recipes import settings_for
+from casae.recipes import TrainingSettings, settings_for
 from casae.reproduction.applications import application
 from casae.reproduction.experiment import Experiment
 from casae.reproduction.neu_seg import neu_seg
@@ -71,7 +71,7 @@ def reproduce(
     preset = request.preset or ("fast" if what in ("figure8", "figure9") else "scratch")
     settings = settings_for(preset, width=request.width, size=request.size)
     if name == "figure8":
-        settings = settings.model_copy(update={"validation_share": 0.0})  # ten images are few, and nothing is chosen
+        settings = settings.model_copy(update={"hold_out_share": 0.0})  # ten images are few, and nothing is chosen
     if name == "table3" and settings.segmenter.encoder != "atrous":
         raise UsageError(f"--preset {preset}: rows of table3 have the paper's encoder; say scratch or paper")
     if name != "table4":
@@ -93,6 +93,17 @@ def reproduce(
     leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
     identity = {key: value for key, value in decides.items() if key not in leave_out}
     experiment = Experiment(name, out, identity, command, reporter or Reporter())
+    try:
+        return _make(what, experiment, dataset, split, request, settings)
+    finally:
+        experiment.release()
+
+
+def _make(
+    what: str, experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings
+) -> Path:
+    """The files of an entry; what it is made of stands in `experiment`."""
+    name, out = experiment.name, experiment.folder
     if name == "table3":
         shared = settings_of(settings.segmenter)
         parts = Parts.of(dataset, split, request.test, shared)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from casae.decoding import FileState, read_file
 from casae.errors import OutputError
-from casae.files import printable, write_new
+from casae.files import path_of, printable, write_new
 from casae.inspection.inspection import Conditions, Inspection
 from casae.inspection.overlay import draw_overlay, encode
 from casae.inspection.record import DefectRecord, InspectionRecord, record_of
@@ -149,7 +149,7 @@ class ResultsFolder:
 
     def _pictures(self, name: str) -> tuple[Path, Path]:
         """Mask and overlay."""
-        return self.folder / "masks" / f"{name}.png", self.folder / "overlays" / f"{name}.jpg"
+        return self.folder / "masks" / path_of(f"{name}.png"), self.folder / "overlays" / path_of(f"{name}.jpg")
 
     def _name(self, record: InspectionRecord) -> str:
         """A name for its pictures: the image's stem, with the end of its id where that is taken or no name anywhere."""

@@ -186,7 +186,7 @@ def _share_looked_at(inspector: Inspector) -> str:
 
 
 def _card(record: InspectionRecord, folder: Path) -> _Card:
-    overlay = _readable(folder / "overlays" / f"{record.name}.jpg", None)
+    overlay = _readable(folder / "overlays" / path_of(f"{record.name}.jpg"), None)
     image = _readable(path_of(record.source), record.sha256)
     image = None if image is None else brightened(image, record.full_scale)
     shown = record.defects[:DEFECTS_A_CARD]

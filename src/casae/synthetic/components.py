@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.config import MAX_MEGAPIXELS
 from casae.errors import OutputError, UsageError
 from casae.synthetic.defects import BRUSHES, CLASSES
 from casae.synthetic.surfaces import FULL_WIDTH, draw_surface, expose
@@ -95,6 +96,8 @@ def write_components(out: Path, count: int, seed: int, height: int, width: int) 
 
 
 def _check_sides(height: int, width: int) -> None:
+    if height * width > MAX_MEGAPIXELS * 1e6:
+        raise UsageError(f"{width} x {height} px: too large; {MAX_MEGAPIXELS:g} megapixels are the most")
     if min(height, width) < SMALLEST_SIDE:
         raise UsageError(f"{width} x {height} px: too small for a defect to show; each side needs {SMALLEST_SIDE} px")
 

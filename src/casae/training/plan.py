@@ -1,26 +1,47 @@
 """One training: what it learns from and for how long, and what there is to say about that."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
+from casae.image import brightened
 from casae.inspection.regions import find_regions
-from casae.labelled.defects import LabelledCrop, labelled_crops
-from casae.labelled.images import LabelledImage
+from casae.labelled.defects import LabelledCrop, labelled_crops, smallest_region
+from casae.labelled.duplicates import Likeness, identical, seen_in_test, some
+from casae.labelled.holdout import Fold, has_own_list, hold_out
+from casae.labelled.images import MEMORY_SHARE, LabelledImage, load, white_of
 from casae.models.bundle import InputSize
 from casae.recipes import TrainingSettings
+from casae.training import segmentation
 from casae.training.budget import Budget
-from casae.training.device import has_bf16
+from casae.training.device import UNTRIED, device_of, has_bf16
 from casae.training.progress import Reporter
 from casae.training.stop import Stop
+from casae.training.unlabelled import unlabelled_images
 
 JUDGED_A_MINUTE = 10.0  # megapixels of the input that are scored; a tenth of the time on the slowest machine measured
 FEWEST_JUDGED = 16
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a training found; it is printed, and stands in the card and on the page.
+
+    Attributes:
+        kind: whether it is to be known, or to be mended.
+        text: a sentence.
+        files: names of the images that it is about.
+    """
+
+    kind: Literal["info", "warning"]
+    text: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,7 @@ class Run:
     validation: Sequence[LabelledImage]
     size: InputSize
     min_area_px: int
-    white: float
+    white: float | None
     folder: Path
     reporter: Reporter
     stop: Stop
@@ -66,66 +87,188 @@ class Run:
         return Budget(steps=epochs * -(-images // segmenter.batch))
 
 
-def check_classes(run: Run) -> str:
+def prepare(
+    dataset: Dataset,
+    folder: Path,
+    settings: TrainingSettings,
+    *,
+    split: str = "train",
+    fold: Fold | None = None,
+    unlabelled: Path | None = None,
+    reporter: Reporter,
+    stop: Stop,
+    device: str,
+    known: frozenset[str] = frozenset(),
+) -> tuple[Run, list[Note]]:
+    """What is learned from and held out, decoded and checked, and what there is to say about it.
+
+    Args:
+        dataset: all of it; `split` chooses the part to learn from.
+        folder: of the training.
+        settings: of the training.
+        split: name of a split list, or "all".
+        fold: hold out this part of the split.
+        unlabelled: folder of images to learn from as well.
+        reporter: shows how far it is.
+        stop: asks it to end.
+        device: that it computes on.
+        known: names of images that the start weights have learned.
+
+    Raises:
+        DatasetError: too few labelled images, the same picture on both sides, or a label that does not fit.
+        ImageError: an image cannot be read.
+    """
+    part, held, images, validation, notes = _divided(dataset, split, settings, fold, known)
+    if not any(image.label.any() for image in images):
+        raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
+    unmasked = sum(not sample.labelled for sample in dataset.split(split).samples)
+    if unmasked and not unlabelled:
+        rule = f"{unmasked} images without a mask are not learned from; move those without defects to good/"
+        notes.append(Note("warning", rule))
+    again = sorted(known & {image.name for image in validation})
+    if again:
+        rule = f"Scores will be too good: the start weights have learned {len(again)} held-out images"
+        notes.append(Note("warning", rule, tuple(again)))
+    white = white_of([*images, *validation])
+    images = [replace(image, gray=brightened(image.gray, white or 1.0)) for image in images]
+    validation = [replace(image, gray=brightened(image.gray, white or 1.0)) for image in validation]
+    size, why = segmentation.input_of(images, settings.segmenter)
+    if why:
+        notes.append(Note("info", why))
+    if fold is None:  # a fold's images are judged by no other
+        held, validation, left = affordable(held, validation, size, settings)
+        notes += left
+    more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
+    smallest = settings.min_area_px or smallest_region([*images, *validation])
+    run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more)
+    found = [Note("info", note) for note in dataset.notes] + [Note("warning", warning) for warning in dataset.warnings]
+    return run, [*describe(run), *found, *check_classes(run), *notes]
+
+
+def _divided(
+    dataset: Dataset, split: str, settings: TrainingSettings, fold: Fold | None, known: frozenset[str]
+) -> tuple[Dataset, Dataset, list[LabelledImage], list[LabelledImage], list[Note]]:
+    """What is learned from and what is held out, and their images; copies are grouped first, then it is drawn once."""
+    own_list = fold is None and has_own_list(dataset, split)
+    wanted = dataset.split(split).labelled
+    if own_list:
+        names = {sample.name for part in (wanted, dataset.split("val").labelled) for sample in part.samples}
+        wanted = dataset.only(names, split)
+    loaded = load(wanted, all_good=False)
+    notes = []
+    missing = len(wanted.samples) - len(loaded)
+    if missing:
+        rule = f"{missing} good images are left out, because the others fill {MEMORY_SHARE:.0%} of the memory"
+        notes.append(Note("warning", rule))
+    likeness = Likeness(loaded)
+    groups = {} if own_list else likeness.groups(loaded)
+    if groups:
+        count = len(set(groups.values()))
+        rule = f"{len(groups)} pictures are copies of each other, {count} different ones; copies stay on one side"
+        notes.append(Note("info", rule, tuple(sorted(groups))))
+    by_name = {image.name: image for image in loaded}
+    part, held = hold_out(dataset, split, settings.hold_out_share, settings.seed, fold, known, groups, by_name.keys())
+    images = [by_name[sample.name] for sample in part.samples]
+    validation = [by_name[sample.name] for sample in held.samples]
+    notes += _across(dataset, images, validation, likeness)
+    if fold is None:
+        notes += [Note("warning", said) for said in seen_in_test(dataset, images, likeness, known)]
+    return part, held, images, validation, notes
+
+
+def _across(
+    dataset: Dataset, images: Sequence[LabelledImage], validation: Sequence[LabelledImage], likeness: Likeness
+) -> list[Note]:
+    """What there is to say about pictures that are learned from and held out, as lists of one's own may have them.
+
+    Raises:
+        DatasetError: one is on both sides pixel for pixel.
+    """
+    learned = {image.name: image for image in images}
+    copied = []
+    for held in validation:
+        twins = [learned[name] for name in likeness.copies_of(held.gray, held.name) if name in learned]
+        same = next((twin for twin in twins if identical(twin.gray, held.gray)), None)
+        if same:
+            rule = "the same picture is learned from and held out; keep one, 'casae data check' names all"
+            raise DatasetError(f"{dataset.name}: {held.name} = {same.name}: {rule}")
+        if twins:
+            copied.append(held.name)
+    if not copied:
+        return []
+    rule = f"Scores may be too good: held out are copies of learned pictures ({some(copied)})"
+    return [Note("warning", rule, tuple(copied))]
+
+
+def check_classes(run: Run) -> list[Note]:
     """What there is to say about classes that nothing is learned of.
 
     Raises:
         DatasetError: there are several, and nothing is of any of them.
     """
     if len(run.classes) == 1:
-        return ""
+        return []
     present = {crop.defect_class for crop in run.crops}
     if not present:
         rule = f"no defect names its class; paint the values 1..{len(run.classes)}, or list a single class"
         raise DatasetError(f"{run.part.name}: {rule}")
     missing = ", ".join(name for index, name in enumerate(run.classes) if index not in present)
-    return f". No labelled defect of class {missing} to learn from: it will hardly be recognised" if missing else ""
+    if not missing:
+        return []
+    return [Note("warning", f"No labelled defect of class {missing} to learn from: it will hardly be recognised")]
 
 
-def describe(run: Run) -> str:
+def describe(run: Run) -> list[Note]:
     """What is learned from and how, and what would better be otherwise."""
     regions = [region.area for image in run.images for region in find_regions(image.label > 0, 1)]
     defects = sum(area >= run.min_area_px for area in regions)
     free = sum(not image.label.any() for image in run.images)
-    precision = "bf16" if has_bf16() else "f32"
-    size = run.size
+    size, device = run.size, device_of(run.device)
+    precision = "bf16" if has_bf16(device) else "f32"
     at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
-    unlabelled = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
-    unlabelled += run.part.strays
-    covered = [np.count_nonzero(image.label) / image.label.size for image in run.images if image.label.any()]
-    advice = "" if free else ". No image is free of defects: nothing will tell how many good parts are rejected"
+    more = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
+    counted = f"{len(run.images)} images to learn from ({free} without defect, {defects} defects)"
+    notes = [
+        Note("info", f"{counted}, {len(run.validation)} held out{more}{run.part.strays}"),
+        Note(
+            "info",
+            f"Input {size.width} x {size.height} px ({size.fit}{at}), {precision} on {device.type}, "
+            f"start weights: {run.settings.start}",
+        ),
+    ]
+    if device.type != "cpu":
+        notes.append(Note("warning", UNTRIED))
     if not run.held.samples:
-        advice = ". Nothing is held out: only other labelled images can tell how good the model is"
+        notes.append(Note("warning", "Nothing is held out: only other labelled images can tell how good the model is"))
+    elif not free:
+        notes.append(Note("info", "No image is free of defects: nothing will tell how many good parts are rejected"))
+    covered = [np.count_nonzero(image.label) / image.label.size for image in run.images if image.label.any()]
     if np.median(covered) > 0.5:
-        advice += ". Masks show more defect than background, which is 0: are they inverted?"
+        notes.append(Note("warning", "Masks show more defect than background, which is 0: are they inverted?"))
     small = len(regions) - defects
     if small:
         few = "1 labelled defect is" if small == 1 else f"{small} labelled defects are"
-        advice += f". {few} smaller than {run.min_area_px} px, what is reported (--min-area)"
-    return (
-        f"{len(run.images)} images to learn from ({free} without defect, {defects} defects), {len(run.validation)} "
-        f"held out{unlabelled}; input {size.width} x {size.height} px ({size.fit}{at}), {precision}, "
-        f"start weights: {run.settings.start}{advice}"
-    )
+        notes.append(Note("info", f"{few} smaller than {run.min_area_px} px, what is reported (--min-area)"))
+    return notes
 
 
 def affordable(
-    held: Dataset, validation: Sequence[LabelledImage], size: InputSize, settings: TrainingSettings
-) -> tuple[Dataset, Sequence[LabelledImage], str]:
+    held: Dataset, validation: list[LabelledImage], size: InputSize, settings: TrainingSettings
+) -> tuple[Dataset, list[LabelledImage], list[Note]]:
     """Of what is held out, as much as can be scored in little of the minutes: defective and good ones in proportion.
 
     Returns:
         What is left of both, and what there is to say about it.
     """
     if settings.minutes is None:
-        return held, validation, ""
+        return held, validation, []
     each = [size.scale**2 * i.gray.size if size.fit == "tile" else size.height * size.width for i in validation]
     count = max(FEWEST_JUDGED, int(JUDGED_A_MINUTE * 1e6 * settings.minutes / max(1.0, float(np.mean(each or [1])))))
     if len(validation) <= count:
-        return held, validation, ""
+        return held, validation, []
     order = np.random.default_rng(settings.seed).permutation(len(validation))
     drawn = sorted(order, key=lambda index: not validation[index].label.any())
     names = {validation[drawn[place]].name for place in np.linspace(0, len(drawn) - 1, count).round().astype(int)}
     chosen = [image for image in validation if image.name in names]
-    said = f". {count} of the {len(validation)} held-out images judge, as many as {settings.minutes:g} minutes allow"
-    return held.only(names, held.split_name), chosen, f"{said}; casae evaluate judges by all"
+    rule = f"{count} of the {len(validation)} held-out images judge, as many as {settings.minutes:g} minutes allow"
+    return held.only(names, held.split_name), chosen, [Note("info", f"{rule}; casae evaluate judges by all")]

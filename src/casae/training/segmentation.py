@@ -16,10 +16,9 @@ from casae.labelled.images import LabelledImage, scaled
 from casae.labelled.scale import choose_fit, input_size, tile_size, view_size
 from casae.metrics import Counts
 from casae.models.bundle import InputSize
-from casae.networks.cascade import CASAE, AutoEncoder, probability_of
-from casae.networks.efficientnet import LiteAutoEncoder
-from casae.networks.fcn import FCN8
+from casae.networks.cascade import CASAE, probability_of
 from casae.networks.losses import LOSSES
+from casae.networks.registry import autoencoder, first_network, known_weights
 from casae.recipes import ENOUGH_DEFECTIVE, SegmenterSettings
 from casae.training.budget import Budget
 from casae.training.loop import Task
@@ -37,9 +36,9 @@ def build(settings: SegmenterSettings, *, standardised: bool = False, classes: i
         classes: maps that network 1 draws, background first; more than two only where it stands alone.
     """
     sees_image = settings.second_sees_image
-    second = _autoencoder(settings, inputs=2 if sees_image else 1)
+    second = autoencoder(settings, inputs=2 if sees_image else 1)
     casae = CASAE(
-        _first(settings, settings.standardise and not standardised, classes),
+        first_network(settings, settings.standardise and not standardised, classes),
         second,
         residual=settings.residual,
         sees_image=sees_image,
@@ -56,7 +55,7 @@ def optimiser(trained: nn.Module, first: nn.Module, settings: SegmenterSettings,
         settings: which optimiser.
         rate: learning rate.
     """
-    known = {id(weight) for weight in first.encoder.parameters()} if isinstance(first, LiteAutoEncoder) else set()
+    known = {id(weight) for weight in known_weights(first)}
     learning = [weight for weight in trained.parameters() if weight.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in learning if (id(weight) in known) == is_known], "share": share}
@@ -65,30 +64,6 @@ def optimiser(trained: nn.Module, first: nn.Module, settings: SegmenterSettings,
     if settings.optimiser == "adam":
         return torch.optim.Adam(groups, rate)
     return torch.optim.AdamW(groups, rate, weight_decay=1e-2, fused=True)
-
-
-def _first(settings: SegmenterSettings, standardise: bool, classes: int) -> nn.Module:
-    if settings.encoder == "efficientnet-lite0":
-        return LiteAutoEncoder(standardise, max(2, settings.patch), classes)
-    if settings.encoder == "fcn8":
-        return FCN8(settings.width, norm=settings.norm, standardise=standardise, classes=classes)
-    return _autoencoder(settings, standardise=standardise, classes=classes)
-
-
-def _autoencoder(
-    settings: SegmenterSettings, *, standardise: bool = False, inputs: int = 1, classes: int = 2
-) -> AutoEncoder:
-    return AutoEncoder(
-        settings.width,
-        atrous=settings.atrous,
-        inputs=inputs,
-        classes=classes,
-        norm=settings.norm,
-        patch=settings.patch,
-        max_width=settings.max_width,
-        last_convs=settings.last_convs,
-        standardise=standardise,
-    )
 
 
 def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[InputSize, str]:

@@ -1,6 +1,7 @@
 """The folder of a training: begin anew, or go on with the very same one."""
 
 import hashlib
+import io
 import json
 import math
 import shutil
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
+from casae.files import write_whole
 from casae.recipes import IMAGENET, SCRATCH
 
 IDENTITY, FINISHED = "identity.json", "finished"
@@ -196,6 +198,6 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def _write(content: object, file: Path) -> None:
-    part = file.with_suffix(".part")
-    torch.save(content, part)
-    part.replace(file)
+    stream = io.BytesIO()  # PyTorch's own writing ends a full disk in an error of its own
+    torch.save(content, stream)
+    write_whole(file, stream.getvalue(), "free space, and go on with --resume")

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,13 +13,12 @@ from numpy.typing import NDArray
 
 from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.sample import Dataset
-from casae.errors import DatasetError, UsageError
-from casae.image import brightened, gray_levels, resize, standardise, to_unit
+from casae.errors import UsageError
+from casae.image import gray_levels, resize, standardise, to_unit
 from casae.inspection.classification import classifier_input
-from casae.labelled.defects import labelled_crops, smallest_region
-from casae.labelled.duplicates import Sides, keep_copies_together, seen_in_test
-from casae.labelled.holdout import Fold, hold_out
-from casae.labelled.images import MEMORY_SHARE, load, white_of
+from casae.labelled.defects import labelled_crops
+from casae.labelled.holdout import Fold
+from casae.labelled.images import brightness_of
 from casae.models.bundle import SUFFIX, Bundle, Manifest, Origin, Recipe, SizeClasses, write_bundle
 from casae.models.card import write_card
 from casae.networks import export
@@ -30,11 +30,11 @@ from casae.training import classification, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.loop import COOL_DOWN, fit, seconds_spent
-from casae.training.plan import Run, affordable, check_classes, describe
+from casae.training.plan import Note, Run, prepare
 from casae.training.progress import Reporter
 from casae.training.state import FINISHED, claim, folder_of, goes_on, learned_by, started_from, write_learned
 from casae.training.stop import Stop
-from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
+from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled
 from casae.training.views import SegmenterViews, loader
 
 START = "start.pt"  # what a training started from, which may have been in the folder that it takes over
@@ -53,7 +53,9 @@ class Trained:
         validation: these images.
         folder: with logs and weights.
         seconds: that the three networks took, without interruptions.
-        early: whether Ctrl-C ended it.
+        early: whether somebody asked it to stop.
+        notes: what it found.
+        known: names of images that its start weights had learned.
     """
 
     file: Path
@@ -62,6 +64,8 @@ class Trained:
     folder: Path
     seconds: float
     early: bool
+    notes: tuple[Note, ...] = ()
+    known: frozenset[str] = frozenset()
 
 
 def train(
@@ -109,10 +113,22 @@ def train(
     kept = folder / START  # the file that was asked for may be gone when the training goes on
     start = str(kept) if resume and kept.exists() and started_from(folder) == settings.start else settings.start
     known = learned_by(start)
-    run, said = _prepare(dataset, folder, settings, split, fold, unlabelled, reporter, stop, device, known)
+    run, notes = prepare(
+        dataset,
+        folder,
+        settings,
+        split=split,
+        fold=fold,
+        unlabelled=unlabelled,
+        reporter=reporter,
+        stop=stop,
+        device=device,
+        known=known,
+    )
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
-    _begin(run, casae, start, known, resume)
-    reporter.say(said)
+    _begin(run, casae, start, known, resume, kept=_earlier(out, fold))
+    for note in notes:
+        reporter.say(note.text)
 
     iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
@@ -122,68 +138,22 @@ def train(
     early = stop.requested
     network, accuracy = _train_classifier(run)
     scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops_cnn": accuracy}
-    before = None
-    if fold is None and out.exists() and not (folder / FINISHED).exists():  # of another training
-        before = out.with_name(f"{out.stem}-before{SUFFIX}")
-    scores |= _write(run, casae, network, scores, out, command, before)
+    scores |= _write(run, casae, network, scores, out, command, notes)
     (folder / FINISHED).touch()
-    return Trained(out, scores, run.held, folder, seconds_spent(folder), early or stop.requested)
+    return Trained(out, scores, run.held, folder, seconds_spent(folder), early or stop.requested, tuple(notes), known)
 
 
-def _prepare(
-    dataset: Dataset,
-    folder: Path,
-    settings: TrainingSettings,
-    split: str,
-    fold: Fold | None,
-    unlabelled: Path | None,
-    reporter: Reporter,
-    stop: Stop,
-    device: str,
-    known: frozenset[str],
-) -> tuple[Run, str]:
-    """What is learned from and held out, decoded and checked, and what there is to say about it."""
-    part, held = hold_out(dataset, split, settings.validation_share, settings.seed, fold, known)
-    fixed = fold is None and "val" in dataset.splits
-    stay = {sample.name for sample in part.samples} if fold else known  # each image is judged by one fold alone
-    sides, copied = keep_copies_together(dataset, _loaded(part, held), fixed=fixed, stay=stay)
-    missing = len(part.labelled.samples) + len(held.labelled.samples) - len(sides.images) - len(sides.validation)
-    if missing:
-        copied += f". {missing} good images are left out, because the others fill {MEMORY_SHARE:.0%} of the memory"
-    part, held, images, validation = sides
-    if not any(image.label.any() for image in images):
-        raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
-    unmasked = sum(not sample.labelled for sample in dataset.split(split).samples)
-    if unmasked and not unlabelled:
-        copied += f". {unmasked} images without a mask are not learned from; move those without defects to good/"
-    if known & {image.name for image in validation}:
-        copied += ". Scores will be too good: the start weights have learned held-out images"
-    if fold is None:
-        copied += seen_in_test(dataset, images, known)
-    white = white_of([*images, *validation])
-    images, validation = ([replace(i, gray=brightened(i.gray, white)) for i in side] for side in (images, validation))
-    size, why = segmentation.input_of(images, settings.segmenter)
-    if fold is None:  # a fold's images are judged by no other
-        held, validation, left = affordable(held, validation, size, settings)
-        copied += left
-    more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
-    smallest = settings.min_area_px or smallest_region([*images, *validation])
-    run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more)
-    return run, describe(run) + check_classes(run) + why + copied
+def _earlier(out: Path, fold: Fold | None) -> Path | None:
+    """The model of another training in the place of the new one, which is kept."""
+    return out if fold is None and out.exists() else None
 
 
-def _loaded(part: Dataset, held: Dataset) -> Sides:
-    """Both parts, decoded, without the good images for which there is no memory."""
-    images, validation = load(part, all_good=False), load(held, all_good=False)
-    part, held = (
-        each.only({image.name for image in side}, each.split_name)
-        for each, side in ((part, images), (held, validation))
-    )
-    return Sides(part, held, images, validation)
+def _begin(run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bool, kept: Path | None) -> None:
+    """Put start weights in and make the folder ours; what cannot be trained leaves no folder behind.
 
-
-def _begin(run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bool) -> None:
-    """Put start weights in and make the folder ours; what cannot be trained leaves no folder behind."""
+    An earlier model is copied before the first step: a training that is killed while it writes its own goes on later,
+    and must not take that for the earlier one.
+    """
     identity, wanted = _identity(run), run.settings.start
     if goes_on(run.folder, identity, resume):
         begin(casae, start)
@@ -193,6 +163,10 @@ def _begin(run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bo
     if wanted not in (SCRATCH, IMAGENET):
         write_weights(casae, run.folder / START)
         write_learned(run.folder / START, known)
+    if kept is not None:
+        before = kept.with_name(f"{kept.stem}-before{SUFFIX}")
+        shutil.copy2(kept, before)
+        run.reporter.say(f"The earlier {kept.name} is kept as {before.name}")
 
 
 def _origin(run: Run) -> Origin:
@@ -216,9 +190,9 @@ def _write(
     scores: dict[str, float | None],
     out: Path,
     command: str,
-    before: Path | None,
+    notes: Sequence[Note],
 ) -> dict[str, float | None]:
-    """Write the bundle, and a copy of an earlier one to `before`.
+    """Write the bundle.
 
     Returns:
         How far the exported networks are from the trained ones, which is in the bundle as well.
@@ -229,15 +203,12 @@ def _write(
         "export_difference_segmenter": exported.difference,
         "export_difference_classifier": crop_difference,
     }
-    manifest = _manifest(run, out.stem, command, scores | differences)
-    if before is not None:
-        shutil.copy2(out, before)
-        run.reporter.say(f"The earlier {out.name} is kept as {before.name}")
+    manifest = _manifest(run, out.stem, command, scores | differences, notes)
     write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
     return differences
 
 
-def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]) -> Manifest:
+def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None], notes: Sequence[Note]) -> Manifest:
     settings, size = run.settings, run.size
     return Manifest(
         name=name,
@@ -248,12 +219,14 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
         min_area_px=run.min_area_px,
         mm_per_pixel=run.part.mm_per_pixel,
         white=run.white,
+        brightness=brightness_of([*run.images, *run.validation]),
         sizes=_sizes(run),
         width=settings.segmenter.width,
         dataset=_origin(run),
         seed=settings.seed,
         training=Recipe.model_validate(settings.model_dump(mode="json") | {"command": command}),
         scores={"validation": scores},
+        notes=tuple(note.text for note in notes if note.kind == "warning"),
         versions={name: version(name) for name in ("casae", "torch", "lightning-fabric", "onnx", "openvino", "numpy")},
     )
 
@@ -288,7 +261,9 @@ def _with_unlabelled(run: Run, casae: CASAE, views: SegmenterViews, budget: Budg
     run.reporter.stage("unlabelled")
     seconds = budget.seconds and LABELLING_SHARE * budget.seconds
     with run.stop.on_interrupt():
-        found = pseudo_labelled(casae.first, run.unlabelled, run.size, run.reporter, run.stop, seconds, run.white)
+        found = pseudo_labelled(
+            casae.first, run.unlabelled, run.size, run.reporter, run.stop, seconds, run.white or 1.0
+        )
     if not found:
         return views, budget
     run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")

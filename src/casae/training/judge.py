@@ -1,0 +1,258 @@
+"""A judged model: train, choose thresholds on what is held out, measure, write the page that shows how good it is."""
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from casae.config import InspectionSettings
+from casae.datasets.sample import Dataset, Sample
+from casae.errors import UsageError
+from casae.evaluation.page import Training, write_page
+from casae.evaluation.scores import Evaluation, evaluate
+from casae.evaluation.thresholds import Cost, check_target, choose, cost_curve
+from casae.inspection.inspector import Inspector
+from casae.labelled.holdout import Fold, has_own_list, hold_out
+from casae.models.card import add_scores
+from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
+from casae.training.budget import Budget
+from casae.training.plan import Note
+from casae.training.progress import Reporter
+from casae.training.state import check_folds
+from casae.training.stop import Stop
+from casae.training.train import Trained, train
+from casae.training.unlabelled import unlabelled_images
+
+Scores = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """A score at the chosen thresholds, judged on other images than were learned from: of each fold."""
+
+    each: Sequence[float]
+
+    @property
+    def mean(self) -> float:
+        """Over folds."""
+        return statistics.mean(self.each)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over folds."""
+        return statistics.stdev(self.each)
+
+
+@dataclass(frozen=True)
+class JudgedModel:
+    """What `train_and_judge` made.
+
+    Attributes:
+        trained: the model, what it found, the images that were held out.
+        chosen: what its thresholds cost on the held-out images; None where nothing was held out.
+        why: these thresholds.
+        result: scores on the held-out images; None where there are none.
+        page: that shows them; None where there are none.
+        folds: score by name, where there were folds.
+    """
+
+    trained: Trained
+    chosen: Cost | None = None
+    why: str = ""
+    result: Evaluation | None = None
+    page: Path | None = None
+    folds: Mapping[str, FoldScore] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The model."""
+        return self.trained.file
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the training found."""
+        return self.trained.notes
+
+
+def train_and_judge(
+    dataset: Dataset,
+    out: Path,
+    settings: TrainingSettings,
+    *,
+    split: str | None = None,
+    target: str | None = None,
+    folds: int = 0,
+    unlabelled: Path | None = None,
+    resume: bool = False,
+    command: str = "",
+    reporter: Reporter | None = None,
+    stop: Stop | None = None,
+    device: str = "auto",
+) -> JudgedModel:
+    """Train a model and judge it; see `casae.training.train.train`.
+
+    Args:
+        dataset: all of it.
+        out: model file to write.
+        settings: of the training.
+        split: list to learn from; None is "train" where there is such a list, else "all".
+        target: how to choose the thresholds, see `casae.evaluation.thresholds.choose`.
+        folds: so many models more, each judged on another part of the images; 0 for none.
+        unlabelled: folder of images to learn from as well.
+        resume: go on with an interrupted training.
+        command: stands in the model card.
+        reporter: shows how far it is.
+        stop: asks it to end soon.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        UsageError: options that do not go together.
+        DatasetError, ImageError, BundleError: see `casae.training.train.train`.
+    """
+    reporter = reporter or Reporter()
+    check_target(target)
+    chosen_split = split or ("train" if "train" in dataset.splits else "all")
+    _check_folds(dataset, chosen_split, out, settings, folds, resume)
+    shares = settings.hold_out_share != TrainingSettings.model_fields["hold_out_share"].default
+    if shares and has_own_list(dataset, chosen_split) and not resume:
+        rule = f"list 'val' of {dataset.name} is held out; rename it, or drop --hold-out"
+        raise UsageError(f"--hold-out {settings.hold_out_share:g}: {rule}")
+
+    def learn(file: Path, fold: Fold | None = None) -> Trained:
+        return train(
+            dataset,
+            file,
+            settings,
+            split=chosen_split,
+            resume=resume,
+            fold=fold,
+            unlabelled=unlabelled,
+            command=command,
+            reporter=reporter,
+            stop=stop,
+            device=device,
+        )
+
+    if folds:
+        reporter.overall(0, folds + 1, "the model")
+    trained = learn(out)
+    models: list[tuple[Path, Dataset]] = []
+    costs: list[Cost] = []
+    for index in range(folds):
+        reporter.overall(index + 1, folds + 1, f"fold {index + 1}")
+        of_fold = None if trained.early else learn(_fold_file(out, index), Fold(index, folds))
+        if of_fold is None or of_fold.early:
+            reporter.say("Ended early: the folds are left out")
+            models, costs = [], []
+            break
+        models.append((of_fold.file, of_fold.validation))
+        costs = cost_curve(Inspector(of_fold.file), of_fold.validation, costs)
+    target = target or ("keep" if settings.preset == "paper" else None)
+    unlabelled_samples = _without_label(dataset, dataset.split(chosen_split), trained, unlabelled)
+    return _judge(trained, unlabelled_samples, target, models, costs, reporter)
+
+
+def _check_folds(dataset: Dataset, split: str, out: Path, settings: TrainingSettings, folds: int, resume: bool) -> None:
+    """What cannot be cut is said now, and not when the first model is done.
+
+    Raises:
+        UsageError, DatasetError: it cannot.
+    """
+    if not folds:
+        return
+    if folds == 1:
+        raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
+    if settings.start not in (SCRATCH, IMAGENET):
+        rule = "these weights may have learned what a fold holds out; drop one"
+        raise UsageError(f"--folds with --from {settings.start}: {rule}")
+    hold_out(dataset, split, 0, settings.seed, Fold(0, folds))
+    check_folds(dataset.split(split), [_fold_file(out, index) for index in range(folds)], resume)
+
+
+def _fold_file(out: Path, index: int) -> Path:
+    return out.with_name(f"{out.stem}-fold-{index + 1}.casae")
+
+
+def _without_label(dataset: Dataset, part: Dataset, trained: Trained, unlabelled: Path | None) -> list[Sample]:
+    """Images that could be labelled next: of the dataset, and of the folder of unlabelled ones."""
+    judged = set(dataset.splits.get("test", ()))
+    found = [sample for sample in dataset.samples if not sample.labelled and sample.name not in judged]
+    if unlabelled:
+        known = {sample.image.resolve() for sample in found}
+        more = unlabelled_images(unlabelled, dataset, (part, trained.validation), seed=0)
+        found += [Sample(file.stem, file) for file in more if file.resolve() not in known]
+    return found
+
+
+def _judge(
+    trained: Trained,
+    unlabelled: Sequence[Sample],
+    target: str | None,
+    models: Sequence[tuple[Path, Dataset]],
+    costs: Sequence[Cost],
+    reporter: Reporter,
+) -> JudgedModel:
+    """Choose the thresholds on the held-out images, and write the page that shows how good the model is on them.
+
+    They are chosen by the folds where there are any. Where nothing is held out, there is no page, and without folds the
+    thresholds stay the usual ones.
+    """
+    held = trained.validation
+    if not held.samples and not costs:
+        return JudgedModel(trained)
+    fresh = Inspector(trained.file)
+    if not costs:
+        with _counted(reporter, "thresholds", len(held.samples)) as done:
+            costs = cost_curve(fresh, held, done=done)
+        part = "validation"
+    else:
+        part = "all folds"
+    chosen, why = choose(costs, target, fresh.manifest.core_gs)
+    folds = _fold_scores(models, chosen)
+    titled = _titled(folds, len(models))
+    for title, scores in titled.items():
+        add_scores(trained.file, title, scores)
+    add_scores(trained.file, f"{part}, at Gs", chosen.summary(), gs=chosen.gs, core_gs=chosen.core_gs)
+    if not held.samples:
+        return JudgedModel(trained, chosen, why, folds=folds)
+    inspector = Inspector(trained.file)
+    with _counted(reporter, "judging", len(held.samples)) as done:
+        result = evaluate(inspector, held, lambda score: done())
+    page = trained.file.with_suffix(".html")
+    minutes = trained.seconds / 60
+    warnings = tuple(note.text for note in trained.notes if note.kind == "warning")
+    again = trained.known & {sample.name for sample in held.samples}
+    shown = Training(inspector, held, result, costs, chosen, why, trained.folder, minutes, titled, warnings, len(again))
+    write_page(page, shown, unlabelled)
+    return JudgedModel(trained, chosen, why, result, page, folds)
+
+
+def _fold_scores(models: Sequence[tuple[Path, Dataset]], chosen: Cost) -> dict[str, FoldScore]:
+    """How much a score at the chosen thresholds depends on which images are learned from, by its name."""
+    settings = InspectionSettings(gs=chosen.gs, core_gs=chosen.core_gs)
+    rows = [evaluate(Inspector(file, settings), held).scores() for file, held in models]
+    known = {name: [value for row in rows if (value := row[name].value) is not None] for name in (rows or [{}])[0]}
+    return {name: FoldScore(values) for name, values in known.items() if len(values) > 1}
+
+
+def _titled(folds: Mapping[str, FoldScore], count: int) -> dict[str, Scores]:
+    """Mean and spread over folds, as card and page have them."""
+    if not folds:
+        return {}
+    means = {name: score.mean for name, score in folds.items()}
+    spreads = {name: score.spread for name, score in folds.items()}
+    return {f"mean of {count} folds": means, f"spread of {count} folds": spreads}
+
+
+@contextmanager
+def _counted(reporter: Reporter, title: str, total: int) -> Iterator[Callable[[], None]]:
+    """A line of the reporter that counts images."""
+    reporter.stage(title)
+    budget = Budget(steps=total)
+
+    def done() -> None:
+        budget.advance()
+        reporter.step(budget)
+
+    yield done

@@ -1,0 +1,65 @@
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import casae
+from casae import Inspector, Part
+from casae.errors import ImageError
+from casae.inspection.inspection import Picture, new_id
+from casae.inspection.record import InspectionRecord
+
+
+def test_ids_stand_in_the_order_of_time_and_are_uuids():
+    ids = [new_id() for _ in range(200)]
+    assert [identifier[14] for identifier in ids] == ["7"] * 200
+    assert {identifier[19] for identifier in ids} <= set("89ab")
+    assert len(set(ids)) == 200
+    assert [identifier[:13] for identifier in ids] == sorted(identifier[:13] for identifier in ids)
+
+
+def test_an_image_comes_in_many_forms(dark_model, spotted, tmp_path):
+    PIL.Image.fromarray(spotted).save(tmp_path / "a.png")
+    inspector = Inspector(dark_model)
+    wanted = inspector.inspect(spotted).mask
+    colour = np.dstack([spotted] * 3)
+    forms = [
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        (tmp_path / "a.png").read_bytes(),
+        PIL.Image.fromarray(spotted),
+        PIL.Image.fromarray(colour).convert("P"),
+        torch.from_numpy(spotted),
+        torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1))),
+    ]
+    for form in forms:
+        assert np.array_equal(inspector.inspect(form).mask, wanted)
+
+
+@pytest.mark.parametrize("form", [None, 3, ["part.png"], object()])
+def test_what_is_no_image_is_refused_in_a_sentence(form):
+    with pytest.raises(ImageError, match="is no image; pass a path, the bytes of a file, or an array"):
+        Picture.of(form)
+
+
+def test_an_inspection_tells_everything_by_itself(dark_model, spotted):
+    part = Part(serial="4711", batch="B7", product="plate", station="line 3")
+    inspection = Inspector(dark_model).inspect(spotted, part)
+    content = inspection.to_dict()
+    assert InspectionRecord.model_validate(content) == inspection.record()
+    assert content["part"] == {"serial": "4711", "batch": "B7", "product": "plate", "station": "line 3"}
+    assert content["decided_by"]["kind"] == "no rule"
+    assert content["decided_by"]["class"] == inspection.defects[0].name
+    assert inspection.overlay().shape == (480, 640, 3)
+    html = inspection._repr_html_()
+    assert "<b>NG</b>" in html
+    assert 'src="data:image/jpeg;base64,' in html
+
+
+def test_rules_may_be_a_file(dark_model, spotted, tmp_path):
+    (tmp_path / "rules.toml").write_text("[[rule]]\nmax_area_px = 500\n")
+    inspector = Inspector(dark_model, rules=tmp_path / "rules.toml")
+    assert inspector.inspect(spotted).verdict.decision != "NG"
+    inspector.rules = str(tmp_path / "rules.toml")
+    with pytest.raises(casae.UsageError, match="cannot be read"):
+        Inspector(dark_model, rules="none.toml")
