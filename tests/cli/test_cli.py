@@ -57,6 +57,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
         (["inspect", "part.png", "--threshold", "300"], "300"),
         (["inspect", "part.png", "--out", "part.png/out"], "choose another --out"),
         (["train", "folder:.", "--out", "a.casae"], "dataset.toml: missing"),
+        (["train", "folder:.", "--out", "a.casae", "--set", "wide=3"], "wide: no such setting"),
         (["train", "folder:.", "--out", "a.casae", "--size", "100"], "multiple of 32"),
         (["train", "folder:.", "--out", "a.casae", "--target", "best"], "say recall=0.99"),
         (["evaluate", "voc:.", "--model", "component"], "a dataset is named"),
@@ -147,6 +148,7 @@ def test_help_and_version():
     assert "Exit codes" in casae("inspect", "--help").stdout
 
 
+@pytest.mark.slow
 def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp_path):
     out = tmp_path / "part.casae"
     quick = ["--preset", "scratch", "--set", "width=4", "--size", "64", "--minutes", "0.04"]
@@ -159,6 +161,7 @@ def test_folds_judge_every_image_and_choose_the_threshold_on_all(components, tmp
     assert "on 12 images, each judged by a model that did not learn from it" in out.with_suffix(".html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
@@ -202,6 +205,7 @@ def test_a_reader_of_json_may_leave(dark_model, spotted, tmp_path):
     assert not (tmp_path / "out" / "failures.csv").exists()
 
 
+@pytest.mark.slow
 def test_all_images_are_learned_from_where_nothing_shall_be_held_out(components, tmp_path):
     shutil.copytree(components, tmp_path / "part", ignore=shutil.ignore_patterns("splits"))
     out = tmp_path / "part.casae"

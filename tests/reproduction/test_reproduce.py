@@ -3,12 +3,14 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from casae.cli.reproduce import What
 from casae.datasets.masks import mask_of
 from casae.datasets.registry import open_dataset, packaged_splits
 from casae.datasets.sample import KnownGood
@@ -23,7 +25,7 @@ from casae.recipes import PRESETS
 from casae.reproduction import applications, neu_seg, segmenters, table3, table4
 from casae.reproduction import run as reproduction
 from casae.reproduction.neu_seg import SoftmaxTask, class_target, mean_iou
-from casae.reproduction.run import Request, reproduce
+from casae.reproduction.run import ENTRIES, Request, reproduce
 from casae.reproduction.segmenters import KINDS, Levels, Parts
 from casae.results.lock import lock
 from casae.training.budget import Budget
@@ -352,3 +354,7 @@ def test_one_network_sees_standing_images_as_it_learned_them():
     gray[:20, 4:] = 255
     assert np.array_equal(task.predict(gray), (gray > 0).astype(np.uint8))
     assert shapes == [(32, 64)]
+
+
+def test_the_command_knows_every_entry():
+    assert set(get_args(What)) == set(ENTRIES)

@@ -119,18 +119,8 @@ def train(
 
     from casae.datasets.registry import open_dataset
     from casae.errors import MissingExtraError
-
-    try:
-        from casae.training.judge import train_and_judge
-        from casae.training.progress import Reporter
-        from casae.training.stop import Stop
-    except ModuleNotFoundError as error:
-        advice = "in casae's folder: pip install '.[train]' -c constraints.txt"
-        raise MissingExtraError(f"training needs {error.name}; {advice}") from error
     from casae.evaluation.thresholds import check_target
     from casae.recipes import parsed, settings_for
-
-    check_target(target)
 
     given = {
         "epochs_1": epochs_1,
@@ -141,8 +131,16 @@ def train(
         "start": start,
         "hold_out_share": hold_out,
     }
+    check_target(target)
     recipe = settings_for(preset, tile=tile, **given | dict(map(parsed, settings or ())))
     data = open_dataset(dataset)
+    try:  # only now: PyTorch takes seconds to load, and a slip of the keyboard is told at once
+        from casae.training.judge import train_and_judge
+        from casae.training.progress import Reporter
+        from casae.training.stop import Stop
+    except ModuleNotFoundError as error:
+        advice = "in casae's folder: pip install '.[train]' -c constraints.txt"
+        raise MissingExtraError(f"training needs {error.name}; {advice}") from error
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
     console = Console()
     with Reporter(console, mlflow) as reporter:

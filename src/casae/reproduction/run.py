@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +22,6 @@ from casae.reproduction.table3 import figure6, table3
 from casae.reproduction.table4 import RECIPES, table4
 from casae.training.progress import Reporter
 
-BELONGS_TO = {"figure6": "table3", "figure7": "table4"}  # whose rows they show
 AROUND = ("cli", "results", "synthetic")  # parts of casae that no row depends on
 
 
@@ -66,57 +66,106 @@ def reproduce(
         UsageError: `out` holds rows of other settings, data or code.
         DatasetError: the dataset lacks a list or a class, or would judge on what is learned from.
     """
-    name = BELONGS_TO.get(what, what)
-    split = request.split or ("train10" if what == "figure8" else "train")
-    preset = request.preset or ("fast" if what in ("figure8", "figure9") else "scratch")
-    settings = settings_for(preset, width=request.width, size=request.size)
-    if name == "figure8":
-        settings = settings.model_copy(update={"hold_out_share": 0.0})  # ten images are few, and nothing is chosen
-    if name == "table3" and settings.segmenter.encoder != "atrous":
-        raise UsageError(f"--preset {preset}: rows of table3 have the paper's encoder; say scratch or paper")
-    if name != "table4":
+    entry = ENTRIES[what]
+    split = request.split or entry.split
+    preset = request.preset or entry.preset
+    settings = settings_for(preset, width=request.width, size=request.size, hold_out_share=entry.hold_out_share)
+    if entry.papers_encoder and settings.segmenter.encoder != "atrous":
+        raise UsageError(f"--preset {preset}: rows of {entry.rows} have the paper's encoder; say scratch or paper")
+    if entry.lists:
         _check_lists(dataset, split, request.test)
-    decides = asdict(request) | {"split": split, "preset": preset, "dataset": dataset.sha256}
     lists = {name: sorted(dataset.splits.get(name, ())) for name in (split, request.test, "val")}
-    decides |= {
+    recipes = RECIPES if entry.rows == "table4" else {preset: settings}
+    decides = asdict(request) | {
+        "split": split,
+        "preset": preset,
+        "dataset": dataset.sha256,
         "lists": _digest([lists, dataset.classes]),
         "casae": _code(),
         "torch": version("torch"),
         "arithmetic": [*processor().features, torch.get_num_threads()],
+        "recipe": _digest({key: recipe.model_dump(mode="json") for key, recipe in recipes.items()}),
     }
-    recipes = RECIPES if name == "table4" else {preset: settings}
-    decides |= {"recipe": _digest({key: recipe.model_dump(mode="json") for key, recipe in recipes.items()})}
-    unused = {
-        "table3": {"iterations", "minutes"},
-        "table4": set(decides) - {"iterations", "dataset", "recipe", "casae", "torch", "arithmetic"},
-    }
-    leave_out = unused.get(name, {"views", "iterations"}) | {"seeds"}
-    identity = {key: value for key, value in decides.items() if key not in leave_out}
-    experiment = Experiment(name, out, identity, command, reporter or Reporter())
+    identity = {name: decides[name] for name in (*ALWAYS, *entry.hangs_on)}
+    experiment = Experiment(entry.rows, out, identity, command, reporter or Reporter())
     try:
-        return _make(what, experiment, dataset, split, request, settings)
+        made = entry.make(experiment, dataset, split, request, settings)
     finally:
         experiment.release()
+    return made or out / f"{entry.rows}.md"
 
 
-def _make(
-    what: str, experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings
+Make = Callable[[Experiment, Dataset, str, Request, TrainingSettings], Path | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table or figure.
+
+    Attributes:
+        rows: name of the experiment whose rows it shows.
+        make: makes it; returns its file, None for the Markdown of the experiment.
+        hangs_on: what decides its rows beside `ALWAYS`, of `Request` and of what the dataset says.
+        split: list to learn from.
+        preset: recipe.
+        hold_out_share: of the images; None is the preset's.
+        papers_encoder: whether its rows have the encoder of the paper alone.
+        lists: whether it learns from one list and judges on another.
+    """
+
+    rows: str
+    make: Make
+    hangs_on: tuple[str, ...]
+    split: str = "train"
+    preset: str = "scratch"
+    hold_out_share: float | None = None
+    papers_encoder: bool = False
+    lists: bool = True
+
+
+def _table3(experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings) -> None:
+    shared = settings_of(settings.segmenter)
+    parts = Parts.of(dataset, split, request.test, shared)
+    table3(experiment, parts, shared, request.views, request.seeds)
+
+
+def _figure6(
+    experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings
 ) -> Path:
-    """The files of an entry; what it is made of stands in `experiment`."""
-    name, out = experiment.name, experiment.folder
-    if name == "table3":
-        shared = settings_of(settings.segmenter)
-        parts = Parts.of(dataset, split, request.test, shared)
-        if what == "figure6":
-            return figure6(experiment, parts, shared, request.views)
-        table3(experiment, parts, shared, request.views, request.seeds)
-    elif name == "table4":
-        table4(experiment, dataset, request.iterations, request.seeds)
-    else:
-        timed = settings.model_copy(update={"minutes": request.minutes})
-        make = neu_seg if what == "neu-seg" else application
-        make(experiment, dataset, split, request.test, timed, request.seeds)
-    return out / f"{name}.md"
+    shared = settings_of(settings.segmenter)
+    return figure6(experiment, Parts.of(dataset, split, request.test, shared), shared, request.views)
+
+
+def _table4(experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings) -> None:
+    table4(experiment, dataset, request.iterations, request.seeds)
+
+
+def _application(
+    experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings
+) -> None:
+    timed = settings.model_copy(update={"minutes": request.minutes})
+    application(experiment, dataset, split, request.test, timed, request.seeds)
+
+
+def _neu_seg(
+    experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings
+) -> None:
+    timed = settings.model_copy(update={"minutes": request.minutes})
+    neu_seg(experiment, dataset, split, request.test, timed, request.seeds)
+
+
+ALWAYS = ("dataset", "recipe", "casae", "torch", "arithmetic")
+_LISTS = ("split", "test", "lists", "preset", "width", "size")
+ENTRIES = {
+    "table3": Entry("table3", _table3, (*_LISTS, "views"), papers_encoder=True),
+    "figure6": Entry("table3", _figure6, (*_LISTS, "views"), papers_encoder=True),
+    "table4": Entry("table4", _table4, ("iterations",), lists=False),
+    "figure7": Entry("table4", _table4, ("iterations",), lists=False),
+    # ten images are few, and nothing is chosen by what would be held out
+    "figure8": Entry("figure8", _application, (*_LISTS, "minutes"), "train10", "fast", hold_out_share=0.0),
+    "figure9": Entry("figure9", _application, (*_LISTS, "minutes"), preset="fast"),
+    "neu-seg": Entry("neu-seg", _neu_seg, (*_LISTS, "minutes")),
+}
 
 
 def _check_lists(dataset: Dataset, split: str, test: str) -> None:
