@@ -2,9 +2,12 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import casae
 from casae import Inspector, Part
+from casae.config import InspectionSettings
 from casae.errors import ImageError
 from casae.inspection.inspection import Picture, new_id
 from casae.inspection.record import InspectionRecord
@@ -63,3 +66,22 @@ def test_rules_may_be_a_file(dark_model, spotted, tmp_path):
     inspector.rules = str(tmp_path / "rules.toml")
     with pytest.raises(casae.UsageError, match="cannot be read"):
         Inspector(dark_model, rules="none.toml")
+
+
+@given(seed=st.integers(0, 10_000), mm_per_pixel=st.sampled_from([None, 0.001, 0.37]))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_record_holds_what_the_mask_holds_and_comes_back_from_json(dark_model, seed, mm_per_pixel):
+    rng = np.random.default_rng(seed)
+    image = np.full((160, 240), 200, np.uint8)
+    for _ in range(rng.integers(0, 5)):
+        y, x = rng.integers(0, (140, 220))
+        image[y : y + rng.integers(3, 20), x : x + rng.integers(3, 20)] = 20
+    inspection = Inspector(dark_model, InspectionSettings(mm_per_pixel=mm_per_pixel)).inspect(image)
+    record = inspection.record()
+    assert InspectionRecord.model_validate_json(record.model_dump_json(by_alias=True)) == record
+    assert sum(defect.area_px for defect in record.defects) == np.count_nonzero(inspection.mask)
+    assert [defect.number for defect in record.defects] == list(range(1, len(record.defects) + 1))
+    for defect in record.defects:
+        assert defect.area_px <= (defect.length_px + 1) * (defect.width_px + 1)
+        assert (defect.area_mm2 is None) == (mm_per_pixel is None)
+    assert record.decision == ("NG" if record.defects else "OK")
