@@ -64,30 +64,12 @@ class MaskLabel:
 
     def draw(self, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
         """See `casae.datasets.sample.Label`."""
-        label = self.read(classes)
-        problem = problem_of(label, shape, classes)
-        if problem:
-            raise DatasetError(f"{self.files[0]}: {problem}")
-        return label
+        return self.read(classes)
 
 
 def mask_of(file: Path | None, value: int | None = None) -> MaskLabel | None:
     """The label in one mask file; None where there is none."""
     return None if file is None else MaskLabel((file,), value)
-
-
-def problem_of(label: NDArray[np.uint8], shape: tuple[int, ...], classes: int) -> str:
-    """What is wrong with label values (H, W) for an image of `shape`, and how to mend it; empty if nothing is."""
-    if label.shape != shape[:2]:
-        sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {shape[1]} x {shape[0]}"
-        turned = ", which its file says is turned: save both upright" if label.shape == shape[1::-1] else ""
-        return f"mask is {sizes}{turned}; both must have one size"
-    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
-    unknown = [str(value) for value in present if classes < value < UNCLASSED]
-    if not unknown:
-        return ""
-    ways = f"use 0..{classes}, or {UNCLASSED} without class, or list it as ignore or say masks in dataset.toml"
-    return f"value {', '.join(unknown[:5])} names no class; {ways}; 'casae data check' names all masks like this"
 
 
 def label_values(file: Path, mask_class: int | None, classes: int, meaning: Meaning | None = None) -> NDArray[np.uint8]:

@@ -1,12 +1,13 @@
 """`NAME:PATH` -> Dataset: the readers that ship with casae, and those that other packages register."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
 
+from casae import plugins
 from casae.datasets.dagm import read_dagm
 from casae.datasets.folder import read_folder
 from casae.datasets.names import read_splits
@@ -14,7 +15,7 @@ from casae.datasets.nanotwice import read_nanotwice
 from casae.datasets.neu_seg import read_neu_seg
 from casae.datasets.sample import Dataset
 from casae.datasets.sd_saliency_900 import read_sd_saliency_900
-from casae.errors import DatasetError
+from casae.errors import CasaeError, DatasetError
 
 Reader = Callable[[Path], Dataset]
 """From the folder of a dataset to the dataset; raises DatasetError where the folder is laid out otherwise."""
@@ -29,29 +30,24 @@ READERS: Mapping[str, Reader] = {
 ENTRY_POINTS = "casae.datasets"  # group in which other packages register a `Reader` by its name
 
 
-def readers() -> dict[str, Reader | EntryPoint]:
-    """Those of casae and those that installed packages register, by name; the latter are loaded when they are used."""
-    return {**{point.name: point for point in entry_points(group=ENTRY_POINTS)}, **READERS}
-
-
 def open_dataset(spec: str) -> Dataset:
-    """Open `READER:PATH`; the reader's name is one of `readers`.
+    """Open `READER:PATH`; the reader is one of `READERS`, or of another package.
 
     With a list `test` and none called `train`, the latter is what neither `test` nor `val` names.
 
     Raises:
-        DatasetError: unknown reader, or the folder is not laid out as the reader expects.
+        DatasetError: unknown reader, the folder is not laid out as the reader expects, or the reader of another package
+            fails.
     """
     name, colon, path = spec.partition(":")
-    known = readers()
-    if not colon or name not in known:
-        raise DatasetError(f"{spec}: a dataset is named {', '.join(f'{each}:PATH' for each in known)}")
+    read = plugins.find(ENTRY_POINTS, name, READERS, DatasetError) if colon else None
+    if read is None:
+        known = ", ".join(f"{each}:PATH" for each in plugins.names(ENTRY_POINTS, READERS))
+        raise DatasetError(f"{spec}: a dataset is named {known}")
     root = _home_expanded(Path(path))
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; name the folder that holds the {name} files")
-    reader = known[name]
-    read: Reader = reader.load() if isinstance(reader, EntryPoint) else reader
-    dataset = read(root)
+    dataset = _read(name, read, root)
     dataset = replace(dataset, name=f"{name}:{root}", splits={**packaged_splits(name), **dataset.splits})
     if not dataset.samples:
         raise DatasetError(f"{root}: no images where a {name} dataset keeps them; see docs/datasets.md")
@@ -61,6 +57,27 @@ def open_dataset(spec: str) -> Dataset:
     kept = {*splits["test"], *splits.get("val", ())}
     rest = tuple(sample.name for sample in dataset.samples if sample.name not in kept)
     return replace(dataset, splits={**splits, "train": rest}, train_is_rest=True)
+
+
+def _read(name: str, read: Reader, root: Path) -> Dataset:
+    """The dataset that a reader makes, which may be the work of others."""
+    try:
+        dataset = read(root)
+    except CasaeError:
+        raise
+    except Exception as error:
+        if name in READERS:
+            raise
+        problem = f"{type(error).__name__}: {error}"
+        raise DatasetError(f"{root}: the reader '{name}' failed ({problem}); tell those who wrote it") from error
+    if not isinstance(dataset, Dataset):
+        raise DatasetError(f"{root}: the reader '{name}' returned no Dataset; tell those who wrote it")
+    repeated = [each for each, count in Counter(sample.name for sample in dataset.samples).items() if count > 1]
+    if repeated:
+        raise DatasetError(
+            f"{root}: {len(repeated)} names stand for several images, such as {repeated[0]}; rename them"
+        )
+    return dataset
 
 
 def _home_expanded(path: Path) -> Path:

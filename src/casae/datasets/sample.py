@@ -38,10 +38,10 @@ class Label(Protocol):
         """
 
     def draw(self, shape: tuple[int, ...], classes: int) -> NDArray[np.uint8]:
-        """Label values (H, W) of an image of `shape`.
+        """Label values (H, W), uint8; `Sample.draw` sees to it that they fit the image of `shape` and the classes.
 
         Raises:
-            DatasetError: it has another size than the image, or holds a value that names no class.
+            DatasetError: its files do not fit together.
             ImageError: a file cannot be read.
         """
 
@@ -95,7 +95,30 @@ class Sample:
         """
         if self.label is None:
             raise DatasetError(f"{self.image}: has no mask; label it, or an all-zero mask says it is free of defects")
-        return self.label.draw(shape, classes)
+        label = self.label.draw(shape, classes)
+        problem = problem_of(label, shape, classes)
+        if problem:
+            raise DatasetError(f"{self.label_file}: {problem}")
+        return label
+
+    @property
+    def label_file(self) -> Path:
+        """What to name where its label is wrong: its first file, or the image where it has none."""
+        return self.label.files[0] if self.label and self.label.files else self.image
+
+
+def problem_of(label: NDArray[np.uint8], shape: tuple[int, ...], classes: int) -> str:
+    """What is wrong with label values (H, W) for an image of `shape`, and how to mend it; empty if nothing is."""
+    if label.shape != shape[:2]:
+        sizes = f"{label.shape[1]} x {label.shape[0]} px, its image {shape[1]} x {shape[0]}"
+        turned = ", which its file says is turned: save both upright" if label.shape == shape[1::-1] else ""
+        return f"mask is {sizes}{turned}; both must have one size"
+    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    unknown = [str(value) for value in present if classes < value < UNCLASSED]
+    if not unknown:
+        return ""
+    ways = f"use 0..{classes}, or {UNCLASSED} without class, or list it as ignore or say masks in dataset.toml"
+    return f"value {', '.join(unknown[:5])} names no class; {ways}; 'casae data check' names all masks like this"
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,15 @@ from casae.inspection.measurement import Measures, rounded
 
 Decision = Literal["OK", "REVIEW", "NG"]
 Kind = Literal["no defect", "within limits", "no rule", "limit", "count", "class probability", "brightness"]
-LIMITS = ("area_px", "length_px", "width_px", "area_mm2", "length_mm", "width_mm")
+LIMITS = {  # measures that a rule may limit, and how the sentence names their values
+    "area_px": "of {} px2",
+    "length_px": "{} px long",
+    "width_px": "{} px wide",
+    "area_mm2": "of {} mm2",
+    "length_mm": "{} mm long",
+    "width_mm": "{} mm wide",
+}
 EVERY_CLASS = "every class"
-_DIMENSION = {"area": "{} {}2", "length": "{} {} long", "width": "{} {} wide"}
 
 
 class Rule(Frozen):
@@ -120,9 +126,7 @@ class Verdict:
                 darker = (self.value or 0) < (self.limit or 0)
                 return f"far {'darker' if darker else 'brighter'} (mean {value}) than learned pictures (limit {limit})"
             case "limit":
-                dimension, unit = str(self.field).split("_")
-                size = _DIMENSION[dimension].format(value, unit.removesuffix("2"))
-                return f"{name}{' of' if dimension == 'area' else ''} {size}, {limit} allowed"
+                return f"{name} {LIMITS[str(self.field)].format(value)}, {limit} allowed"
 
 
 def read_rules(path: str | Path, classes: Sequence[str] | None = None) -> AcceptanceRules:

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.masks import MaskLabel, problem_of
-from casae.datasets.sample import UNCLASSED, Dataset, Label, Sample
+from casae.datasets.sample import UNCLASSED, Dataset, Label, Sample, problem_of
 from casae.decoding import decode_image, orientation_of, read_file
 from casae.errors import CasaeError
 from casae.files import SUFFIXES
@@ -95,16 +94,15 @@ def _check_sample(sample: Sample, classes: int, findings: Findings) -> str | Non
     if sample.known_good:
         findings.defect_free += 1
     elif sample.label is not None:
-        _check_label(sample.label, image, classes, findings)
+        _check_label(sample.label, sample.label_file, image, classes, findings)
     else:
         findings.unlabelled += 1
     return hashlib.sha256(f"{image.shape}{image.dtype}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def _check_label(said: Label, image: Image, classes: int, findings: Findings) -> None:
-    mask = said.files[0]
+def _check_label(said: Label, mask: Path, image: Image, classes: int, findings: Findings) -> None:
     try:
-        label = said.read(classes) if isinstance(said, MaskLabel) else said.draw(image.shape, classes)
+        label = said.draw(image.shape, classes)
     except CasaeError as error:
         findings.problems.append((mask, _without_name(error, mask)))
         return
@@ -196,12 +194,15 @@ def _check_labels(dataset: Dataset, findings: Findings) -> None:
 def _check_others(dataset: Dataset, findings: Findings) -> None:
     """Files beside the images and masks that are neither, such as masks of a type that is not read."""
     labels = [sample.label.files for sample in dataset.samples if sample.label]
-    files = [sample.image for sample in dataset.samples] + [file for each in labels for file in each]
-    for folder in sorted({file.parent for file in files}):
+    known = {sample.image for sample in dataset.samples} | {file for each in labels for file in each}
+    for folder in sorted({file.parent for file in known}):
         others = Counter(
             file.suffix.lower() or file.name
             for file in folder.iterdir()
-            if not file.name.startswith(".") and file.suffix.lower() not in SUFFIXES and file.is_file()
+            if file not in known
+            and not file.name.startswith(".")
+            and file.suffix.lower() not in SUFFIXES
+            and file.is_file()
         )
         if others:
             kinds = ", ".join(f"{count} of type {kind}" for kind, count in sorted(others.items()))

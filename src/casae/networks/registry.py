@@ -1,10 +1,11 @@
 """Network 1 by its name: those of casae, and those that other packages register."""
 
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, entry_points
 
+import torch
 from torch import nn
 
+from casae import plugins
 from casae.errors import UsageError
 from casae.networks.cascade import AutoEncoder
 from casae.networks.efficientnet import LiteAutoEncoder
@@ -12,12 +13,14 @@ from casae.networks.fcn import FCN8
 from casae.recipes import SegmenterSettings
 
 Factory = Callable[[SegmenterSettings, bool, int], nn.Module]
-"""(settings, whether it standardises its input, maps to draw) -> a network.
+"""(settings, whether it standardises its input, number of maps) -> a network.
 
-It maps gray images (N, 1, H, W) to logits (N, maps, H, W), has a `stride` that the sides of its input are multiples
-of, and refuses others by a ValueError.
+It takes gray images (N, 1, H, W), float32 in 0..1, and draws as many maps of logits, (N, maps, H, W): background first,
+two where it tells defects from background. Its `stride`, which divides `settings.stride`, is what the sides of its
+input are multiples of; others it refuses by a ValueError.
 """
 
+RULES = "see Factory in casae.networks.registry"
 ENTRY_POINTS = "casae.networks"  # group in which other packages register a `Factory` by its name
 
 
@@ -57,15 +60,39 @@ def first_network(settings: SegmenterSettings, standardise: bool, classes: int) 
     """Network 1 that the settings name, with fresh weights.
 
     Raises:
-        UsageError: nobody registered a network of this name.
+        UsageError: nobody registered a network of this name, or one of another package breaks the rules of `Factory`.
     """
-    others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    known: dict[str, Factory | EntryPoint] = {**others, **FACTORIES}
-    found = known.get(settings.encoder)
-    if found is None:
-        raise UsageError(f"encoder {settings.encoder}: no such network; there are {', '.join(sorted(known))}")
-    factory: Factory = found.load() if isinstance(found, EntryPoint) else found
-    return factory(settings, standardise, classes)
+    name = settings.encoder
+    factory = plugins.find(ENTRY_POINTS, name, FACTORIES, UsageError)
+    if factory is None:
+        known = ", ".join(plugins.names(ENTRY_POINTS, FACTORIES))
+        raise UsageError(f"encoder {name}: no such network; there are {known}")
+    if name in FACTORIES:
+        return factory(settings, standardise, classes)
+    try:
+        network = factory(settings, standardise, classes)
+        problem = _broken_rule(network, settings.stride, classes)
+    except Exception as error:  # whatever the code of others raises
+        raise UsageError(f"encoder {name}: {type(error).__name__}: {error}; {RULES}") from error
+    if problem:
+        raise UsageError(f"encoder {name}: {problem}; {RULES}")
+    return network
+
+
+def _broken_rule(network: object, side: int, maps: int) -> str:
+    """What of `Factory` a network of others breaks; empty if nothing."""
+    if not isinstance(network, nn.Module):
+        return f"is no torch module but {type(network).__name__}"
+    stride = getattr(network, "stride", None)
+    if not isinstance(stride, int) or stride < 1 or side % stride:
+        return f"has the stride {stride}, which does not divide {side}"
+    network.eval()
+    with torch.no_grad():
+        drawn = network(torch.zeros(1, 1, 2 * side, 3 * side))
+    network.train()
+    wanted = (1, maps, 2 * side, 3 * side)
+    shape = tuple(drawn.shape) if isinstance(drawn, torch.Tensor) else type(drawn).__name__
+    return "" if shape == wanted else f"makes {shape} where {wanted} is due"
 
 
 def known_weights(network: nn.Module) -> Iterator[nn.Parameter]:

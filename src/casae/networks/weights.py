@@ -33,13 +33,15 @@ def begin(casae: CASAE, start: str) -> None:
             `write_weights`.
 
     Raises:
-        UsageError: the file cannot be read or holds weights of another network.
+        UsageError: the file cannot be read or holds weights of another network, or none ship for this one.
     """
     if start == SCRATCH:
         return
     if start == IMAGENET:
+        if not isinstance(casae.first, LiteAutoEncoder):
+            raise UsageError("start imagenet: no such weights ship for this encoder; add --preset scratch")
         file = Path(str(files("casae"))) / "models" / "efficientnet-lite0.pt"
-        _put(casae.first.encoder, read_weights(str(file)), start)  # type: ignore[arg-type]  # an encoder is a module
+        _put(casae.first.encoder, read_weights(str(file)), start)
     else:
         _put(casae, read_weights(start), start)
     if isinstance(casae.first, LiteAutoEncoder):
