@@ -3,9 +3,12 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 QUICK = 'minutes=0.03, preset="scratch", width=4, size=64, classifier__width=6'
@@ -13,6 +16,26 @@ QUICK = 'minutes=0.03, preset="scratch", width=4, size=64, classifier__width=6'
 
 def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def test_the_reader_in_the_docs_reads(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "spots").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((20, 30), np.uint8))
+    (tmp_path / "spots" / "a.csv").write_text("9,8,3\n")
+    (code,) = blocks("docs/datasets.md")
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/datasets.md", "exec"), names)
+    (sample,) = names["read"](tmp_path).samples
+    label = sample.draw((20, 30), 1)
+    assert (label[8, 9], label.sum()) == (1, 29)
+
+
+def test_the_network_in_the_docs_keeps_the_contract():
+    (code,) = blocks("docs/train.md")
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/train.md", "exec"), names)
+    assert names["tiny"](None, False, 2)(torch.zeros(1, 1, 64, 96)).shape == (1, 2, 64, 96)
 
 
 @pytest.mark.slow

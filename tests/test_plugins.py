@@ -50,7 +50,8 @@ def fails(root):
 def nothing(root):
     return None
 '''
-PLAIN = {"SHAPE": "None", "VALUE": "1", "NAME": "None", "TABLES": "lambda f: (f.parent.parent / 'spots' / f'{f.stem}.csv',)"}
+TABLES = "lambda f: (f.parent.parent / 'spots' / f'{f.stem}.csv',)"
+PLAIN = {"SHAPE": "None", "VALUE": "1", "NAME": "None", "TABLES": TABLES}
 
 NETWORK = """
 from torch import nn

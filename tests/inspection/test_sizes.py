@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -28,8 +26,8 @@ def test_features_are_logarithms_contrast_and_direction():
     table = features([measures_of(10), measures_of(1)])
     assert table[0] == pytest.approx([np.log(10), np.log(10), np.log(100), -150 / 255, 0, 0], abs=1e-6)
     assert table[1, :3] == pytest.approx([0, 0, 0])
-    lying = replace(measures_of(10), length_px=40.0)
-    turned = [replace(lying, angle_deg=angle) for angle in (0.0, 45.0, 90.0)]
+    lying = measures_of(10).model_copy(update={"length_px": 40.0})
+    turned = [lying.model_copy(update={"angle_deg": angle}) for angle in (0.0, 45.0, 90.0)]
     assert features(turned)[:, 4:] == pytest.approx(np.array([[0.75, 0], [0, 0.75], [-0.75, 0]]))
     assert features([]).shape == (0, 6)
 

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,14 +42,14 @@ def test_a_limit_in_millimetres_may_be_reached_as_well(mm):
 
 def test_a_limit_of_many_digits_may_be_reached_too():
     limit = rules(rule=[{"max_area_mm2": 107 * 0.01237**2, "max_length_mm": 20 / 3}])
-    defect = dataclasses.replace(sizes(10, 1), area_mm2=rounded(107 * 0.01237**2), length_mm=rounded(20 / 3))
+    defect = sizes(10, 1).model_copy(update={"area_mm2": rounded(107 * 0.01237**2), "length_mm": rounded(20 / 3)})
     assert judge([("scratch", 0.9, defect)], limit).decision == "OK"
 
 
 def test_an_area_of_many_pixels_is_counted_exactly():
     limit = rules(rule=[{"max_area_px": 12345674}])
-    assert judge([("stain", 0.9, dataclasses.replace(sizes(), area_px=12345674))], limit).decision == "OK"
-    assert judge([("stain", 0.9, dataclasses.replace(sizes(), area_px=12345675))], limit).decision == "NG"
+    assert judge([("stain", 0.9, sizes().model_copy(update={"area_px": 12345674}))], limit).decision == "OK"
+    assert judge([("stain", 0.9, sizes().model_copy(update={"area_px": 12345675}))], limit).decision == "NG"
 
 
 def test_the_rule_of_the_class_goes_before_the_general_one():
@@ -132,7 +130,7 @@ def test_a_rules_file_from_windows_is_read(tmp_path, encoding):
 
 
 def test_the_reason_shows_why():
-    large = dataclasses.replace(sizes(), area_px=123456)
+    large = sizes().model_copy(update={"area_px": 123456})
     assert (
         judge([("dust", 0.9, large)], rules(rule=[{"max_area_px": 123449}])).reason
         == "dust of 123,456 px2, 123,449 allowed"

@@ -1,12 +1,13 @@
 """How large a defect is: pixels, and millimetres where the scale is known."""
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from casae.config import Frozen
 from casae.image import FULL_SCALE, Image
 from casae.inspection.regions import Region
 
@@ -15,34 +16,26 @@ CELL_PX = 64  # side of what is looked at at once
 DIGITS = 7  # of every measure: verdict and record see one number, in which 3 times 0.1 mm is 0.3 mm
 
 
-@dataclass(frozen=True)
-class Measures:
-    """Measures of one defect, to seven digits; millimetres are None where nobody gave the scale.
+class Measures(Frozen):
+    """Measures of one defect, to seven digits; a record, its table and CSV hold them in this order.
 
-    Attributes:
-        area_px: number of defective pixels.
-        length_px: longer side of the minimum enclosing rectangle.
-        width_px: its shorter side.
-        perimeter_px: length of the outer outline through the centres of its pixels.
-        angle_deg: direction of the longer side, counter-clockwise as seen, 0 <= angle < 180; 0 is horizontal.
-        centre_x_px: centre of the rectangle, pixel centres, origin top left.
-        centre_y_px: the same, downwards.
-        contrast: mean gray inside minus mean gray of the surrounding ring, in full scales; negative is darker. None
-            where nothing surrounds the defect.
+    Rectangle is the minimum enclosing one. Points are pixel centres, origin top left.
     """
 
-    area_px: int
-    length_px: float
-    width_px: float
-    perimeter_px: float
-    angle_deg: float
-    centre_x_px: float
-    centre_y_px: float
-    contrast: float | None
-    area_mm2: float | None
-    length_mm: float | None
-    width_mm: float | None
-    perimeter_mm: float | None
+    angle_deg: float = Field(description="of its longer side, counter-clockwise as seen, 0 <= angle < 180")
+    length_px: float = Field(description="longer side of the rectangle")
+    width_px: float = Field(description="shorter side of the rectangle")
+    area_px: int = Field(description="number of defective pixels")
+    perimeter_px: float = Field(description="length of the outer outline, through the centres of its pixels")
+    centre_x_px: float = Field(description="centre of the rectangle")
+    centre_y_px: float = Field(description="centre of the rectangle, downwards")
+    contrast: float | None = Field(
+        description="mean inside minus mean around, in full scales; negative is darker; null where nothing is around"
+    )
+    length_mm: float | None = Field(description="longer side; null without a scale, as every measure in millimetres")
+    width_mm: float | None = Field(description="shorter side of the rectangle")
+    area_mm2: float | None = Field(description="defective area")
+    perimeter_mm: float | None = Field(description="length of the outer outline")
 
 
 def measure(region: Region, gray: Image, defective: Image, mm_per_pixel: float | None = None) -> Measures:

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import platform
-from dataclasses import asdict
 from importlib import metadata
 from typing import Literal
 
@@ -11,31 +10,23 @@ from pydantic import Field
 
 from casae.config import Frozen
 from casae.inspection.inspection import Defect, Inspection, Part
+from casae.inspection.measurement import Measures
 from casae.inspection.verdict import AcceptanceRules, Kind
 
 Point = tuple[float, float]
 PLAIN_NAME = r"^[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"  # no way into another folder
 
 
-class DefectRecord(Frozen):
-    """One defect. Points are (x, y) in pixels of the original image, pixel centres, origin top left."""
-
+class _Named(Frozen):
     number: int = Field(description="1 is the largest defect of the image")
     defect_class: str = Field(alias="class", description="name of the class")
     probability: float = Field(description="of that class, 0..1")
     rectangle: tuple[Point, Point, Point, Point] = Field(description="corners of the minimum enclosing rectangle")
-    angle_deg: float = Field(description="of its longer side, counter-clockwise as seen, 0 <= angle < 180")
-    length_px: float = Field(description="longer side of the rectangle")
-    width_px: float = Field(description="shorter side of the rectangle")
-    area_px: int = Field(description="number of defective pixels")
-    perimeter_px: float = Field(description="length of the outer outline, through the centres of its pixels")
-    centre_x_px: float = Field(description="centre of the rectangle")
-    centre_y_px: float = Field(description="centre of the rectangle, downwards")
-    contrast: float | None = Field(description="mean inside minus mean around, in full scales; negative is darker")
-    length_mm: float | None = Field(description="null without a scale, as the next three")
-    width_mm: float | None = Field(description="shorter side of the rectangle")
-    area_mm2: float | None = Field(description="defective area")
-    perimeter_mm: float | None = Field(description="length of the outer outline")
+
+
+class DefectRecord(Measures, _Named):
+    """One defect: its name, its measures, its outline. Points are (x, y) in px, pixel centres, origin top left."""
+
     polygons: tuple[tuple[Point, ...], ...] = Field(description="outline round its pixels, then those of holes")
 
 
@@ -157,6 +148,6 @@ def _defect(defect: Defect) -> DefectRecord:
             "probability": defect.probability,
             "rectangle": defect.region.rectangle.corners.round(2).tolist(),
             "polygons": [outline.tolist() for outline in defect.region.outlines],
-            **asdict(defect.measures),
+            **dict(defect.measures),
         }
     )
