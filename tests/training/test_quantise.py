@@ -11,7 +11,7 @@ from casae import InspectionSettings, Inspector
 from casae.datasets.registry import open_dataset
 from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.models.bundle import Int8, read_bundle, write_bundle
-from casae.models.runtime import load_openvino
+from casae.models.runtime import core, load_openvino
 from casae.training import quantise as module
 from casae.training.quantise import quantise
 
@@ -21,7 +21,7 @@ nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="need
 def as_int8(path, dark_model) -> Int8:
     """The model's own network in the place of an int8 one, its input rounded to black and white."""
     openvino = load_openvino()
-    network = openvino.Core().read_model(model=read_bundle(dark_model).segmenter)
+    network = core().read_model(model=read_bundle(dark_model).segmenter)
     image = network.input(0)
     readers = list(image.get_target_inputs())
     black, white = (openvino.opset13.constant(value, np.float32) for value in (0, 1))

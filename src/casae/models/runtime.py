@@ -66,14 +66,23 @@ def load_openvino() -> Any:
 
 
 @functools.cache
+def core() -> Any:
+    """OpenVINO, once a process and until its end.
+
+    With the last `Core`, OpenVINO unloads its CPU plugin and frees the stack that it put in for the signals of the
+    thread that made the first one. Where another thread drops the last, the next signal ends the process.
+    """
+    return load_openvino().Core()
+
+
+@functools.cache
 def processor() -> Processor:
     """The processor of the machine this runs on."""
-    core = load_openvino().Core()
-    features = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")) - NO_FORMATS
+    features = set(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")) - NO_FORMATS
     if CPU_INFO.exists() and not any(flag in CPU_INFO.read_text() for flag in BF16_FLAGS):
         features.discard("BF16")  # OpenVINO names it where AVX-512 can imitate it, which is slower than f32
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Processor(str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
+    return Processor(str(core().get_property("CPU", "FULL_DEVICE_NAME")).strip(), tuple(sorted(features)), allowed)
 
 
 @functools.cache
@@ -124,8 +133,6 @@ class Network:
             precision = "bf16" if "BF16" in processor().features else "f32"
         self.precision: Precision = precision
 
-        openvino = load_openvino()
-        self._core = openvino.Core()
         self._name, self._kept, self._makes = name, kept, makes
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -133,7 +140,9 @@ class Network:
             "INFERENCE_NUM_THREADS": str(threads),
             "ENABLE_CPU_PINNING": False,  # or several processes sit on the same cores, openvino #32444
         }
-        parts = (onnx, weights, precision, self._config, openvino.get_version(), processor()) if kept.folder else ()
+        parts = (
+            (onnx, weights, precision, self._config, load_openvino().get_version(), processor()) if kept.folder else ()
+        )
         self._identity = key_of(parts)
         self._requests: dict[tuple[int, ...], Any] = {}
         self._turn = threading.Lock()  # a request has one place for what goes in and one for what comes out
@@ -173,7 +182,7 @@ class Network:
                 model = self._model.clone()
                 model.reshape(list(shape))
                 self._check_sizes(model)
-                compiled = self._core.compile_model(model, "CPU", self._config)
+                compiled = core().compile_model(model, "CPU", self._config)
                 self._keep(key, compiled)
             request = compiled.create_infer_request()
         except BROKEN as error:
@@ -187,7 +196,7 @@ class Network:
         """Read only where it must be compiled."""
         onnx, weights = self._parts
         try:
-            model = self._core.read_model(model=onnx, **({"weights": weights} if weights else {}))
+            model = core().read_model(model=onnx, **({"weights": weights} if weights else {}))
             self._check_network(model)
         except BROKEN as error:
             rule = "OpenVINO cannot read the network; train or export it again"
@@ -248,7 +257,7 @@ class Network:
         network = self._kept.read(key)
         if network is not None:
             with suppress(Exception):  # of whatever kind: it is compiled anew
-                return self._core.import_model(io.BytesIO(network), "CPU", self._config)
+                return core().import_model(io.BytesIO(network), "CPU", self._config)
         return None
 
     def _keep(self, key: str, compiled: Any) -> None:

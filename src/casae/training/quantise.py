@@ -29,7 +29,7 @@ from casae.inspection.detection import reported, thresholds
 from casae.metrics import Counts
 from casae.models.bundle import Bundle, Int8, Manifest, read_bundle, write_bundle
 from casae.models.card import with_scores
-from casae.models.runtime import Network, load_openvino, without
+from casae.models.runtime import Network, core, load_openvino, without
 
 LARGEST_DROP = 0.005  # of the IoU
 LEAST_GAIN = 1.1  # times as fast
@@ -160,7 +160,7 @@ def _images(part: Dataset) -> Iterator[tuple[Image, NDArray[np.bool_]]]:
 
 def _int8(onnx: bytes, inputs: list[Values]) -> Int8:
     openvino, nncf = load_openvino(), _nncf()
-    exact = openvino.Core().read_model(model=onnx)
+    exact = core().read_model(model=onnx)
     kept = nncf.IgnoredScope(names=_sensitive(exact), validate=False)
     with redirect_stdout(io.StringIO()):  # its progress bar is not a result
         quantised = nncf.quantize(
