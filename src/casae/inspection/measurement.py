@@ -12,7 +12,7 @@ from casae.image import FULL_SCALE, Image
 from casae.inspection.regions import Region
 
 RING_PX = 6  # width of the surrounding that contrast is measured against
-CELL_PX = 64  # side of what is looked at at once
+CELL_PX = 256  # side of what is looked at at once
 DIGITS = 7  # of every measure: verdict and record see one number, in which 3 times 0.1 mm is 0.3 mm
 
 
@@ -73,40 +73,40 @@ def rounded(value: float) -> float:
 
 def _contrast(region: Region, gray: Image, defective: Image) -> float | None:
     """Mean inside minus mean of the ring around, in full scales; None without a ring."""
-    scale = FULL_SCALE.get(gray.dtype, 1.0)
-    rows, columns = _ring(region, defective)
-    if not len(rows):
+    places = _ring(region, defective)
+    if not places.size:
         return None
-    inside = gray[region.at].mean(dtype=np.float64)
-    return float(inside - gray[rows, columns].mean(dtype=np.float64)) / scale
+    inside, around = gray[region.at].mean(dtype=np.float64), gray.ravel()[places].mean(dtype=np.float64)
+    return float(inside - around) / FULL_SCALE.get(gray.dtype, 1.0)
 
 
-def _ring(region: Region, defective: Image) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the pixels within `RING_PX` of a region that are no defect.
+def _ring(region: Region, defective: Image) -> NDArray[np.intp]:
+    """Where in the raveled image the pixels are that lie within `RING_PX` of a region and are no defect.
 
     Looked for in cells of `CELL_PX`, so that a long slanting defect does not cost its bounding box.
     """
-    height, width = defective.shape
     left, top = region.offset
-    pitch = int(region.columns.max() - left) // CELL_PX + 1
-    cells = (region.rows - top) // CELL_PX * pitch + (region.columns - left) // CELL_PX
+    rows, columns = (region.rows - top) // CELL_PX, (region.columns - left) // CELL_PX
+    pitch = int(columns.max()) + 1
+    if pitch == 1 and not rows.any():
+        return _around(region.rows, region.columns, defective)
+    cells = rows * pitch + columns
     order = np.argsort(cells, kind="stable")
-    names, begins = np.unique(cells[order], return_index=True)
+    begins = np.flatnonzero(np.diff(cells[order])) + 1
+    rings = [_around(region.rows[each], region.columns[each], defective) for each in np.split(order, begins)]
+    return np.unique(np.concatenate(rings))
+
+
+def _around(rows: NDArray[np.int64], columns: NDArray[np.int64], defective: Image) -> NDArray[np.intp]:
+    """The same for pixels that lie close together."""
+    top, left = max(0, int(rows.min()) - RING_PX), max(0, int(columns.min()) - RING_PX)
+    window = defective[top : int(rows.max()) + RING_PX + 1, left : int(columns.max()) + RING_PX + 1]
+    inside = np.zeros(window.shape, np.uint8)
+    inside[rows - top, columns - left] = 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
-    rings = []
-    for cell, pixels in zip(names.tolist(), np.split(order, begins[1:]), strict=True):
-        first_row = top + cell // pitch * CELL_PX - RING_PX
-        first_column = left + cell % pitch * CELL_PX - RING_PX
-        inside = np.zeros((CELL_PX + 2 * RING_PX,) * 2, np.uint8)
-        inside[region.rows[pixels] - first_row, region.columns[pixels] - first_column] = 1
-        around_rows, around_columns = np.nonzero(cv2.dilate(inside, disc))
-        around_rows += first_row
-        around_columns += first_column
-        seen = (around_rows >= 0) & (around_rows < height) & (around_columns >= 0) & (around_columns < width)
-        places = around_rows[seen] * width + around_columns[seen]
-        rings.append(places[~defective.ravel()[places]])
-    places = rings[0] if len(rings) == 1 else np.unique(np.concatenate(rings))
-    return places // width, places % width
+    near = cv2.dilate(inside, disc) > window
+    found_rows, found_columns = np.nonzero(near)
+    return (found_rows + top) * defective.shape[1] + found_columns + left
 
 
 def size(value: float | None) -> str:
