@@ -12,7 +12,8 @@ from casae.image import FULL_SCALE, Image
 from casae.inspection.regions import Region
 
 RING_PX = 6  # width of the surrounding that contrast is measured against
-CELL_PX = 256  # side of what is looked at at once
+WINDOW_PX = 2**18  # bounding boxes that are looked at at once; larger ones in cells
+CELL_PX = 256
 DIGITS = 7  # of every measure: verdict and record see one number, in which 3 times 0.1 mm is 0.3 mm
 
 
@@ -83,21 +84,20 @@ def _contrast(region: Region, gray: Image, defective: Image) -> float | None:
 def _ring(region: Region, defective: Image) -> NDArray[np.intp]:
     """Where in the raveled image the pixels are that lie within `RING_PX` of a region and are no defect.
 
-    Looked for in cells of `CELL_PX`, so that a long slanting defect does not cost its bounding box.
+    A large bounding box is looked at in cells, so that a long slanting defect does not cost all of it.
     """
     left, top = region.offset
-    rows, columns = (region.rows - top) // CELL_PX, (region.columns - left) // CELL_PX
-    pitch = int(columns.max()) + 1
-    if pitch == 1 and not rows.any():
+    rows, columns = region.rows - top, region.columns - left
+    if (int(rows.max()) + 1) * (int(columns.max()) + 1) <= WINDOW_PX:
         return _around(region.rows, region.columns, defective)
-    cells = rows * pitch + columns
+    cells = rows // CELL_PX * defective.shape[1] + columns // CELL_PX
     order = np.argsort(cells, kind="stable")
     begins = np.flatnonzero(np.diff(cells[order])) + 1
     rings = [_around(region.rows[each], region.columns[each], defective) for each in np.split(order, begins)]
     return np.unique(np.concatenate(rings))
 
 
-def _around(rows: NDArray[np.int64], columns: NDArray[np.int64], defective: Image) -> NDArray[np.intp]:
+def _around(rows: NDArray[np.int32], columns: NDArray[np.int32], defective: Image) -> NDArray[np.intp]:
     """The same for pixels that lie close together."""
     top, left = max(0, int(rows.min()) - RING_PX), max(0, int(columns.min()) - RING_PX)
     window = defective[top : int(rows.max()) + RING_PX + 1, left : int(columns.max()) + RING_PX + 1]

@@ -3,7 +3,6 @@
 Memory holds of each picture where its newest line stands and by what it is known, not what is in it.
 """
 
-import json
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -122,8 +121,7 @@ class RecordLines:
         Raises:
             OSError: the disk does not take it.
         """
-        content = record.model_dump(mode="json", by_alias=True)
-        line = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        line = record.model_dump_json(by_alias=True).encode() + b"\n"
         try:
             with open(os.open(self.file, os.O_WRONLY | os.O_APPEND | NO_FOLLOWING), "ab") as lines:  # noqa: PTH123
                 lines.write(line)
@@ -132,7 +130,7 @@ class RecordLines:
         except OSError:  # half a line would spoil the next one
             os.truncate(self.file, self._end)
             raise
-        return self._add(_Head.model_validate(content), len(line))
+        return self._add(_Head.model_validate(record, from_attributes=True), len(line))
 
     def read(self, keys: Iterable[str]) -> Iterator[InspectionRecord]:
         """The newest records of pictures, one after the other.
