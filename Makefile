@@ -19,7 +19,7 @@ demo: install  ## draw some parts, inspect them with the bundled model
 test: install lint docs  ## everything that is checked
 	$(BIN)/pytest
 
-test-fast: install  ## what takes less than a minute: nothing that trains
+test-fast: install  ## what takes about a minute: nothing that trains
 	$(BIN)/pytest -m 'not slow'
 
 lint: install
