@@ -141,8 +141,21 @@ def check_target(target: str | None) -> Share | None:
     return Share(float(asked[2]), of_images=asked[1] == "images")
 
 
+class Aim(NamedTuple):
+    """A constraint and an objective: of the costs that reach `need`, or as near to it as any, the one to take."""
+
+    reached: Callable[[Cost], float]
+    need: float
+    objective: Callable[[Sequence[Cost]], Cost]
+
+    def of(self, costs: Sequence[Cost]) -> Cost:
+        """The choice among `costs`, one at least."""
+        need = min(self.need, max(map(self.reached, costs)))
+        return self.objective([cost for cost in costs if self.reached(cost) >= need])
+
+
 def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CORE_GS) -> tuple[Cost, str]:
-    """The thresholds for a target, and why in words.
+    """The thresholds for a target, and why in words: the Gs first, then its core, then what a share asks for.
 
     Args:
         costs: of `cost_curve`.
@@ -157,61 +170,55 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
     Raises:
         UsageError: another target.
     """
-    wanted, needed = check_target(target), 0.0
+    wanted = check_target(target)
     usual = [cost for cost in costs if cost.core_gs == (cost.gs if core_gs is None else min(core_gs, cost.gs))]
     kept = next(cost for cost in usual if cost.gs == DEFAULT_GS)
     if not kept.regions:
         return kept, "no defect among the held-out images: the paper's Gs is kept"
-    if target == "keep" or (target != "f1" and kept.defective < ENOUGH_DEFECTIVE):
-        outline, why = (
-            kept,
-            f"the paper's Gs: only {kept.defective} defective image{'' if kept.defective == 1 else 's'} held out",
-        )
+    most = {gs: max(cost.touched for cost in costs if cost.gs == gs) for gs in {cost.gs for cost in costs}}
+    needed = _least(most[DEFAULT_GS])
+    if target == "keep":
+        outline, why = kept, "the paper's Gs"
+    elif target != "f1" and kept.defective < ENOUGH_DEFECTIVE:
+        images = "image" if kept.defective == 1 else "images"
+        outline, why = kept, f"the paper's Gs: only {kept.defective} defective {images} held out"
     else:
-        needed = _least(_most_touched(costs, DEFAULT_GS))
-        usual = [cost for cost in usual if _most_touched(costs, cost.gs) >= needed]
-        best_f1 = max(cost.pixels.f1 for cost in usual)
-        equal = [cost for cost in usual if cost.pixels.f1 >= best_f1 - EQUAL_F1]
-        outline = min(equal, key=lambda cost: abs(cost.gs - DEFAULT_GS))
+        outline = Aim(lambda cost: most[cost.gs], needed, _best_f1).of(usual)
         why = "best F1 on the held-out images"
-    outline, relaxed = _with_a_core_that_holds(outline, costs, needed)
-    if wanted is None:
-        return outline, ("the paper's Gs" if target == "keep" else why) + relaxed
-    return _surest(costs, outline, wanted)
+    cores = [cost for cost in costs if cost.gs == outline.gs and cost.core_gs >= outline.core_gs]
+    chosen = Aim(lambda cost: cost.touched, max(needed, _least(most[outline.gs])), _surest).of(cores)
+    if wanted:
+        return _with_share(costs, chosen, wanted)
+    if chosen is not outline:
+        why += f"; the core is larger than usual, which would cost over {LOST_TO_CORE:.0%} of the held-out defects"
+    return chosen, why
 
 
-def _surest(costs: Sequence[Cost], outline: Cost, wanted: Share) -> tuple[Cost, str]:
-    """The surest thresholds that reach a share, by the core at the Gs of `outline` first; else those next to it."""
-    share, total = wanted.share, wanted.total(outline)
+def _with_share(costs: Sequence[Cost], usual: Cost, wanted: Share) -> tuple[Cost, str]:
+    """The surest thresholds that reach a share: by the core at the Gs of `usual` first, then by larger Gs."""
+    share, total = wanted.share, wanted.total(usual)
     what = ("find something in", "defective images") if wanted.of_images else ("touch", "defects")
-    curve, few = sensitivity(costs, outline.gs), ""
+    curve, few = sensitivity(costs, usual.gs), ""
     if round(total * (1 - share), 6) < 1:
-        curve = [cost for cost in curve if cost.core_gs >= outline.core_gs]
+        curve = [cost for cost in curve if cost.core_gs >= usual.core_gs]
         few = ", which are too few to be surer than usual"
-    reached = next((cost for cost in curve if wanted.reached(cost) >= share), None)
-    if reached:
-        return reached, f"the surest that {what[0]} {share:g} of the {total} held-out {what[1]}{few}"
-    best = max(curve, key=lambda cost: (wanted.reached(cost), -cost.gs, -cost.core_gs))
-    return best, f"none {what[0]} {share:g} of the {total} held-out {what[1]}; these reach {wanted.reached(best):.3f}"
+    chosen = Aim(wanted.reached, share, _surest).of(curve)
+    reached = wanted.reached(chosen)
+    if reached < share:
+        return chosen, f"none {what[0]} {share:g} of the {total} held-out {what[1]}; these reach {reached:.3f}"
+    return chosen, f"the surest that {what[0]} {share:g} of the {total} held-out {what[1]}{few}"
 
 
-def _with_a_core_that_holds(chosen: Cost, costs: Sequence[Cost], needed: float) -> tuple[Cost, str]:
-    """Where the core costs too many defects, that of the surest one that does not; and what to say about it.
-
-    At least `needed` are to be touched, where the Gs can.
-    """
-    curve = [cost for cost in costs if cost.gs == chosen.gs]
-    most = _most_touched(costs, chosen.gs)
-    least = min(most, max(needed, _least(most)))
-    holding = [cost for cost in curve if cost.core_gs >= chosen.core_gs and cost.touched >= least]
-    best = min(holding, key=lambda cost: cost.core_gs)
-    if best is chosen:
-        return best, ""
-    return best, f"; the core is larger than usual, which would cost over {LOST_TO_CORE:.0%} of the held-out defects"
+def _surest(costs: Sequence[Cost]) -> Cost:
+    return min(costs, key=lambda cost: (cost.gs, cost.core_gs))
 
 
-def _most_touched(costs: Sequence[Cost], gs: float) -> int:
-    return max(cost.touched for cost in costs if cost.gs == gs)
+def _best_f1(costs: Sequence[Cost]) -> Cost:
+    """Of those with the best F1, or as good as the best, the one next to the paper's Gs."""
+    best = max(cost.pixels.f1 for cost in costs)
+    return min(
+        (cost for cost in costs if cost.pixels.f1 >= best - EQUAL_F1), key=lambda cost: abs(cost.gs - DEFAULT_GS)
+    )
 
 
 def _least(most: int) -> float:
