@@ -12,7 +12,6 @@ Precision = Literal["auto", "f32", "bf16", "int8"]
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
 MIN_AREA_PX = 12  # of a reported region, where the labels do not ask for a smaller one
-DEFAULT_MODEL = "component"  # drawn data, free of rights
 MAX_MEGAPIXELS = 400.0  # of an image, from its header on
 LARGEST_SIDE = 8192  # of a network's input, px
 SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e3  # mm a pixel

@@ -49,13 +49,14 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(picture, dark_model, 
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (["inspect", "nowhere"], "nowhere: no such file or folder"),
-        (["inspect", "x" * 300], "no such file or folder"),
-        (["inspect", ""], "(nothing): no such file or folder"),
+        (["inspect", "nowhere", "--model", "component"], "nowhere: no such file or folder"),
+        (["inspect", "x" * 300, "--model", "component"], "no such file or folder"),
+        (["inspect", "", "--model", "component"], "(nothing): no such file or folder"),
         (["inspect", "part.png", "--model", "none"], "none: no such model file"),
+        (["inspect", "part.png"], "--model: no model is named"),
         (["inspect", "part.png", "--mm-per-pixel", "-1"], "--mm-per-pixel -1"),
         (["inspect", "part.png", "--threshold", "300"], "300"),
-        (["inspect", "part.png", "--out", "part.png/out"], "choose another --out"),
+        (["inspect", "part.png", "--out", "part.png/out", "--model", "component"], "choose another --out"),
         (["train", "folder:.", "--out", "a.casae"], "dataset.toml: missing"),
         (["train", "folder:.", "--out", "a.casae", "--set", "wide=3"], "wide: no such setting"),
         (["train", "folder:.", "--out", "a.casae", "--size", "100"], "multiple of 32"),
@@ -212,7 +213,7 @@ def test_all_images_are_learned_from_where_nothing_shall_be_held_out(components,
     quick = ["--preset", "scratch", "--set", "width=4", "--size", "64", "--minutes", "0.04", "--hold-out", "0"]
     done = casae("train", f"folder:{tmp_path / 'part'}", "--out", out, *quick)
     assert done.returncode == 0, done.stderr
-    assert "12 images to learn from" in done.stdout
+    assert "Learns from 12 pictures (" in done.stdout
     assert "judge it with casae evaluate" in done.stdout
     assert not out.with_suffix(".html").exists()
     assert casae("inspect", components / "images", "--model", out, "--out", tmp_path / "found").returncode == 0

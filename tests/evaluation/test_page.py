@@ -9,7 +9,7 @@ from casae import Inspector
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Sample
 from casae.evaluation.charts import line_chart
-from casae.evaluation.page import Training, learning_curve, most_doubtful, write_page
+from casae.evaluation.page import Training, learning_curves, most_doubtful, write_page
 from casae.evaluation.scores import evaluate
 from casae.evaluation.thresholds import Cost, choose, cost_curve
 from conftest import two_classes
@@ -42,12 +42,15 @@ def test_the_page_says_how_good_the_model_is(components, dark_model, tmp_path):
     assert f"{result.scores()['iou'].value:.3f}" in html
     assert "in 1.5 minutes" in html
     assert "What to label next" in html
-    assert html.count("<svg viewBox") == 2
+    assert html.count("<svg viewBox") == 3  # loss and score on axes of their own, thresholds
+    assert "Is it good enough?" in html
+    assert f"{chosen.passed} of {chosen.defective}" in html
+    assert html.count("<figure>") == 2
     assert "http" not in html.replace("http://www.w3.org", "")
 
 
 def test_a_stage_without_log_has_no_curve(tmp_path):
-    assert learning_curve(tmp_path) is None
+    assert learning_curves(tmp_path) == []
 
 
 def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
@@ -57,8 +60,8 @@ def test_the_image_at_the_threshold_is_the_most_doubtful(dark_model, tmp_path):
     samples = [Sample(name, tmp_path / f"{name}.png") for name in ("sure", "broken", "unsure")]
     ranked, looked_at = most_doubtful(Inspector(dark_model), samples)
     assert looked_at == 2
-    assert [name for name, _ in ranked] == ["unsure", "sure"]
-    assert ranked[0][1] > 0.7 > 0.1 > ranked[1][1]
+    assert [each.name for each in ranked] == ["unsure", "sure"]
+    assert ranked[0].spots > 0.7 > 0.1 > ranked[1].spots
 
 
 def test_the_outline_of_a_large_sure_defect_is_no_doubt(dark_model, tmp_path):
@@ -70,7 +73,10 @@ def test_the_outline_of_a_large_sure_defect_is_no_doubt(dark_model, tmp_path):
         cv2.imwrite(str(tmp_path / f"{name}.png"), image)
     samples = [Sample(name, tmp_path / f"{name}.png") for name in ("soft", "faint")]
     ranked, _ = most_doubtful(Inspector(dark_model), samples)
-    assert [name for name, _ in ranked] == ["faint", "soft"]
+    assert [each.name for each in ranked] == ["faint", "soft"]
+    framed = (ranked[0].thumbnail == (255, 210, 0)).all(-1)
+    assert framed.any()
+    assert not framed[28:37, 28:37].any()  # and not hidden
 
 
 def test_what_the_held_out_images_chose_is_said(components, dark_model, tmp_path):

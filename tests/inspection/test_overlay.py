@@ -15,8 +15,18 @@ def test_defects_are_green_and_rectangles_red_beside_their_labels(dark_model, sp
     assert inside[1] > inside[0] + 50
     assert inside[1] > inside[2] + 50
     assert picture[400, 600].tolist() == [200, 200, 200]
-    below = picture[137:143, 310:490]  # lower side of the bar's rectangle; its label stands above
+    below = picture[139:146, 310:490]  # lower side of the bar's rectangle; its label stands above
     assert ((below[..., 0] > 150) & (below[..., 1] < 120)).any(0).all()
+
+
+def test_a_hairline_is_seen_under_its_marks(dark_model):
+    image = np.full((48, 64), 200, np.uint8)
+    image[20, 10:50] = 10  # drawn ten times as large
+    inspection = Inspector(dark_model).inspect(image)
+    assert inspection.mask[:, 30].nonzero()[0].tolist() == [20]
+    picture = draw_overlay(inspection)
+    assert (picture[201:209, 300].astype(int).sum(1) < 200).all()  # dark, as in the image
+    assert picture[[199, 210], 300].tolist() == [list(overlay.GREEN)] * 2
 
 
 def test_the_image_itself_is_not_drawn_on(dark_model, spotted):

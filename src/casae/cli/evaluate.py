@@ -87,6 +87,7 @@ def _print(console: "Console", judged: "Judgement") -> None:
     from rich.table import Table
 
     from casae.evaluation.judgement import shown
+    from casae.evaluation.uses import escapes_and_rejects
 
     result = judged.result
     table = Table(box=None, padding=(0, 3, 0, 0), title=f"{len(result.images)} images", title_justify="left")
@@ -107,3 +108,6 @@ def _print(console: "Console", judged: "Judgement") -> None:
         for name, row in zip(result.classes, result.confusion(), strict=True):
             confusion.add_row(escape(name), *(str(count) for count in row))
         console.print(confusion)
+    escaped, rejected = judged.scores["escaped_images"], judged.scores["rejected_good_images"]
+    counts = (escaped.hits or 0, escaped.total or 0, rejected.hits or 0, rejected.total or 0)
+    console.print(f"[bold]{escapes_and_rejects(*counts)}[/bold]", soft_wrap=True, highlight=False)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,9 +23,7 @@ TABLE_ROWS = 40
 
 def inspect(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders (recursive) or globs.")],
-    model: Annotated[
-        str, typer.Option(help="A .casae file, or a shipped model: component, strip-steel.")
-    ] = "component",
+    model: Annotated[str | None, typer.Option(help="Your .casae file; to try casae: component or strip-steel.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is continued.")] = Path(
         "casae-results"
     ),
@@ -53,6 +51,7 @@ def inspect(
     """
     from casae.cli.arguments import inspection_settings
     from casae.cli.streams import print_utf8
+    from casae.errors import UsageError
     from casae.inspection.inspector import Inspector
 
     settings = inspection_settings(
@@ -64,6 +63,9 @@ def inspect(
         precision=precision,
         max_megapixels=max_megapixels,
     )
+    if model is None:
+        own = "your own my-part.casae that casae train wrote, or, to try casae, component"
+        raise UsageError(f"--model: no model is named; say {own}")
     inspector = Inspector(model, settings, rules, roi)
 
     from casae.line.files import gather
@@ -128,17 +130,18 @@ def _print(records: "Records", failures: int, out: Path) -> None:
     shown = heapq.nlargest(TABLE_ROWS, counted(), key=lambda record: list(colours).index(record.decision))
     common = common_folder(folders)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("verdict", "image", "defects", "largest defect", "its length"):
-        table.add_column(heading, justify="right" if heading in ("defects", "its length") else "left", overflow="fold")
+    for heading in ("verdict", "image", "defects", "largest", "why"):
+        justify: Literal["left", "right"] = "right" if heading in ("defects", "largest") else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
     for record in shown:
         colour = colours[record.decision]
         largest = record.defects[0] if record.defects else None
         length = "" if not largest else f"{largest.length_px:.0f} px"
         if largest and largest.length_mm is not None:
             length = f"{size(largest.length_mm)} mm"
-        name = "" if not largest else escape(largest.defect_class)
         image = escape(within(record.source, common))
-        table.add_row(f"[{colour}]{record.decision}[/]", image, str(len(record.defects)), name, length)
+        count = str(len(record.defects))
+        table.add_row(f"[{colour}]{record.decision}[/]", image, count, length, escape(record.reason))
     if shown:
         console.print(table)
     if len(records) > TABLE_ROWS:

@@ -164,6 +164,8 @@ def train(
 def _print(console: "Console", judged: "JudgedModel") -> None:
     from rich.markup import escape
 
+    from casae.evaluation.uses import escapes_and_rejects
+
     file = judged.file
     console.print(f"\n[bold]{escape(str(file))}[/bold] ({file.stat().st_size / 1e6:.1f} MB)")
     if judged.folds:
@@ -178,6 +180,10 @@ def _print(console: "Console", judged: "JudgedModel") -> None:
     if judged.page:
         console.print(f"How good it is, with pictures: {judged.page}", soft_wrap=True, markup=False)
     console.print(f"Next: casae inspect IMAGES --model {file}", soft_wrap=True, markup=False)
+    if judged.chosen is not None:
+        chosen = judged.chosen
+        said = escapes_and_rejects(chosen.passed, chosen.defective, chosen.rejected, chosen.good)
+        console.print(f"[bold]{said}[/bold]", soft_wrap=True, highlight=False)
 
 
 def _print_scores(console: "Console", result: "Evaluation") -> None:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.sample import Dataset, Sample
@@ -17,10 +19,12 @@ from casae.evaluation.charts import Points, line_chart
 from casae.evaluation.scores import Evaluation
 from casae.evaluation.sheet import draw_sheet
 from casae.evaluation.thresholds import Cost, sensitivity
+from casae.evaluation.uses import Use, uses_of
 from casae.files import write_whole
 from casae.inspection.inspector import Inspector
-from casae.inspection.overlay import encode
-from casae.inspection.regions import find_regions
+from casae.inspection.overlay import encode, scaled, to_rgb
+from casae.inspection.regions import Region, find_regions
+from casae.metrics import Interval, proportion
 from casae.recipes import ENOUGH_DEFECTIVE
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
@@ -41,6 +45,7 @@ MEANING = {  # of scores, as in docs/train.md
 }
 STAGES = {"network-1": "network 1", "network-2": "both networks", "classifier": "classifier"}
 FAINTEST = 0.1  # P(defect) from which on a spot counts
+THUMBNAIL, DOUBTFUL = 240, (255, 210, 0)  # px of its longer side; RGB of its doubtful spots
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,42 @@ class Training:
         chosen = {"weights": always or not few, "thresholds": not (usual or self.folds)}
         return " and ".join(name for name, by_them in chosen.items() if by_them)
 
+    @property
+    def escaped(self) -> Interval:
+        """Bad parts in which nothing is found, of all folds where there were any."""
+        return proportion(self.chosen.passed, self.chosen.defective)
+
+    @property
+    def rejected(self) -> Interval:
+        """Good parts in which something is found, of all folds where there were any."""
+        return proportion(self.chosen.rejected, self.chosen.good)
+
+    @property
+    def uses(self) -> list[Use]:
+        """What the model was shown to be good enough for."""
+        chosen = self.chosen
+        pooled = {
+            "region_recall": proportion(chosen.touched, chosen.regions),
+            "false_regions_per_image": Interval(chosen.false_regions / chosen.images),
+        }
+        classes = len(self.inspector.manifest.classes)
+        return uses_of(self.result.scores() | pooled, self.escaped, self.rejected, classes)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An unlabelled picture that the model is unsure of.
+
+    Attributes:
+        name: of the picture.
+        spots: the doubt of its spots, added up.
+        thumbnail: (h, w, 3) uint8 RGB, the spots outlined.
+    """
+
+    name: str
+    spots: float
+    thumbnail: NDArray[np.uint8]
+
 
 def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> None:
     """Write the page.
@@ -91,6 +132,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.PackageLoader("casae.evaluation"), autoescape=True)
+    environment.filters["jpeg"] = lambda picture: base64.b64encode(encode(picture, ".jpg")).decode()
     sheet = draw_sheet(training.result, training.inspector, training.validation)
     doubtful, asked = most_doubtful(training.inspector, unlabelled)
     html = environment.get_template("training.html.j2").render(
@@ -98,29 +140,32 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         training=training,
         scores=training.result.scores(),
         meaning=MEANING,
-        curves={title: learning_curve(training.folder / name) for name, title in STAGES.items()},
+        curves={title: learning_curves(training.folder / name) for name, title in STAGES.items()},
         threshold=threshold_chart(sensitivity(training.costs, training.chosen.gs), training.chosen.core_gs),
         sizes=training.result.recall_by_size(),
         confusion=training.result.confusion().tolist(),
-        sheet=base64.b64encode(encode(sheet, ".jpg")).decode(),
+        sheet=sheet,
         asked=asked,
         doubtful=doubtful,
     )
     write_whole(file, html)
 
 
-def learning_curve(folder: Path) -> str | None:
-    """The chart of a stage's `metrics.csv`, and of what it was before interruptions; None where there is none."""
+def learning_curves(folder: Path) -> list[str]:
+    """Charts of a stage's `metrics.csv`, and of what it was before interruptions: the loss and each score, which have
+    little in common but the epochs.
+    """
     rows: list[dict[str, str]] = []
     for piece in folder.glob("metrics*.csv"):
         with piece.open(encoding="utf-8") as file:
             rows += csv.DictReader(file)
-    lines: dict[str, Points] = {}
+    charts = []
     for column, title in (("loss", "loss"), ("val_iou", "held-out IoU"), ("val_accuracy", "held-out accuracy")):
         points = [(int(row["epoch"]) + 1.0, float(row[column])) for row in rows if row.get(column)]
         if points:
-            lines[title] = sorted(points)
-    return line_chart(lines, "epoch") if lines else None
+            lines: dict[str, Points] = {title: sorted(points)}
+            charts.append(line_chart(lines, "epoch"))
+    return charts
 
 
 def threshold_chart(costs: Sequence[Cost], core_gs: float) -> str:
@@ -134,9 +179,8 @@ def threshold_chart(costs: Sequence[Cost], core_gs: float) -> str:
     return line_chart({name: line for name, line in lines.items() if line}, "core Gs", core_gs, top=1.0)
 
 
-def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list[tuple[str, float]], int]:
-    """The unlabelled images whose labels would teach most: name and doubt, most doubtful first; and how many were
-    looked at.
+def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list[Doubt], int]:
+    """The unlabelled images whose labels would teach most, most doubtful first; and how many were looked at.
 
     Of very many, or of large ones, as many are looked at as a minute allows, drawn from all of them.
 
@@ -148,10 +192,22 @@ def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list
         if time.monotonic() - began > LONGEST:
             break
         try:
-            probability = inspector.probability(read_image(sample.image))
+            image = read_image(sample.image)
+            probability = inspector.probability(image)
         except ImageError:
             continue
         spots = find_regions(probability >= FAINTEST, inspector.conditions.min_area_px)
         surest = [float(probability[spot.at].max()) for spot in spots]
-        doubts.append((sample.name, sum(1 - abs(2 * value - 1) for value in surest)))
-    return sorted(doubts, key=lambda pair: -pair[1])[:SHOWN], len(doubts)
+        doubt = sum(1 - abs(2 * value - 1) for value in surest)
+        doubts.append(Doubt(sample.name, doubt, _thumbnail(to_rgb(inspector.in_full_scale(image)), spots)))
+    return sorted(doubts, key=lambda each: -each.spots)[:SHOWN], len(doubts)
+
+
+def _thumbnail(picture: NDArray[np.uint8], spots: Sequence[Region]) -> NDArray[np.uint8]:
+    """The picture in small, its spots framed."""
+    scale = min(1.0, THUMBNAIL / max(picture.shape[:2]))
+    small = scaled(picture, scale, cv2.INTER_AREA)
+    for spot in spots:
+        corners = (spot.rectangle.grown(2 / scale).corners * scale).round().astype(np.int32)
+        cv2.polylines(small, [corners], True, DOUBTFUL, 1, cv2.LINE_AA)
+    return small

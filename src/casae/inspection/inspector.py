@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.config import DEFAULT_MODEL, InspectionSettings
+from casae.config import InspectionSettings
 from casae.decoding import decode_image, is_transparent, read_file
 from casae.errors import BundleError, ImageError
 from casae.image import Image, check_image, to_gray
@@ -52,7 +52,7 @@ class Inspector:
 
     def __init__(
         self,
-        model: str | Path = DEFAULT_MODEL,
+        model: str | Path,
         settings: InspectionSettings | None = None,
         rules: AcceptanceRules | str | Path | None = None,
         roi: Image | str | Path | None = None,

@@ -13,25 +13,30 @@ from casae.inspection.inspection import Defect, Inspection
 from casae.inspection.measurement import size
 
 GREEN, RED, WHITE = (0, 200, 0), (230, 30, 30), (255, 255, 255)  # RGB
-GREEN_SHARE = 0.45  # of the colour of a defective pixel
+GREEN_SHARE = 0.3  # of the colour of a defective pixel: what lies under it is to be seen
 SHORTEST_SIDE = 480  # smaller images are enlarged, or labels would cover them
 LONGEST_SIDE = 2000  # larger ones are reduced
+TEXT, TEXT_SIDE = 0.55, 640  # size of the text, in OpenCV's units, where the shorter side is so many px
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
-    """The image with its defects marked, (h, w, 3) uint8 RGB, enlarged or reduced to a size people can look at."""
+    """The image with its defects marked, (h, w, 3) uint8 RGB, enlarged or reduced to a size people can look at.
+
+    Outlines and rectangles lie outside the defects, or they would hide hairlines.
+    """
     scale = picture_scale(inspection.image.shape)
     picture = to_rgb(scaled(inspection.image, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
     line = max(1, round(min(picture.shape[:2]) / 400))
     mask = inspection.mask.view(np.uint8) * np.uint8(255)  # so that a hairline is not rounded away
     found = scaled(mask, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST) > 0
     picture[found] = ((1 - GREEN_SHARE) * picture[found] + GREEN_SHARE * np.array(GREEN)).astype(np.uint8)
-    outlines = [(c + 0.5) * scale - 0.5 for defect in inspection.defects for c in defect.region.outlines]
-    cv2.polylines(picture, [_fixed(points) for points in outlines], True, GREEN, line, cv2.LINE_AA, 4)
-    rectangles = [(defect.region.rectangle.corners + 0.5) * scale - 0.5 for defect in inspection.defects]
+    around = np.ones((2 * line + 1, 2 * line + 1), np.uint8)
+    picture[(cv2.dilate(found.view(np.uint8), around) > 0) & ~found] = GREEN
+    gap = (2.5 * line + 1) / scale
+    rectangles = [(defect.region.rectangle.grown(gap).corners + 0.5) * scale - 0.5 for defect in inspection.defects]
     cv2.polylines(picture, [_fixed(corners) for corners in rectangles], True, RED, line, cv2.LINE_AA, 4)
     defects = [_around(corners) for corners in rectangles]
     labels: list[Box] = []
@@ -96,7 +101,7 @@ def _write(
     Returns:
         The text's box; nothing where none fits: the report lists every defect.
     """
-    size = 0.42 * max(1.0, min(picture.shape[:2]) / 640)
+    size = TEXT * max(1.0, min(picture.shape[:2]) / TEXT_SIDE)
     for text in texts:
         (text_width, text_height), below = cv2.getTextSize(text, FONT, size, line)
         boxes = _places(corners, text_width + 4, text_height + below + 3, picture.shape)

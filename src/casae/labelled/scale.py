@@ -85,7 +85,7 @@ class Criterion:
 
 
 def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[Fit, float, str]:
-    """How images meet the input, the scale at which they are cut into tiles, and why, in a sentence.
+    """How images meet the input, the scale at which they are cut into tiles, and why, in words.
 
     Tiles where images scaled to the input as a whole do not meet every one of `criteria_of`, at the scale that the
     strictest of them needs: a tile then shows more around a defect, and few are needed.
@@ -98,16 +98,16 @@ def choose_fit(images: Sequence[LabelledImage], settings: SegmenterSettings) -> 
     unmet = [criterion for criterion in criteria if not criterion.met]
     shown_whole = min(wholes) == 1
     if settings.fit == "choose" and (shown_whole or not unmet):
-        thin = criteria[0].sentence
-        return "letterbox", 1.0, "" if shown_whole else f"Scaled images: {thin}; --tile cuts them into tiles"
+        return "letterbox", 1.0, "" if shown_whole else criteria[0].sentence
     strictest = max(unmet or criteria, key=lambda criterion: criterion.need)
     scale = settings.scale or round(max(float(np.median(wholes)), *(each.need for each in criteria)), 2)
     why = strictest.sentence
     short = next((criterion for criterion in criteria if scale < ENOUGH * criterion.wish), None)
     if short and not settings.scale:
-        kept = f"a small one keeps {scale * short.size_px:.1f} px"
-        why += f"; {kept}, because images are large: --set scale=1 shows more, and takes longer"
-    return "tile", scale, f"Tiles: {why}; --set scale=S sets another scale, --no-tile shows the network whole images"
+        why += (
+            f"; a small one keeps {scale * short.size_px:.1f} px, because images are large (--set scale=1 shows more)"
+        )
+    return "tile", scale, why
 
 
 def criteria_of(images: Sequence[LabelledImage], wholes: Sequence[float], size: int) -> list[Criterion]:

@@ -18,12 +18,15 @@ GREEN_SHARE = 0.55  # of the colour of a defective pixel
 INK = (30, 40, 50)
 
 
-def bars(series: Mapping[str, Mapping[str, Sequence[float]]], y_title: str) -> Picture:
+def bars(
+    series: Mapping[str, Mapping[str, Sequence[float]]], y_title: str, published: Mapping[str, float] | None = None
+) -> Picture:
     """Grouped bars, the mean of each list with its standard deviation, (h, w, 3) uint8 RGB.
 
     Args:
         series: name -> label on the x axis -> values, one a seed; none where nothing is known.
         y_title: beside the y axis, which goes from 0 to 1.
+        published: label -> value of others, drawn as a mark on its bars.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -40,10 +43,13 @@ def bars(series: Mapping[str, Mapping[str, Sequence[float]]], y_title: str) -> P
         drawn = axes.bar(place, means, 0.92 * step, yerr=spreads if any(spreads) else None, capsize=3, label=name)
         said = [f"{mean:.3f}" if values[label] else "-" for mean, label in zip(means, labels, strict=True)]
         axes.bar_label(drawn, said, padding=2, fontsize=8)
+    if published:
+        known = [(place, published[label]) for place, label in enumerate(labels) if label in published]
+        axes.plot(*zip(*known, strict=True), "D", color="black", markersize=6, label="published, on other images")
     axes.set_xticks(range(len(labels)), [_wrapped(label) for label in labels], fontsize=8)
     axes.set(ylim=(0, 1.05), ylabel=y_title)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(series) > 1:
+    if len(series) > 1 or published:
         figure.legend(frameon=False, ncols=LEGEND_COLUMNS, loc="outside upper center", fontsize=8)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

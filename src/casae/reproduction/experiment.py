@@ -103,7 +103,7 @@ class Experiment:
         about = machine()
         lines = [f"# {title}", "", "```sh", self.command, "```", "", *markdown(table), ""]
         facts = ", ".join(f"{name} {value}" for name, value in about.items())
-        _write(self.folder / f"{self.name}.md", "\n".join([*lines, *notes, "", facts, ""]))
+        _write(self.folder / f"{self.name}.md", "\n\n".join(["\n".join(lines).rstrip(), *notes, facts]) + "\n")
         content = {"command": self.command, "identity": self.identity, "machine": about, "rows": list(rows)}
         _write(self.folder / f"{self.name}.json", json.dumps(content, indent=2) + "\n")
 
@@ -125,6 +125,15 @@ def machine() -> dict[str, str]:
         "precision": "bf16" if has_bf16() else "f32",
         **{name: version(name) for name in names},
     }
+
+
+def too_short(done: int, papers: int, what: str) -> list[str]:
+    """A note that a run is no comparison with the paper, where it is shorter.
+
+    >>> too_short(10_000, 150_000, "views")
+    ['**Too short to compare with the paper:** 10,000 views of its 150,000.']
+    """
+    return [f"**Too short to compare with the paper:** {done:,} {what} of its {papers:,}."] if done < papers else []
 
 
 def seeds_of(rows: Sequence[Row]) -> str:

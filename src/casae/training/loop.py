@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -140,11 +141,8 @@ class _Run:
     def learn(self) -> float | None:
         """Train to the end; the best score."""
         task, budget = self.task, self.task.budget
-        fabric = Fabric(
-            accelerator=self.device.type,
-            devices=1,
-            precision="bf16-mixed" if has_bf16(self.device) else "32-true",
-        )
+        mixed = MixedPrecision("bf16-mixed", self.device.type) if has_bf16(self.device) else Precision()
+        fabric = Fabric(accelerator=self.device.type, devices=1, plugins=mixed)  # by its name it would print a line
         task.to(self.device)
         task.device = self.device
         optimiser = self._begin()

@@ -17,11 +17,12 @@ from casae.labelled.duplicates import Likeness, identical, seen_in_test, some
 from casae.labelled.holdout import Fold, has_own_list, hold_out
 from casae.labelled.images import MEMORY_SHARE, LabelledImage, load, white_of
 from casae.models.bundle import InputSize
-from casae.recipes import TrainingSettings
+from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
 from casae.training import segmentation
 from casae.training.budget import Budget
 from casae.training.device import UNTRIED, device_of, has_bf16
 from casae.training.progress import Reporter
+from casae.training.state import FOLDER
 from casae.training.stop import Stop
 from casae.training.unlabelled import unlabelled_images
 
@@ -31,15 +32,15 @@ FEWEST_JUDGED = 16
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a training found; it is printed, and stands in the card and on the page.
+    """What a training will do, or what it found; it is printed, warnings stand in the card and on the page too.
 
     Attributes:
-        kind: whether it is to be known, or to be mended.
+        kind: what is planned, to be known, or to be mended.
         text: a sentence.
         files: names of the images that it is about.
     """
 
-    kind: Literal["info", "warning"]
+    kind: Literal["plan", "info", "warning"]
     text: str
     files: tuple[str, ...] = ()
 
@@ -133,8 +134,6 @@ def prepare(
     images = [replace(image, gray=brightened(image.gray, white or 1.0)) for image in images]
     validation = [replace(image, gray=brightened(image.gray, white or 1.0)) for image in validation]
     size, why = segmentation.input_of(images, settings.segmenter)
-    if why:
-        notes.append(Note("info", why))
     if fold is None:  # a fold's images are judged by no other
         held, validation, left = affordable(held, validation, size, settings)
         notes += left
@@ -142,7 +141,7 @@ def prepare(
     smallest = settings.min_area_px or smallest_region([*images, *validation])
     run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more)
     found = [Note("info", note) for note in dataset.notes] + [Note("warning", warning) for warning in dataset.warnings]
-    return run, [*describe(run), *found, *check_classes(run), *notes]
+    return run, [*planned(run, why), *look_over(run), *found, *check_classes(run), *notes]
 
 
 def _divided(
@@ -218,38 +217,70 @@ def check_classes(run: Run) -> list[Note]:
     return [Note("warning", f"No labelled defect of class {missing} to learn from: it will hardly be recognised")]
 
 
-def describe(run: Run) -> list[Note]:
-    """What is learned from and how, and what would better be otherwise."""
-    regions = [region.area for image in run.images for region in find_regions(image.label > 0, 1)]
-    defects = sum(area >= run.min_area_px for area in regions)
+def planned(run: Run, why: str) -> list[Note]:
+    """What the training will do and why, in five lines; `why` is the reason for its input."""
     free = sum(not image.label.any() for image in run.images)
+    defects = sum(area >= run.min_area_px for area in _areas(run))
+    good = f", {free} pictures without" if free else ""
+    more = f", and from {len(run.unlabelled)} unlabelled ones" if run.unlabelled else ""
+    judged = f"{len(run.validation)} more judge it" if run.validation else "nothing judges it"
     size, device = run.size, device_of(run.device)
     precision = "bf16" if has_bf16(device) else "f32"
-    at = f", images at {size.scale:.2f} of their scale" if size.scale < 1 else ""
-    more = f", {len(run.unlabelled)} unlabelled" if run.unlabelled else ""
-    counted = f"{len(run.images)} images to learn from ({free} without defect, {defects} defects)"
-    notes = [
-        Note("info", f"{counted}, {len(run.validation)} held out{more}{run.part.strays}"),
-        Note(
-            "info",
-            f"Input {size.width} x {size.height} px ({size.fit}{at}), {precision} on {device.type}, "
-            f"start weights: {run.settings.start}",
-        ),
-    ]
-    if device.type != "cpu":
+    pictures = f"tiles of {size.width} x {size.height} px" if size.fit == "tile" else "whole pictures"
+    scaled = f", pictures at {size.scale:.2f} of their scale" if size.scale < 1 else ""
+    if size.fit != "tile":
+        scaled = f", brought to {size.width} x {size.height} px"
+    known = {IMAGENET: "weights that know ImageNet", SCRATCH: "nothing known"}
+    start = known.get(run.settings.start, run.settings.start)
+    model = run.folder.name.removesuffix(FOLDER)
+    learns = f"Learns from {len(run.images)} pictures ({defects} defects{good}){more}; {judged}{run.part.strays}"
+    page = f", and {model}.html, which shows how good it is" if run.validation else ""
+    lines = (
+        learns,
+        f"Looks at {pictures}{scaled}{f': {why}' if why else ''}",
+        f"Begins with {start}; computes in {precision} on {device.type}",
+        f"Takes {_how_long(run)}; Ctrl-C ends it",
+        f"Writes {model}.casae{page}",
+    )
+    return [Note("plan", line) for line in lines]
+
+
+def _how_long(run: Run) -> str:
+    """Minutes or epochs of each stage."""
+    settings, several = run.settings, len(run.classes) > 1
+    if settings.minutes is None:
+        segmenter = settings.segmenter
+        steps = f", {settings.classifier.iterations} steps of the classifier" if several else ""
+        return f"{segmenter.epochs_1} epochs of network 1, {segmenter.epochs_2} of network 2{steps}"
+    stages = ("network 1", "network 2", "classifier") if several else ("network 1", "network 2")
+    minutes = ((run.budget(stage, 0).seconds or 0.0) / 60 for stage in range(1, len(stages) + 1))
+    parts = (f"{each:.1f} {name}" for each, name in zip(minutes, stages, strict=True))
+    return f"{settings.minutes:g} minute{'s' * (settings.minutes != 1)}: {', '.join(parts)}"
+
+
+def look_over(run: Run) -> list[Note]:
+    """What would better be otherwise in what is learned from."""
+    areas = _areas(run)
+    notes = []
+    if device_of(run.device).type != "cpu":
         notes.append(Note("warning", UNTRIED))
     if not run.held.samples:
         notes.append(Note("warning", "Nothing is held out: only other labelled images can tell how good the model is"))
-    elif not free:
-        notes.append(Note("info", "No image is free of defects: nothing will tell how many good parts are rejected"))
+    elif all(image.label.any() for image in run.images):
+        notes.append(Note("info", "No picture is free of defects: nothing will tell how many good parts are rejected"))
     covered = [np.count_nonzero(image.label) / image.label.size for image in run.images if image.label.any()]
     if np.median(covered) > 0.5:
         notes.append(Note("warning", "Masks show more defect than background, which is 0: are they inverted?"))
-    small = len(regions) - defects
+    small = sum(area < run.min_area_px for area in areas)
     if small:
         few = "1 labelled defect is" if small == 1 else f"{small} labelled defects are"
         notes.append(Note("info", f"{few} smaller than {run.min_area_px} px, what is reported (--min-area)"))
     return notes
+
+
+def _areas(run: Run) -> list[int]:
+    """Of the labelled regions, px."""
+    return [region.area for image in run.images for region in find_regions(image.label > 0, 1)]
 
 
 def affordable(

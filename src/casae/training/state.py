@@ -19,11 +19,12 @@ from casae.files import write_whole
 from casae.recipes import IMAGENET, SCRATCH
 
 IDENTITY, FINISHED = "identity.json", "finished"
+FOLDER = "-training"  # behind the model's name
 
 
 def folder_of(out: Path) -> Path:
     """Where the training of a model has its state."""
-    return out.with_name(f"{out.stem}-training")
+    return out.with_name(f"{out.stem}{FOLDER}")
 
 
 def check_folds(part: Dataset, files: Sequence[Path], resume: bool) -> None:

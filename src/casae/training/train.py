@@ -40,6 +40,7 @@ from casae.training.views import SegmenterViews, loader
 START = "start.pt"  # what a training started from, which may have been in the folder that it takes over
 LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
 SHORTEST = 1.0  # s of a stage
+SAID = {"plan": "", "info": "Note: ", "warning": "Warning: "}  # before a note of this kind
 COMPARED = 8  # validation images and crops that the export is compared on
 
 
@@ -128,7 +129,8 @@ def train(
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
     _begin(run, casae, start, known, resume, kept=_earlier(out, fold))
     for note in notes:
-        reporter.say(note.text)
+        if note.kind != "plan" or fold is None:
+            reporter.say(SAID[note.kind] + note.text)
 
     iou_1, iou_2 = _train_segmenter(run, casae)
     write_weights(casae, folder / "weights.pt")
