@@ -1,18 +1,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+INSPECTS := .venv/.inspects
+ALL := .venv/.installed
 
 .PHONY: install demo test test-fast lint format docs bench
 
-install: $(STAMP)  ## a virtual environment with everything
+install: $(ALL)  ## a virtual environment with everything
 
-$(STAMP): pyproject.toml constraints.txt
+$(INSPECTS): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	touch $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $(INSPECTS)
 
-demo: install  ## draw some parts, inspect them with the bundled model
+$(ALL): $(INSPECTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(ALL)
+
+demo: $(INSPECTS)  ## draw some parts, inspect them with a shipped model; installs what inspection needs and no more
 	$(BIN)/casae synthetic --out .demo/parts --count 6 --size 1088x816 --seed 2018
 	$(BIN)/casae inspect .demo/parts/images --model component --out .demo/results --mm-per-pixel 0.005
 

@@ -1,5 +1,6 @@
 """Code that stands in the docs runs."""
 
+import ast
 import re
 import shutil
 from pathlib import Path
@@ -51,3 +52,24 @@ def test_from_labels_to_a_verdict_in_six_lines(page, components, tmp_path, monke
     assert Path("my-part.casae").exists()
     assert Path("my-part.html").exists()
     assert "Interval(value=" in capsys.readouterr().out
+
+
+def test_no_message_sends_to_a_file_that_an_installed_package_lacks():
+    sent = []
+    for file in (ROOT / "src").rglob("*.py"):
+        tree = ast.parse(file.read_text("utf-8"))
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        sent += [
+            (file.name, text.value)
+            for text in texts
+            if id(text) not in docstrings and re.search(r"docs/.*\.md", text.value)
+        ]
+    sent += [(file.name, "") for file in (ROOT / "src").rglob("*.j2") if "docs/" in file.read_text("utf-8")]
+    assert sent == []

@@ -1,5 +1,6 @@
 """How a model is trained: settings with their defaults, the presets, and what a person changes in them."""
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -246,7 +247,11 @@ def _put(base: dict[str, Any], name: str, value: Any) -> None:
     elif name in TrainingSettings.model_fields.keys() - {"preset", "segmenter", "classifier"}:
         base[name] = value
     else:
-        raise UsageError(f"{name.replace('__', '.')}: no such setting; docs/reference.md lists them")
+        known = [*SegmenterSettings.model_fields, *TrainingSettings.model_fields]
+        known += [f"classifier.{each}" for each in ClassifierSettings.model_fields]
+        wrong = name.replace("__", ".")
+        near = ", ".join(difflib.get_close_matches(wrong, known, 3)) or "paste, width, scale, patch, classifier.width"
+        raise UsageError(f"{wrong}: no such setting; there are {near} and others")
 
 
 def parsed(assignment: str) -> tuple[str, Any]:

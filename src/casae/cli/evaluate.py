@@ -90,7 +90,9 @@ def _print(console: "Console", judged: "Judgement") -> None:
     from casae.evaluation.uses import escapes_and_rejects
 
     result = judged.result
-    table = Table(box=None, padding=(0, 3, 0, 0), title=f"{len(result.images)} images", title_justify="left")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 3, 0, 0), title=f"{len(result.images)} images", title_justify="left"
+    )
     for heading in ("score", "value", "95 % interval", "counted"):
         table.add_column(heading)
     for name, score in judged.scores.items():

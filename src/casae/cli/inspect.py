@@ -129,7 +129,7 @@ def _print(records: "Records", failures: int, out: Path) -> None:
 
     shown = heapq.nlargest(TABLE_ROWS, counted(), key=lambda record: list(colours).index(record.decision))
     common = common_folder(folders)
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("verdict", "image", "defects", "largest", "why"):
         justify: Literal["left", "right"] = "right" if heading in ("defects", "largest") else "left"
         table.add_column(heading, justify=justify, overflow="fold")

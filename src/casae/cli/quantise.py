@@ -45,7 +45,7 @@ def quantise(
     console = Console()
     with progress("quantising", 2 * images_of(part)) as step:
         result = run(model, part, target, step, threads, only)
-    table = Table(box=None, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for heading in ("arithmetic", f"IoU on {images_of(part)} images of {part.split_name}", "network, ms"):
         table.add_column(escape(heading), justify="left" if heading == "arithmetic" else "right")
     for form in (result.exact, result.int8):

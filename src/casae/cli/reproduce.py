@@ -54,7 +54,7 @@ def reproduce(
         from casae.reproduction.run import reproduce as run
         from casae.training.progress import Reporter
     except ModuleNotFoundError as error:
-        advice = "in casae's folder: pip install '.[reproduce]' -c constraints.txt"
+        advice = "pip install 'casae[reproduce]', in its folder pip install '.[reproduce]' -c constraints.txt"
         raise MissingExtraError(f"reproduce needs {error.name}; {advice}") from error
 
     request = Request(split, test, seeds, views, iterations, minutes, preset, width, size)

@@ -52,7 +52,7 @@ def train(
     ] = 0,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Another setting, such as paste=0.3; see docs/reference.md."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Another setting, such as paste=0.3."),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Time for the training instead of epochs.", rich_help_panel=LONG)
@@ -139,7 +139,7 @@ def train(
         from casae.training.progress import Reporter
         from casae.training.stop import Stop
     except ModuleNotFoundError as error:
-        advice = "in casae's folder: pip install '.[train]' -c constraints.txt"
+        advice = "pip install 'casae[train]', in its folder pip install '.[train]' -c constraints.txt"
         raise MissingExtraError(f"training needs {error.name}; {advice}") from error
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
     console = Console()
@@ -192,7 +192,7 @@ def _print_scores(console: "Console", result: "Evaluation") -> None:
 
     from casae.evaluation.judgement import shown
 
-    table = Table(box=None, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for heading in (f"on {len(result.images)} held-out images", "value", "95 % interval", "counted"):
         table.add_column(heading)
     scores = result.scores()
@@ -206,7 +206,7 @@ def _print_folds(console: "Console", folds: "Mapping[str, FoldScore]") -> None:
     from rich.table import Table
 
     count = max(len(score.each) for score in folds.values())
-    table = Table(box=None, padding=(0, 3, 0, 0), title=f"{count} folds", title_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), title=f"{count} folds", title_justify="left")
     for heading in ("score", "mean", "spread", "each fold"):
         table.add_column(heading)
     for name, score in folds.items():

@@ -131,7 +131,7 @@ def _read_settings(path: Path) -> tuple[DatasetSettings, list[str]]:
     except ValidationError as error:
         way = f'list 1 to {MAX_CLASSES} different names, such as ["scratch", "dent"]'
         where = error.errors()[0]["loc"]
-        way = way if where[:1] == ("classes",) else "docs/datasets.md lists the settings"
+        way = way if where[:1] == ("classes",) else f"the settings are {', '.join(DatasetSettings.model_fields)}"
         raise DatasetError(f"{path}: {first_problem(error)}; {way}") from error
     except ValueError as error:
-        raise DatasetError(f"{path}: not valid TOML ({error}); see docs/datasets.md") from error
+        raise DatasetError(f'{path}: not valid TOML ({error}); write such as classes = ["scratch"]') from error

@@ -27,6 +27,13 @@ READERS: Mapping[str, Reader] = {
     "nanotwice": read_nanotwice,
     "dagm": read_dagm,
 }
+PLACES = {  # where each keeps its images
+    "folder": "images/",
+    "sd-saliency-900": "Source Images/",
+    "neu-seg": "images/training/ and images/test/",
+    "nanotwice": "Anomalous/images/",
+    "dagm": "Class1/Test/",
+}
 ENTRY_POINTS = "casae.datasets"  # group in which other packages register a `Reader` by its name
 
 
@@ -50,7 +57,8 @@ def open_dataset(spec: str) -> Dataset:
     dataset = _read(name, read, root)
     dataset = replace(dataset, name=f"{name}:{root}", splits={**packaged_splits(name), **dataset.splits})
     if not dataset.samples:
-        raise DatasetError(f"{root}: no images where a {name} dataset keeps them; see docs/datasets.md")
+        place = f"in {PLACES[name]}" if name in PLACES else f"that the reader {name} knows"
+        raise DatasetError(f"{root}: no images {place}; name the folder that holds them, or put them there")
     splits = dataset.splits
     if "test" not in splits or "train" in splits:
         return dataset

@@ -144,9 +144,12 @@ def read_rules(path: str | Path, classes: Sequence[str] | None = None) -> Accept
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
-        raise UsageError(f"{path}: {first_problem(error)}; docs/inspect.md lists the fields") from error
+        fields = ", ".join(field.alias or name for name, field in Rule.model_fields.items())
+        raise UsageError(f"{path}: {first_problem(error)}; there are review_below and, of a rule, {fields}") from error
     except ValueError as error:
-        raise UsageError(f"{path}: not valid TOML ({error}); docs/inspect.md shows an example") from error
+        raise UsageError(
+            f"{path}: not valid TOML ({error}); write such as [[rule]] and, below it, max_length_mm = 0.5"
+        ) from error
     if classes is not None:
         try:
             check_classes(rules, classes)

@@ -182,7 +182,7 @@ def _nncf() -> Any:
             import nncf
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "quantise needs nncf; in casae's folder: pip install '.[int8]' -c constraints.txt"
+            "quantise needs nncf; pip install 'casae[int8]', in its folder pip install '.[int8]' -c constraints.txt"
         ) from error
     nncf.set_log_level(logging.ERROR)
     return nncf
