@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSPECTS := .venv/.inspects
 ALL := .venv/.installed
 
-.PHONY: install demo test test-fast lint format docs bench
+.PHONY: install demo test test-fast lint format docs licences bench
 
 install: $(ALL)  ## a virtual environment with everything
 
@@ -36,8 +36,12 @@ format: install
 	$(BIN)/ruff format src tests benchmarks docs
 	$(BIN)/ruff check --fix src tests benchmarks docs
 
-docs: install  ## docs/reference is made from the code; fails where it is out of date or a link leads nowhere
+docs: install  ## a site to read without a network; fails where a page is out of date, long-winded or a link is dead
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/site.py
+
+licences: install  ## of all dependencies; fails where one is under the GPL or AGPL
+	$(BIN)/pip-licenses --from=mixed --order=license --partial-match --fail-on='GPL;General Public'
 
 bench: install  ## what stands in docs/results and can be timed in minutes
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'

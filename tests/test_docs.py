@@ -1,7 +1,9 @@
 """Code that stands in the docs runs."""
 
 import ast
+import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from typer.main import get_command
+
+from casae.cli.main import app
+from casae.networks import registry
 
 ROOT = Path(__file__).parent.parent
+TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
 QUICK = 'minutes=0.03, preset="scratch", width=4, size=64, classifier__width=6'
 
 
@@ -24,34 +31,88 @@ def test_the_reader_in_the_docs_reads(tmp_path):
     (tmp_path / "spots").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((20, 30), np.uint8))
     (tmp_path / "spots" / "a.csv").write_text("9,8,3\n")
-    (code,) = blocks("docs/datasets.md")
+    (code,) = blocks("docs/how-to/add-a-dataset.md")
     names: dict[str, Any] = {}
-    exec(compile(code, "docs/datasets.md", "exec"), names)
+    exec(compile(code, "docs/how-to/add-a-dataset.md", "exec"), names)
     (sample,) = names["read"](tmp_path).samples
     label = sample.draw((20, 30), 1)
     assert (label[8, 9], label.sum()) == (1, 29)
 
 
 def test_the_network_in_the_docs_keeps_the_contract():
-    (code,) = blocks("docs/train.md")
+    (code,) = blocks("docs/how-to/add-a-network.md")
     names: dict[str, Any] = {}
-    exec(compile(code, "docs/train.md", "exec"), names)
+    exec(compile(code, "docs/how-to/add-a-network.md", "exec"), names)
     assert names["tiny"](None, False, 2)(torch.zeros(1, 1, 64, 96)).shape == (1, 2, 64, 96)
 
 
+def python_of(page: str) -> str:
+    """Its code, so quick that a test can run it."""
+    return re.sub(r"minutes=\d+", QUICK, "".join(blocks(page)))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/inspect.md"])
-def test_from_labels_to_a_verdict_in_six_lines(page, components, tmp_path, monkeypatch, capsys):
+def test_from_labels_to_a_verdict_in_six_lines(components, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(components, "my-part")
     cv2.imwrite("part.png", cv2.imread("my-part/images/component-0001.png"))
     Path("rules.toml").write_text("[[rule]]\nmax_count = 3\n")
-    (code,) = blocks(page)
+    page = "docs/how-to/use-python.md"
+    code = python_of(page)
     assert len([line for line in code.splitlines() if line.strip()]) <= 7
-    exec(compile(code.replace("minutes=20", QUICK), page, "exec"), {})
+    exec(compile(code, page, "exec"), {})
     assert Path("my-part.casae").exists()
     assert Path("my-part.html").exists()
     assert "Interval(value=" in capsys.readouterr().out
+
+
+def test_what_an_integrator_reads_runs(components, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(components, "parts")
+    page = "docs/tutorials/integrate.md"
+    exec(compile(python_of(page), page, "exec"), {})
+    assert capsys.readouterr().out.split()[0] in ("OK", "REVIEW", "NG")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path, monkeypatch, capsys):
+    notebook = json.loads((ROOT / "docs" / "notebooks" / "researcher.ipynb").read_text("utf-8"))
+    code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    quick = (
+        QUICK.removesuffix('preset="scratch", width=4, size=64, classifier__width=6') + "size=64, classifier__width=6"
+    )
+    code = re.sub(r"minutes=\d+", quick, code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr(registry, "FACTORIES", dict(registry.FACTORIES))
+    exec(compile(code, "researcher.ipynb", "exec"), {})
+    assert "tiny.casae" in capsys.readouterr().out
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command line) of every command of casae that stands in the docs."""
+    found = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for block in re.findall(r"^```(?:sh|text)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [(str(page.relative_to(ROOT)), line) for line in lines if line.startswith("casae ")]
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_every_command_in_the_docs_is_one(page, line):
+    words = shlex.split(line.split(">")[0], comments=True)[1:]
+    command = get_command(app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    assert command.make_context(command.name, words)
+
+
+@pytest.mark.parametrize("message", re.findall(r"^\| `([^`]+)`", TROUBLE.split("## No message")[0], re.MULTILINE))
+def test_every_message_that_is_explained_is_one_of_casae(message):
+    source = "".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
+    for part in message.split("..."):
+        assert part.strip() in source
 
 
 def test_no_message_sends_to_a_file_that_an_installed_package_lacks():

@@ -10,7 +10,7 @@ Fit = Literal["letterbox", "squeeze", "tile"]
 Precision = Literal["auto", "f32", "bf16", "int8"]
 
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
-CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/training.md
+CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/core.md
 MIN_AREA_PX = 12  # of a reported region, where the labels do not ask for a smaller one
 MAX_MEGAPIXELS = 400.0  # of an image, from its header on
 LARGEST_SIDE = 8192  # of a network's input, px

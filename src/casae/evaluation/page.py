@@ -29,7 +29,7 @@ from casae.recipes import ENOUGH_DEFECTIVE
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
 LONGEST = 60.0  # seconds of looking
-MEANING = {  # of scores, as in docs/train.md
+MEANING = {  # of scores, as in docs/reference/scores.md
     "iou": "overlap of found and labelled pixels; 1 is perfect",
     "mean_image_iou": "the same image by image, averaged",
     "precision": "share of the found pixels that are labelled",

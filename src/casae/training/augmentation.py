@@ -21,7 +21,7 @@ CONTRAST, SHADED = 0.1, 0.03  # deviation of an image's gray values from which o
 TWO_TONES = 0.9  # of the variance of an image lies between two tones, as of a part and what is around it
 AREA, LEFT = 16, 0.6  # a blur by this part of the longer side leaves as much of the variance of such areas
 EDGE = 7  # px between them that are neither
-SHADING = 0.2  # see docs/results/training.md
+SHADING = 0.2  # see docs/results/log.md
 
 Levels = tuple[float, float]
 

@@ -22,7 +22,7 @@ from casae.training.loop import Task
 from casae.training.views import CropViews, Pair, part_of
 
 VALIDATION_BATCH = 32
-SIZE_PENALTY = 0.3  # of the squared weights of `SizeClasses`, shared by all defects; see docs/results/training.md
+SIZE_PENALTY = 0.3  # of the squared weights of `SizeClasses`, shared by all defects; see docs/results/log.md
 FIT_STEPS, PIECES = 60, 3  # pieces of each thin defect
 PARTS, TRUSTS = 5, np.linspace(0, 1, 11)  # of the images, and what sizes may count beside the CNN
 ROUGHEST = 0.05  # added to the deviation of a feature, which may be the same in all crops

@@ -30,7 +30,7 @@ from casae.training.augmentation import Augmentation, Window, visible_levels
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
-STILL = 0.4  # share of tiles, see docs/results/training.md
+STILL = 0.4  # share of tiles, see docs/results/log.md
 DRIFT = 0.25  # of the brightness of tiles: an inspection knows that of the whole image, and parts differ a little
 RIM = 3  # px around a pasted defect over which it passes into its new place
 OTHER_SEED = 2**32  # beyond those that a person may choose
