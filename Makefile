@@ -38,7 +38,7 @@ format: install
 
 docs: install  ## a site to read without a network; fails where a page is out of date, long-winded or a link is dead
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/python docs/site.py
+	$(BIN)/python docs/build.py
 
 licences: install  ## of all dependencies; fails where one is under the GPL or AGPL
 	$(BIN)/pip-licenses --from=mixed --order=license --partial-match --fail-on='GPL;General Public'

@@ -1,7 +1,7 @@
 """Depthwise convolution in bfloat16 whose gradients take oneDNN's quick ways only.
 
 Two of its backward passes in bfloat16 are several times slower than they need be: that to the input with a stride of 2,
-and that to the weights of a 5 x 5 kernel (docs/results/training-speed.md). The first is computed in single precision here,
+and that to the weights of a 5 x 5 kernel (docs/results/training-speed.md). The first is computed in single precision,
 the second as four 3 x 3 kernels that cover the 5 x 5 one.
 """
 
