@@ -43,7 +43,7 @@ class SegmenterSettings(Frozen):
         residual: network 2 adds to the logits of network 1 instead of drawing a mask of its own.
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
         size: longer side of the input, px; of tiles, the side of what is learned from.
-        fit: "choose" decides between letterbox and tile by the labelled defects, see `training.inputs.choose_fit`.
+        fit: "choose" decides between letterbox and tile by the labelled defects, see `labelled.scale.choose_fit`.
         loss: weighted cross-entropy as in the paper, or cross-entropy and Dice of each image.
         optimiser: Adam, or AdamW with weight decay.
         scale: of images before they are cut into tiles; None chooses it by the labelled defects.
@@ -125,7 +125,7 @@ class TrainingSettings(Frozen):
         minutes: time for all three networks; epochs and iterations then follow the clock.
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
         min_area_px: smaller labelled regions give no crop, smaller found ones are not reported; None chooses it by the
-            labelled regions, at most `MIN_AREA_PX`.
+            labelled regions, 12 at most.
         hold_out_share: part of the split that is held out where the dataset has no list `val`; 0 learns from all.
     """
 

@@ -47,7 +47,7 @@ class InspectionRecord(Frozen):
     schema_version: Literal[1] = 1
     id: str = Field(pattern="^[0-9a-f-]{36}$", description="UUIDv7; sorted by it, records stand in the order of time")
     inspected_at: str = Field(description="ISO 8601 with the offset from UTC")
-    source: str = Field(description="the file, absolute; 'array' or 'bytes' for what came without one")
+    source: str = Field(description="the file, absolute; from Python as given, 'array' or 'bytes' without one")
     sha256: str = Field(description="of the file")
     file_bytes: int | None = Field(description="size of the file when it was read; null without one, as the next two")
     file_modified_ns: int | None = Field(description="when it was changed last, in ns since 1970")
