@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from casae.inspection.overlay import encode
+from casae.image import encode
 from casae.synthetic.components import draw_component
 
 WAYS = {

@@ -157,3 +157,12 @@ class Frame:
     def take(self, values: Image, shape: tuple[int, ...]) -> Image:
         """(height, width) map -> (H, W) of an image of `shape`; the inverse of `put`."""
         return resize(values[: self.content_height, : self.content_width], shape[0], shape[1])
+
+
+def encode(picture: NDArray[np.uint8], suffix: str, *parameters: int) -> bytes:
+    """RGB or gray uint8 -> bytes of a .jpg or .png file; `parameters` are those of OpenCV's `imencode`."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    done, data = cv2.imencode(suffix, bgr, parameters)
+    if not done:
+        raise ValueError(f"{suffix}: OpenCV cannot encode a picture of shape {picture.shape} as this")
+    return bytes(data)

@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 import typer
 
-DATASET_HELP = "READER:PATH, such as folder:my-part; others: sd-saliency-900, neu-seg, nanotwice, dagm."
+DATASET_HELP = (
+    "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, sd-saliency-900, neu-seg, "
+    "nanotwice, dagm."
+)
 
 Core = Annotated[
     float | None,

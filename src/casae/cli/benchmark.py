@@ -57,7 +57,7 @@ def benchmark(
 
 
 def _drawn(folder: Path) -> Path:
-    from casae.inspection.overlay import encode
+    from casae.image import encode
     from casae.synthetic.components import draw_component
 
     file = folder / "component.jpg"

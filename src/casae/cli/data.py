@@ -43,6 +43,32 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="SRC", help=DATASET_HELP)],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="DST", help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio."),
+    ],
+) -> None:
+    """Write labels and pictures in another format, read them again and say what was lost.
+
+    Exit codes: 0 done, nothing differs, 1 label pixels differ, 2 wrong usage or data.
+    """
+    from casae.cli.progress import progress
+    from casae.datasets.convert import convert as run
+    from casae.datasets.registry import open_dataset
+
+    with progress("converting", len(open_dataset(source).samples)) as step:
+        done = run(source, target, step)
+    typer.echo(f"{done.pictures} pictures with {done.shapes} regions in {target}")
+    for each in done.lost:
+        typer.echo(f"lost: {each}")
+    typer.echo("read again: every pixel as before" if not done.differing else f"differing: {done.differing} pixels")
+    if done.differing:
+        raise typer.Exit(1)
+
+
 def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:
     from rich.markup import escape
     from rich.table import Table

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from casae import plugins
 from casae.datasets.dagm import read_dagm
+from casae.datasets.exported import reader
 from casae.datasets.folder import read_folder
 from casae.datasets.names import read_splits
 from casae.datasets.nanotwice import read_nanotwice
@@ -16,6 +17,7 @@ from casae.datasets.neu_seg import read_neu_seg
 from casae.datasets.sample import Dataset
 from casae.datasets.sd_saliency_900 import read_sd_saliency_900
 from casae.errors import CasaeError, DatasetError
+from casae.labels.formats import FORMATS
 
 Reader = Callable[[Path], Dataset]
 """From the folder of a dataset to the dataset; raises DatasetError where the folder is laid out otherwise."""
@@ -26,6 +28,7 @@ READERS: Mapping[str, Reader] = {
     "neu-seg": read_neu_seg,
     "nanotwice": read_nanotwice,
     "dagm": read_dagm,
+    **{name: reader(name) for name in FORMATS},
 }
 PLACES = {  # where each keeps its images
     "folder": "images/",
@@ -52,7 +55,7 @@ def open_dataset(spec: str) -> Dataset:
         known = ", ".join(f"{each}:PATH" for each in plugins.names(ENTRY_POINTS, READERS))
         raise DatasetError(f"{spec}: a dataset is named {known}")
     root = _home_expanded(Path(path))
-    if not root.is_dir():
+    if not root.is_dir() and name not in FORMATS:
         raise DatasetError(f"{root}: no such folder; name the folder that holds the {name} files")
     dataset = _read(name, read, root)
     dataset = replace(dataset, name=f"{name}:{root}", splits={**packaged_splits(name), **dataset.splits})

@@ -8,6 +8,7 @@ from casae.decoding.formats import (
     read_file,
     read_image,
     read_with_state,
+    size_of,
 )
 from casae.decoding.jpeg import JPEG
 
@@ -20,4 +21,5 @@ __all__ = [
     "read_file",
     "read_image",
     "read_with_state",
+    "size_of",
 ]

@@ -111,6 +111,25 @@ def decode_image(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
     return check_image(image, name)
 
 
+def size_of(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:
+    """(height, width) of the upright picture in a file, by its header alone.
+
+    Raises:
+        ImageError: see `read_image`.
+    """
+    data = read_file(path, max_megapixels)
+    header, _ = _format_of(data)
+    if header is None:
+        raise ImageError(f"{path}: is damaged or not a {FORMATS} image; save it as PNG")
+    try:
+        declared = header(data)
+        check_size(declared, len(data), max_megapixels)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    turned = declared.orientation > 4
+    return (declared.width, declared.height) if turned else (declared.height, declared.width)
+
+
 def orientation_of(data: bytes) -> int:
     """The EXIF orientation of a JPEG, 1 to 8; 1 where it stands upright, and for files that are none."""
     if not data.startswith(JPEG):

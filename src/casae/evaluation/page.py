@@ -21,8 +21,9 @@ from casae.evaluation.sheet import draw_sheet
 from casae.evaluation.thresholds import Cost, sensitivity
 from casae.evaluation.uses import Use, uses_of
 from casae.files import write_whole
+from casae.image import encode
 from casae.inspection.inspector import Inspector
-from casae.inspection.overlay import encode, scaled, to_rgb
+from casae.inspection.overlay import scaled, to_rgb
 from casae.inspection.regions import Region, find_regions
 from casae.metrics import Interval, proportion
 from casae.recipes import ENOUGH_DEFECTIVE

@@ -10,9 +10,9 @@ from casae.datasets.sample import Dataset, Sample
 from casae.decoding import read_image
 from casae.evaluation.scores import Evaluation, ImageScore
 from casae.files import write_whole
-from casae.image import resize, scaled_shape
+from casae.image import encode, resize, scaled_shape
 from casae.inspection.inspector import Inspector
-from casae.inspection.overlay import FONT, encode, to_rgb
+from casae.inspection.overlay import FONT, to_rgb
 
 CELL, COLUMNS, CASES, GAP, CAPTION = 246, 2, 12, 8, 22  # as wide as the training page
 RIGHT, WRONG, MISSED = (0, 150, 60), (255, 210, 0), (120, 40, 255)  # also told apart by the colour-blind

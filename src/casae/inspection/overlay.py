@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.image import Image, scaled_shape, to_8bit
+from casae.image import Image, encode, scaled_shape, to_8bit
 from casae.inspection.inspection import Defect, Inspection
 from casae.inspection.measurement import size
 
@@ -72,15 +72,6 @@ def scaled(image: Image, scale: float, interpolation: int) -> Image:
     if scale == 1:
         return image.copy()
     return cv2.resize(image, scaled_shape(image.shape, scale)[::-1], interpolation=interpolation)
-
-
-def encode(picture: NDArray[np.uint8], suffix: str, *parameters: int) -> bytes:
-    """RGB or gray uint8 -> bytes of a .jpg or .png file; `parameters` are those of OpenCV's `imencode`."""
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    done, data = cv2.imencode(suffix, bgr, parameters)
-    if not done:
-        raise ValueError(f"{suffix}: OpenCV cannot encode a picture of shape {picture.shape} as this")
-    return bytes(data)
 
 
 def _fixed(points: Image) -> NDArray[np.int32]:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from casae.errors import OutputError, UsageError
 from casae.files import write_whole
-from casae.inspection.overlay import encode
+from casae.image import encode
 from casae.models.runtime import processor
 from casae.results.lock import lock
 from casae.training.device import has_bf16

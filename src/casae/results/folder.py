@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from casae.decoding import FileState, read_file
 from casae.errors import OutputError
 from casae.files import path_of, printable, write_new
+from casae.image import encode
 from casae.inspection.inspection import Conditions, Inspection
-from casae.inspection.overlay import draw_overlay, encode
+from casae.inspection.overlay import draw_overlay
 from casae.inspection.record import DefectRecord, InspectionRecord, record_of
 from casae.results.lines import RecordLines, Records, identity_of, same_name
 from casae.results.lock import lock

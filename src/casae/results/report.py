@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from casae.decoding import decode_image, read_file
 from casae.errors import ImageError
 from casae.files import common_folder, path_of, printable, within, write_whole
-from casae.image import Image, brightened
+from casae.image import Image, brightened, encode
 from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import size
-from casae.inspection.overlay import encode, scaled, to_rgb
+from casae.inspection.overlay import scaled, to_rgb
 from casae.inspection.record import DefectRecord, InspectionRecord
 from casae.inspection.regions import Rectangle, upright_crop
 from casae.results.lines import Records

@@ -1,0 +1,196 @@
+"""From one format of labels to another: read, write, read again, and say what was lost."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.datasets.exported import ShapesLabel
+from casae.datasets.registry import open_dataset
+from casae.datasets.sample import UNCLASSED, Dataset, KnownGood, Sample
+from casae.decoding import read_image
+from casae.errors import OutputError, UsageError
+from casae.files import write_whole
+from casae.image import encode
+from casae.labels.formats import FORMATS, UNNAMED
+from casae.labels.labelset import LabelSet, Picture
+from casae.labels.shapes import Shape
+
+FOLDER = "folder"
+TARGETS = (FOLDER, *FORMATS)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert` did.
+
+    Attributes:
+        pictures: written, with their labels.
+        shapes: regions on them.
+        differing: label pixels that are others when the result is read again.
+        lost: what the new format cannot hold, in words.
+    """
+
+    pictures: int
+    shapes: int
+    differing: int
+    lost: tuple[str, ...]
+
+
+def convert(source: str, target: str, done: Callable[[object], object] = lambda name: None) -> Conversion:
+    """Write a dataset in another format, its pictures too, and read it again to compare.
+
+    Args:
+        source: `READER:PATH`.
+        target: `FORMAT:FOLDER`, one of `TARGETS`; the folder is new or empty.
+        done: called after each picture.
+
+    Raises:
+        UsageError: no such format, or the folder is not empty.
+        DatasetError, ImageError: the source cannot be read; names file and place.
+        OutputError: the folder cannot be written.
+    """
+    form, colon, path = target.partition(":")
+    if not colon or form not in TARGETS:
+        raise UsageError(f"{target}: name FORMAT:FOLDER, a format of {', '.join(TARGETS)}")
+    folder = Path(path).expanduser()
+    data = open_dataset(source)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(f"{folder}: is not empty; name a new folder, so that nothing is written over")
+        written, lost = _write(data, form, folder, done)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another place") from error
+    again = open_dataset(f"{form}:{folder}")
+    differing = sum(_differing(before, data, after, again) for before, after in _paired(written, again))
+    shapes = sum(len(_shapes(sample, data)) for sample in written)
+    return Conversion(len(written), shapes, differing, tuple(lost))
+
+
+def _write(data: Dataset, form: str, folder: Path, done: Callable[[object], object]) -> tuple[list[Sample], list[str]]:
+    """The samples that were written, and what was lost."""
+    lost = []
+    samples = list(data.samples)
+    if form in ("coco", "cvat"):  # there, nothing drawn means that there is nothing
+        samples = [sample for sample in samples if sample.labelled]
+        left = len(data.samples) - len(samples)
+        if left:
+            lost.append(f"{left} pictures that nobody labelled are left out: {form} would call them good")
+    pictures = []
+    for sample in samples:
+        pictures.append(_picture(sample, data))
+        _copy(sample, form, folder)
+        done(sample.name)
+    if form == FOLDER:
+        _write_folder(data, samples, folder)
+    else:
+        lost += _write_format(data, form, folder, pictures)
+    for name, listed in data.splits.items():
+        if not (name == "train" and data.train_is_rest):
+            file = folder / "splits" / f"{name}.txt"
+            file.parent.mkdir(exist_ok=True)
+            kept = {sample.name for sample in samples}
+            write_whole(file, "".join(f"{each}\n" for each in listed if each in kept))
+    return samples, lost
+
+
+def _write_format(data: Dataset, form: str, folder: Path, pictures: Sequence[Picture]) -> list[str]:
+    own = data.name.partition(":")[0] == form
+    first = next((p for sample in data.samples if isinstance(sample.label, ShapesLabel) for p in [sample.label]), None)
+    extra = first.extra if own and first is not None else {}
+    unnamed = any(not shape.defect_class for picture in pictures for shape in picture.shapes)
+    classes = (*data.classes, *((UNNAMED,) if unnamed else ()))
+    labels = LabelSet(form if own else "", classes, tuple(map(_named, pictures)), extra)
+    usual = FORMATS[form].file
+    lost = FORMATS[form].write(labels, folder / usual if usual else folder)
+    if data.mm_per_pixel:
+        lost.append(f"the scale of {data.mm_per_pixel:g} mm a pixel: {form} has no place for it")
+    return lost
+
+
+def _named(picture: Picture) -> Picture:
+    """With a name for defects without class, which other formats do not know."""
+    shapes = (shape if shape.defect_class else replace(shape, defect_class=UNNAMED) for shape in picture.shapes)
+    return replace(picture, shapes=tuple(shapes))
+
+
+def _picture(sample: Sample, data: Dataset) -> Picture:
+    name = f"{sample.name}{sample.image.suffix}"
+    if isinstance(sample.label, ShapesLabel) and sample.label.picture.width:
+        return replace(sample.label.picture, name=name)
+    height, width = read_image(sample.image).shape[:2]
+    return Picture(name, sample.image, width, height, tuple(_shapes(sample, data)), sample.labelled)
+
+
+def _shapes(sample: Sample, data: Dataset) -> Sequence[Shape]:
+    """The regions of a sample: those that a tool drew, or what hangs together of one class."""
+    if isinstance(sample.label, ShapesLabel):
+        return sample.label.picture.shapes
+    if sample.label is None or isinstance(sample.label, KnownGood):
+        return ()
+    label = sample.draw(read_image(sample.image).shape, len(data.classes))
+    found = []
+    for value in np.unique(label[label > 0]):
+        name = "" if value == UNCLASSED else data.classes[value - 1]
+        count, parts, boxes, _ = cv2.connectedComponentsWithStats((label == value).astype(np.uint8), connectivity=8)
+        for part in range(1, count):
+            left, top, wide, high = (int(number) for number in boxes[part, :4])
+            shape = Shape.of(name, parts[top : top + high, left : left + wide] == part, left, top)
+            found += [shape] if shape else []
+    return found
+
+
+def _copy(sample: Sample, form: str, folder: Path) -> None:
+    name = f"{sample.name}{sample.image.suffix}"
+    if form == FOLDER and sample.known_good:
+        place = folder / "good" / name.removeprefix("good/")
+    else:
+        place = folder / name if form == "labelme" else folder / "images" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(sample.image, place)
+
+
+def _write_folder(data: Dataset, samples: Sequence[Sample], folder: Path) -> None:
+    for sample in samples:
+        if sample.labelled and not sample.known_good:
+            label = sample.draw(read_image(sample.image).shape, len(data.classes))
+            file = folder / "masks" / PurePosixPath(f"{sample.name}.png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, encode(label, ".png"))
+    lines = [f"classes = {json.dumps(data.classes, ensure_ascii=False)}", 'masks = "classes"']
+    lines += [f"mm_per_pixel = {data.mm_per_pixel!r}"] if data.mm_per_pixel else []
+    lines += [f"licence = {json.dumps(data.licence, ensure_ascii=False)}"] if data.licence != "not stated" else []
+    write_whole(folder / "dataset.toml", "\n".join([*lines, ""]))
+
+
+def _paired(written: Sequence[Sample], again: Dataset) -> list[tuple[Sample, Sample | None]]:
+    known = {sample.name: sample for sample in again.samples}
+    return [(sample, known.get(sample.name)) for sample in written]
+
+
+def _differing(before: Sample, data: Dataset, after: Sample | None, again: Dataset) -> int:
+    """Pixels whose class is another one now."""
+    if not before.labelled:
+        return 0
+    shape = read_image(before.image).shape
+    old = before.draw(shape, len(data.classes))
+    if after is None or not after.labelled:
+        return int(np.count_nonzero(old))
+    new = after.draw(shape, len(again.classes))
+    return int(
+        np.count_nonzero(_by_name(old, data.classes, data.classes) != _by_name(new, again.classes, data.classes))
+    )
+
+
+def _by_name(label: NDArray[np.uint8], classes: Sequence[str], order: Sequence[str]) -> NDArray[np.uint8]:
+    """Label values in another order of the classes; 254 for a class that it lacks."""
+    values = np.arange(256, dtype=np.uint8)
+    for value, name in enumerate(classes, start=1):
+        values[value] = order.index(name) + 1 if name in order else UNCLASSED - 1
+    return values[label]

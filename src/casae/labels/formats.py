@@ -1,0 +1,69 @@
+"""The formats by their names: how to read one, and how to write one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from casae.errors import DatasetError
+from casae.labels.coco import read_coco, write_coco
+from casae.labels.cvat import read_cvat, write_cvat
+from casae.labels.label_studio import read_label_studio, write_label_studio
+from casae.labels.labelme import read_labelme, write_labelme
+from casae.labels.labelset import LabelSet
+
+UNNAMED = "defect without class"  # what such a region is called where every one needs a name
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of labels.
+
+    Attributes:
+        read: from its file or folder to what it says.
+        write: into a folder that holds the pictures by their names; what is lost, in words.
+        file: name of its file in such a folder; None where it has one beside each picture.
+        endings: of such files, where a folder is named instead.
+    """
+
+    read: Callable[[Path], LabelSet]
+    write: Callable[[LabelSet, Path], list[str]]
+    file: str | None = None
+    endings: tuple[str, ...] = ()
+
+
+FORMATS: Mapping[str, Format] = {
+    "coco": Format(read_coco, write_coco, "annotations.json", (".json",)),
+    "labelme": Format(read_labelme, write_labelme),
+    "cvat": Format(read_cvat, write_cvat, "annotations.xml", (".xml",)),
+    "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",)),
+}
+
+
+def read_labels(name: str, path: Path) -> LabelSet:
+    """What a file or folder of a format says.
+
+    Raises:
+        DatasetError: it is not there, is damaged, or a folder holds several such files.
+    """
+    form = FORMATS[name]
+    if form.file is None:
+        if not path.is_dir():
+            raise DatasetError(f"{path}: no such folder; name the folder that holds the {name} files")
+        return form.read(path)
+    if path.is_dir():
+        path = _only_file(name, form, path)
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; name the file that {name} exported")
+    return form.read(path)
+
+
+def _only_file(name: str, form: Format, folder: Path) -> Path:
+    """The file of a format in a folder: that of the usual name, or the only one."""
+    usual = folder / str(form.file)
+    found = [file for file in sorted(folder.glob("*")) if file.suffix.lower() in form.endings]
+    if usual in found:
+        return usual
+    if len(found) == 1:
+        return found[0]
+    some = " and ".join(file.name for file in found[:2]) or "none"
+    raise DatasetError(f"{folder}: holds {some} of {name}; name the file itself")

@@ -1,0 +1,168 @@
+"""Label Studio, JSON (labelstud.io/guide/export): a list of tasks, each with a picture and annotations.
+
+Sizes are per cent of the picture; a brush mask is runs of RGBA (`runs.from_label_studio`). Of several annotations of a
+task the one that was changed last counts; cancelled ones do not.
+"""
+
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.decoding import size_of
+from casae.files import write_whole
+from casae.labels.json_node import Node
+from casae.labels.labelset import Images, LabelSet, Picture
+from casae.labels.runs import from_label_studio, to_label_studio
+from casae.labels.shapes import Shape, ellipse, polygon
+from casae.labels.xml_file import parsed_xml
+
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded picture
+CONFIG = "label_config.xml"  # the labelling interface, with the classes in their order
+KINDS = ("brush", "polygon", "rectangle", "ellipse")
+
+
+def read_label_studio(file: Path) -> LabelSet:
+    """Labels of an export in JSON; pictures are looked for beside it, in `images/`, and above.
+
+    Raises:
+        DatasetError: the file is no such export; names the place in it.
+    """
+    images = Images.near(file)
+    pictures, notes = [], []
+    for task in Node.of(file).each():
+        picture = _picture(task, images)
+        pictures.append(picture)
+        if picture.file is None:
+            notes.append(f"{picture.name}: no such picture near {file.name}")
+    drawn = {shape.defect_class for picture in pictures for shape in picture.shapes if shape.defect_class}
+    listed = [name for name in _listed(file.parent / CONFIG) if name in drawn]
+    classes = (*listed, *sorted(drawn.difference(listed)))
+    return LabelSet("label-studio", classes, tuple(pictures), {}, tuple(notes))
+
+
+def _listed(file: Path) -> list[str]:
+    """Classes in the order of a labelling configuration beside the export; none without one that can be read."""
+    if not file.is_file():
+        return []
+    root = parsed_xml(file)
+    return [str(node.get("value")) for node in root.iter("Label")]
+
+
+def _picture(task: Node, images: Images) -> Picture:
+    data = task.at("data")
+    address = next((value for value in data.others().values() if isinstance(value, str)), None)
+    if data.has("image"):
+        address = data.at("image").text()
+    if address is None:
+        raise data.error("names no picture; export it again")
+    name = _name(address)
+    place = f"{task.file}: {task.place}"
+    file = images.find(name, place) or images.find(UPLOADED.sub("", PurePosixPath(name).name), place)
+    chosen = _chosen(task)
+    results = [] if chosen is None else [each for each in chosen.at("result").each() if _kind(each)]
+    width = height = 0
+    shapes = []
+    if not results and file:
+        height, width = size_of(file)
+    for each in results:
+        width, height = each.at("original_width").whole(1), each.at("original_height").whole(1)
+        shape = _shape(each, height, width)
+        if shape:
+            shapes.append(shape)
+    extra = task.others("annotations", "predictions", "data") | {"data": data.value}
+    return Picture(name, file, width, height, tuple(shapes), chosen is not None, extra, task.file)
+
+
+def _name(address: str) -> str:
+    """The path in an address: of an upload, of a local file (`?d=`), or of any server."""
+    parts = urlsplit(address)
+    local = parse_qs(parts.query).get("d")
+    path = unquote(local[0] if local else parts.path)
+    return path.lstrip("/").removeprefix("data/").removeprefix("upload/")
+
+
+def _chosen(task: Node) -> Node | None:
+    """The annotation that counts; None where nobody has annotated."""
+    if not task.has("annotations"):
+        return None
+    done = [each for each in task.at("annotations").each() if not each.others().get("was_cancelled")]
+    return max(done, key=lambda each: str(each.value.get("updated_at", "")), default=None)
+
+
+def _kind(node: Node) -> str | None:
+    """What a result draws: one of `KINDS`; None of a choice, a text or a relation."""
+    kind = node.at("type").text() if node.has("type") else ""
+    return next((each for each in KINDS if kind in (each, f"{each}labels")), None)
+
+
+def _shape(node: Node, height: int, width: int) -> Shape | None:
+    value, kind = node.at("value"), _kind(node)
+    key = f"{kind}labels" if value.has(f"{kind}labels") else "labels"
+    names = [each.text() for each in value.at(key).each()] if value.has(key) else []
+    scale = np.array([width, height]) / 100
+    try:
+        if kind == "brush":
+            box, left, top = from_label_studio(value.at("rle").value, height, width), 0, 0
+        elif kind == "polygon":
+            corners = [each.numbers() for each in value.at("points").each()]
+            box, left, top = polygon(np.asarray(corners, np.float64) * scale, height, width)
+        elif kind == "ellipse":
+            x, y, across, along = (value.at(each).number() for each in ("x", "y", "radiusX", "radiusY"))
+            turned = value.at("rotation").number() if value.has("rotation") else 0.0
+            centre = (x * scale[0], y * scale[1])
+            box, left, top = ellipse(centre, (across * scale[0], along * scale[1]), height, width, turned)
+        else:
+            box, left, top = polygon(_rectangle(value, width / 100, height / 100), height, width)
+    except (ValueError, TypeError) as error:
+        raise value.error(f"{error}; export it again") from error
+    extra = node.others("value", "original_width", "original_height", "type", "from_name", "to_name")
+    return Shape.of(names[0] if names else "", box, left, top, extra)
+
+
+def _rectangle(value: Node, across: float, along: float) -> NDArray[np.float64]:
+    """Corners in px, turned clockwise about the first one; a per cent has `across` and `along` px."""
+    x, wide = (across * value.at(each).number() for each in ("x", "width"))
+    y, high = (along * value.at(each).number() for each in ("y", "height"))
+    angle = np.deg2rad(value.at("rotation").number() if value.has("rotation") else 0.0)
+    start = np.array([x, y])
+    right = wide * np.array([np.cos(angle), np.sin(angle)])
+    down = high * np.array([-np.sin(angle), np.cos(angle)])
+    return np.array([start, start + right, start + right + down, start + down])
+
+
+def write_label_studio(labels: LabelSet, file: Path) -> list[str]:
+    """Write tasks with brush masks, to be imported; what they cannot hold, in words: nothing.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    own = labels.format == "label-studio"
+    tasks = []
+    for picture in labels.pictures:
+        task: dict[str, Any] = dict(picture.extra) if own else {"data": {"image": picture.name}}
+        if picture.labelled:
+            task["annotations"] = [{"result": [_written(shape, picture, own) for shape in picture.shapes]}]
+        tasks.append(task)
+    write_whole(file, json.dumps(tasks, ensure_ascii=False) + "\n")
+    names = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in labels.classes)
+    brush = f'  <BrushLabels name="tag" toName="image">\n{names}  </BrushLabels>\n'
+    write_whole(file.with_name(CONFIG), f'<View>\n  <Image name="image" value="$image"/>\n{brush}</View>\n')
+    return []
+
+
+def _written(shape: Shape, picture: Picture, own: bool) -> dict[str, Any]:
+    names = {"brushlabels": [shape.defect_class]} if shape.defect_class else {}
+    return (dict(shape.extra) if own else {}) | {
+        "type": "brushlabels",
+        "from_name": "tag",
+        "to_name": "image",
+        "original_width": picture.width,
+        "original_height": picture.height,
+        "value": {"format": "rle", "rle": to_label_studio(shape.mask(picture.height, picture.width))} | names,
+    }

@@ -1,0 +1,111 @@
+"""What a label file says: pictures, the shapes on them, the names of their classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from casae.errors import DatasetError
+from casae.files import find_images
+from casae.labels.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what is labelled on it.
+
+    Attributes:
+        name: its path as the label file has it, with suffix.
+        file: the picture; None where it was not found.
+        width, height: px, as the tool that labelled it saw it.
+        shapes: later ones lie over earlier ones.
+        labelled: whether anybody looked; without shapes it then shows no defect.
+        extra: what else the tool's file says of it, by the tool's own keys.
+        source: the file that says it.
+    """
+
+    name: str
+    file: Path | None
+    width: int
+    height: int
+    shapes: tuple[Shape, ...] = ()
+    labelled: bool = True
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    source: Path | None = None
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """All that a label file or folder says.
+
+    Attributes:
+        format: that it was read from.
+        classes: names, in the order of their label values.
+        pictures: in the order of the file.
+        extra: what else it says, by the tool's own keys.
+        notes: what could not be taken over.
+    """
+
+    format: str
+    classes: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Images:
+    """The pictures that a label file names: by their path below one of some folders, or by its end.
+
+    Args:
+        deep: folders that are searched with their sub-folders, the likeliest first.
+        flat: folders below which the path must stand as it is.
+    """
+
+    def __init__(self, deep: Sequence[Path], flat: Sequence[Path] = ()) -> None:
+        self._deep = [root for root in dict.fromkeys(deep) if root.is_dir()]
+        self._roots = [*self._deep, *flat]
+
+    @classmethod
+    def near(cls, file: Path) -> Self:
+        """Those that a label file may mean: beside it, in `images/` beside it or beside its folder, or above."""
+        folder = file.parent
+        return cls([folder, folder.parent / "images"], [folder / "images", folder.parent])
+
+    def find(self, name: str, place: str) -> Path | None:
+        """The picture that is meant; None where there is none.
+
+        Args:
+            name: its path as the label file has it.
+            place: of the name, for the error.
+
+        Raises:
+            DatasetError: two pictures have this name in different folders.
+        """
+        wanted = PurePosixPath(name.replace("\\", "/"))
+        for root in self._roots:
+            file = root / wanted
+            if file.is_file():
+                return file
+        same = self._files.get(wanted.name, [])
+        for length in range(len(wanted.parts), 0, -1):
+            end = wanted.parts[-length:]
+            meant = [file for file in same if file.parts[-length:] == end]
+            if len(meant) == 1:
+                return meant[0]
+            if meant:
+                both = " and ".join(map(str, meant[:2]))
+                raise DatasetError(f"{place}: {name} could be {both}; write the folder before the name, or keep one")
+        return None
+
+    def named(self, stem: str) -> list[Path]:
+        """Pictures of this name without suffix."""
+        return [file for files in self._files.values() for file in files if file.stem == stem]
+
+    @cached_property
+    def _files(self) -> dict[str, list[Path]]:
+        """All pictures below the folders, by their name."""
+        found: dict[str, list[Path]] = {}
+        for file in sorted({file for root in self._deep for file in find_images(root)}):
+            found.setdefault(file.name, []).append(file)
+        return found

@@ -1,0 +1,61 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from casae.datasets.convert import TARGETS, convert
+from casae.datasets.registry import open_dataset
+from casae.errors import UsageError
+
+
+@pytest.fixture
+def part(components, tmp_path):
+    """Drawn parts, one of them with a defect without class, one that nobody labelled, one good."""
+    components = shutil.copytree(components, tmp_path / "part")
+    masks = sorted((components / "masks").iterdir())
+    mask = cv2.imread(str(masks[0]), cv2.IMREAD_UNCHANGED)
+    mask[2:6, 3:9] = 255
+    cv2.imwrite(str(masks[0]), mask)
+    masks[1].unlink()
+    (components / "good").mkdir()
+    (components / "images" / f"{masks[2].stem}.png").rename(components / "good" / f"{masks[2].stem}.png")
+    masks[2].unlink()
+    for file in (components / "splits").glob("*"):
+        file.unlink()
+    (components / "splits" / "test.txt").write_text(f"{masks[3].stem}\n")
+    return components
+
+
+def labels(spec):
+    data = open_dataset(spec)
+    drawn = {}
+    for sample in data.samples:
+        shape = cv2.imread(str(sample.image)).shape
+        drawn[sample.name] = sample.draw(shape, len(data.classes)) if sample.labelled else None
+    return data, drawn
+
+
+@pytest.mark.parametrize("form", TARGETS)
+def test_there_and_back_every_pixel_is_as_before(form, part, tmp_path):
+    there = convert(f"folder:{part}", f"{form}:{tmp_path / 'there'}")
+    back = convert(f"{form}:{tmp_path / 'there'}", f"folder:{tmp_path / 'back'}")
+    assert (there.differing, back.differing) == (0, 0)
+    before, drawn = labels(f"folder:{part}")
+    after, again = labels(f"folder:{tmp_path / 'back'}")
+    assert after.classes == before.classes
+    assert after.splits["test"] == before.splits["test"]
+    left_out = {name for name, label in drawn.items() if label is None} if form in ("coco", "cvat") else set()
+    assert again.keys() == drawn.keys() - left_out
+    assert len(there.lost) == bool(left_out) + (form != "folder")  # and the scale
+    for name, label in again.items():
+        assert (label is None) == (drawn[name] is None)
+        assert label is None or np.array_equal(label, drawn[name])
+
+
+def test_nothing_is_written_over(part, tmp_path):
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty"):
+        convert(f"folder:{part}", f"coco:{tmp_path}")
+    with pytest.raises(UsageError, match="name FORMAT:FOLDER, a format of folder, coco"):
+        convert(f"folder:{part}", f"dagm:{tmp_path / 'new'}")
