@@ -70,8 +70,8 @@ def demo(work: Path) -> None:
     drawn = casae(work, "synthetic", "--out", "parts", "--count", "6", "--size", "1088x816", "--seed", "2018")
     options = ("--model", "component", "--out", "results", "--mm-per-pixel", "0.005")
     found = casae(work, "inspect", "parts/images", *options)
-    steps = ("casae synthetic --out parts --count 6", drawn), ("casae inspect parts/images --model component", found)
-    terminal(steps)
+    drawing = "casae synthetic --out parts --count 6 --size 1088x816 --seed 2018"
+    terminal([(drawing, drawn), (" ".join(["casae inspect parts/images", *options]), found)])
     overlay = work / "results" / "overlays" / "component-0005.jpg"
     shutil.copy(overlay, PICTURES / "overlay.jpg")
     screenshot(work / "results" / "report.html", PICTURES / "report.jpg", 1500)

@@ -27,7 +27,7 @@ def first_problem(error: ValidationError, whole_path: bool = True) -> str:
     """What is wrong with values, in one line: where, what it is, and the rule."""
     first = error.errors()[0]
     place = first["loc"] if whole_path else first["loc"][-1:]
-    where = ".".join(str(step) for step in place)
+    where = "".join(f" #{step + 1}" if isinstance(step, int) else f".{step}" for step in place).strip(".")
     rule = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"{where}: no such setting"

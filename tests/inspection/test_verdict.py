@@ -133,7 +133,7 @@ def test_the_reason_shows_why():
     large = sizes().model_copy(update={"area_px": 123456})
     assert (
         judge([("dust", 0.9, large)], rules(rule=[{"max_area_px": 123449}])).reason
-        == "dust of 123,456 px2, 123,449 allowed"
+        == "dust of 123,456 px², 123,449 allowed"
     )
     accepting = rules(rule=[{"max_count": 1}])
     assert judge([("dust", 0.5999, sizes())], accepting).reason == "dust: the class is 59.99 % sure, 60 % needed"
@@ -155,3 +155,17 @@ def test_a_larger_limit_never_rejects_what_a_smaller_one_accepts(one, other):
     defect = [("dust", 0.9, sizes(37, 0.1))]
     smaller, larger = (judge(defect, rules(rule=[{"max_length_mm": limit}])).decision for limit in sorted((one, other)))
     assert (smaller, larger) in {("OK", "OK"), ("NG", "OK"), ("NG", "NG")}
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "said"),
+    [(1.775057, 1.0, "1.78 mm long"), (0.50049, 0.5, "0.5005 mm long"), (2.0, 1.0, "2 mm long")],
+)
+def test_a_reason_has_as_few_digits_as_show_it(value, limit, said):
+    verdict = Verdict("NG", "limit", defect_class="scratch", field="length_mm", value=value, limit=limit)
+    assert verdict.reason.startswith(f"scratch {said},")
+
+
+def test_a_rule_says_what_it_accepts():
+    rule = rules(rule=[{"max_count": 2, "max_area_px": 1500, "max_length_mm": 0.5}]).rule[0]
+    assert rule.allowed == "up to 2 of them, up to 1,500 px², up to 0.5 mm long"

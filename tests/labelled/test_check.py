@@ -41,6 +41,7 @@ def test_every_problem_is_named_by_file(folder):
     (masks / "component-0005.png").write_bytes(b"")
     shutil.copy(images / "component-0006.png", images / "component-0011.png")
     (folder / "splits" / "test.txt").write_text("component-0007\ncomponent-0007\nghost\ncomponent-0011\n")
+    (folder / "splits" / "train.txt").write_text("".join(f"component-{index:04d}\n" for index in range(8)))
     found = check(open_dataset(f"folder:{folder}"))
     by_file = {}
     for file, problem in found.problems:
@@ -56,6 +57,8 @@ def test_every_problem_is_named_by_file(folder):
     assert any("ghost" in problem for problem in by_file["test.txt"])
     assert any("2 times" in problem for problem in by_file["test.txt"])
     assert any("'component-0007' is in 'train'" in problem for problem in by_file["test.txt"])
+    idle = "2 labelled images are in no list, so nothing learns from them, such as 'component-0009'"
+    assert any(problem.startswith(idle) for problem in by_file["train.txt"])
 
 
 def test_masks_that_were_resized_by_mixing_class_numbers_are_suspected(folder):
@@ -187,7 +190,7 @@ def test_labels_of_another_program_are_named(bars):
         ("mm_per_pixel = true", "mm_per_pixel True"),
         ("mm_per_pixel = 1e308", "mm_per_pixel"),
         ("masks = 'colours'", "masks 'colours'"),
-        ("ignore = [256]", r"ignore\.0 256"),
+        ("ignore = [256]", r"ignore #1 256"),
     ],
 )
 def test_a_setting_that_is_none_is_refused_by_name(bars, text, rule):

@@ -201,7 +201,7 @@ def test_a_rejected_part_comes_first_however_many_are_accepted(dark_model, spott
     assert html.index('<td class="path">bad.png</td>') < html.index('<td class="path">a0.png</td>')
     assert html.count("<article>") == 2
     assert html.count('<td class="path">') == 3
-    assert "Accepted: stain (up to area px 1000). Anything beyond that makes an image NG." in html
+    assert "Accepted: stain (up to 1,000 px²). Anything beyond that makes an image NG." in html
 
 
 def test_names_in_the_report_are_escaped(inspector, spotted, tmp_path):

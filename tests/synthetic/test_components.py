@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,18 @@ def test_few_pictures_have_no_empty_list(tmp_path):
     list(write_components(tmp_path, 2, 0, 64, 64))
     list(write_components(tmp_path, 4, 0, 64, 64))
     assert all(file.read_text() for file in (tmp_path / "splits").iterdir())
+
+
+def test_pictures_that_would_not_be_drawn_are_left_alone(tmp_path):
+    list(write_components(tmp_path, 4, 0, 64, 64))
+    list(write_components(tmp_path, 4, 0, 64, 64))  # the same again does no harm
+    with pytest.raises(OutputError, match="holds other pictures or lists"):
+        list(write_components(tmp_path, 2, 0, 64, 64))
+    assert len((tmp_path / "splits" / "test.txt").read_text().split()) == 1
+
+
+def test_what_is_added_to_a_drawn_part_is_learned_from(tmp_path):
+    list(write_components(tmp_path, 10, 0, 64, 64))
+    for part in ("images", "masks"):
+        shutil.copy(tmp_path / part / "component-0000.png", tmp_path / part / "mine.png")
+    assert "mine" in {sample.name for sample in open_dataset(f"folder:{tmp_path}").split("train").samples}

@@ -23,16 +23,18 @@ from casae.datasets.masks import mask_of
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import KnownGood
 from casae.decoding import read_image
-from casae.errors import BundleError, DatasetError, MissingExtraError, UsageError
+from casae.errors import BundleError, DatasetError, MissingExtraError, OutputError, UsageError
 from casae.labelled.defects import labelled_crops, smallest_region
 from casae.labelled.images import load
 from casae.models.bundle import read_bundle
 from casae.networks import export
 from casae.networks.cascade import CASAE
 from casae.recipes import settings_for
+from casae.results.lock import lock
 from casae.training import loop
 from casae.training.classification import size_classes
 from casae.training.progress import Reporter
+from casae.training.state import claim, folder_of
 from casae.training.stop import Stop
 from casae.training.train import train
 
@@ -51,6 +53,20 @@ def small():
 @pytest.fixture(scope="module")
 def dataset(components):
     return open_dataset(f"folder:{components}")
+
+
+def test_one_folder_is_of_one_training_at_a_time(small, dataset, tmp_path):
+    folder = folder_of(tmp_path / "part.casae")
+    claim(folder, {})
+    with lock(folder), pytest.raises(OutputError, match="part-training: another process writes here"):
+        train(dataset, tmp_path / "part.casae", small, resume=True)
+
+
+def test_too_few_views_are_spoken_of(small, dataset, tmp_path):
+    trained = train(dataset, tmp_path / "part.casae", small)
+    (warning,) = (note.text for note in trained.notes if "hardly begun" in note.text)
+    assert warning.startswith("Network 1 saw 32 views only")
+    assert warning in read_bundle(trained.file).manifest.notes
 
 
 def test_a_training_makes_a_bundle_that_inspects(small, dataset, tmp_path):
@@ -91,7 +107,9 @@ def test_both_networks_have_to_beat_network_1(small, dataset, tmp_path, monkeypa
 
 def test_what_is_learned_without_labels_is_remembered(small, components, tmp_path):
     shutil.copytree(components, tmp_path / "part")
-    (tmp_path / "part" / "splits" / "test.txt").unlink()
+    splits = tmp_path / "part" / "splits"
+    (splits / "train.txt").write_text("".join(f"component-{index:04d}\n" for index in range(8)))
+    (splits / "test.txt").unlink()
     here = open_dataset(f"folder:{tmp_path / 'part'}")
     train(here, tmp_path / "part.casae", small, unlabelled=tmp_path / "part" / "images")
     learned = (tmp_path / "part-training" / "weights.txt").read_text().split()

@@ -1,5 +1,6 @@
 """The command `casae`. Each command's module imports what it needs only when it runs, so that `--help` is quick."""
 
+import re
 import sys
 import traceback
 from typing import Annotated
@@ -25,6 +26,9 @@ app.command("synthetic")(synthetic.synthetic)
 app.add_typer(data.app, name="data")
 
 
+COMMA = re.compile(r"'\d+,\d+'")  # a number as many people write it
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -44,6 +48,14 @@ def _options(
         typer.echo(context.get_help())
 
 
+def _words() -> list[str]:
+    """The command that was typed, with a space behind each word."""
+    groups = {"data"}
+    typed = [word for word in sys.argv[1:3] if word.isidentifier()]
+    known = typed[:2] if typed[:1] and typed[0] in groups else typed[:1]
+    return [f"{word} " for word in known]
+
+
 def main() -> None:
     """Run; a user's mistake is one line on stderr and exit code 2, an error of casae's own a traceback and 2."""
     from casae.cli.streams import make_streams_safe
@@ -59,7 +71,8 @@ def main() -> None:
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        complain(f"{error.format_message()}; see casae --help")
+        hint = "; write a point, such as 0.005" if COMMA.search(error.format_message()) else ""
+        complain(f"{error.format_message().rstrip('.')}{hint}; see casae {' '.join(_words())}--help")
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except CasaeError as error:

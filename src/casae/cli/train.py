@@ -8,11 +8,12 @@ import typer
 from casae.cli import DATASET_HELP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
     from casae.evaluation.scores import Evaluation
+    from casae.evaluation.uses import Use
     from casae.training.judge import FoldScore, JudgedModel
 
 SHOWN = (  # of the scores; the page has them all
@@ -179,11 +180,26 @@ def _print(console: "Console", judged: "JudgedModel") -> None:
         _print_scores(console, judged.result)
     if judged.page:
         console.print(f"How good it is, with pictures: {judged.page}", soft_wrap=True, markup=False)
-    console.print(f"Next: casae inspect IMAGES --model {file}", soft_wrap=True, markup=False)
+    good = _print_uses(console, judged.uses)
+    following = f"casae inspect IMAGES --model {file}" if good else "more minutes or labels; the page says why"
+    console.print(f"Next: {following}", soft_wrap=True, markup=False)
     if judged.chosen is not None:
         chosen = judged.chosen
         said = escapes_and_rejects(chosen.passed, chosen.defective, chosen.rejected, chosen.good)
         console.print(f"[bold]{said}[/bold]", soft_wrap=True, highlight=False)
+
+
+def _print_uses(console: "Console", uses: "Sequence[Use]") -> bool:
+    """What the model is good enough for; whether it may show a person where to look, as far as that was judged."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for use in uses:
+        colour = {"yes": "green", "no": "red"}.get(use.grade, "yellow")
+        table.add_row(f"good enough to {use.name}?", f"[{colour}]{use.grade}[/]")
+    if uses:
+        console.print(table)
+    return all(use.grade != "no" for use in uses[1:2])
 
 
 def _print_scores(console: "Console", result: "Evaluation") -> None:

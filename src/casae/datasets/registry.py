@@ -53,10 +53,12 @@ def open_dataset(spec: str) -> Dataset:
     read = plugins.find(ENTRY_POINTS, name, READERS, DatasetError) if colon else None
     if read is None:
         known = ", ".join(f"{each}:PATH" for each in plugins.names(ENTRY_POINTS, READERS))
-        raise DatasetError(f"{spec}: a dataset is named {known}")
+        meant = f"; is folder:{spec} meant?" if _home_expanded(Path(spec)).is_dir() else ""
+        raise DatasetError(f"{spec}: a dataset is named {known}{meant}")
     root = _home_expanded(Path(path))
     if not root.is_dir() and name not in FORMATS:
-        raise DatasetError(f"{root}: no such folder; name the folder that holds the {name} files")
+        files = PLACES.get(name, f"the files of {name}")
+        raise DatasetError(f"{root}: no such folder; name the one that holds {files}")
     dataset = _read(name, read, root)
     dataset = replace(dataset, name=f"{name}:{root}", splits={**packaged_splits(name), **dataset.splits})
     if not dataset.samples:

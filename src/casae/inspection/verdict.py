@@ -17,10 +17,10 @@ from casae.inspection.measurement import Measures, rounded
 Decision = Literal["OK", "REVIEW", "NG"]
 Kind = Literal["no defect", "within limits", "no rule", "limit", "count", "class probability", "brightness"]
 LIMITS = {  # measures that a rule may limit, and how the sentence names their values
-    "area_px": "of {} px2",
+    "area_px": "of {} px²",
     "length_px": "{} px long",
     "width_px": "{} px wide",
-    "area_mm2": "of {} mm2",
+    "area_mm2": "of {} mm²",
     "length_mm": "{} mm long",
     "width_mm": "{} mm wide",
 }
@@ -45,6 +45,14 @@ class Rule(Frozen):
     max_length_mm: float | None = Field(default=None, ge=0)
     max_width_mm: float | None = Field(default=None, ge=0)
     unlimited: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What it accepts, for people."""
+        each = [f"up to {self.max_count} of them"] if self.max_count is not None else []
+        limits = ((pattern, self.limit(field)) for field, pattern in LIMITS.items())
+        each += [f"up to {pattern.format(_number(limit))}" for pattern, limit in limits if limit is not None]
+        return ", ".join(each).replace("up to of ", "up to ") or "without limit"
 
     @property
     def of(self) -> str:
@@ -126,7 +134,8 @@ class Verdict:
                 darker = (self.value or 0) < (self.limit or 0)
                 return f"far {'darker' if darker else 'brighter'} (mean {value}) than learned pictures (limit {limit})"
             case "limit":
-                return f"{name} {LIMITS[str(self.field)].format(value)}, {limit} allowed"
+                beyond = _beyond(self.value or 0.0, self.limit or 0.0)
+                return f"{name} {LIMITS[str(self.field)].format(beyond)}, {limit} allowed"
 
 
 def read_rules(path: str | Path, classes: Sequence[str] | None = None) -> AcceptanceRules:
@@ -226,6 +235,14 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{Decimal(f'{value:.7g}'):,f}"
+
+
+def _beyond(value: float, limit: float) -> str:
+    """As few digits as show that it is more than the limit, three at least; pixels are counted in full."""
+    if value == int(value):
+        return _number(value)
+    shortened = (float(f"{value:.{digits}g}") for digits in (3, 4, 5, 6))
+    return _number(next((short for short in shortened if short > limit), value))
 
 
 def _percent(share: float | None) -> str:

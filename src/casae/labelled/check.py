@@ -213,6 +213,11 @@ def _check_others(dataset: Dataset, findings: Findings) -> None:
 
 def _check_splits(dataset: Dataset, findings: Findings) -> None:
     names = {sample.name for sample in dataset.samples}
+    listed = set().union(*dataset.splits.values())
+    idle = sorted(sample.name for sample in dataset.samples if sample.labelled and sample.name not in listed)
+    if "train" in dataset.splits and not dataset.train_is_rest and idle:
+        rule = f"{len(idle)} labelled images are in no list, so nothing learns from them, such as '{idle[0]}'"
+        findings.problems.append((Path("splits/train.txt"), f"{rule}; add them, or delete the list"))
     for split, wanted in sorted(dataset.splits.items()):
         for name in sorted(set(wanted) - names):
             findings.problems.append((Path(f"splits/{split}.txt"), f"names '{name}', but there is no such image"))

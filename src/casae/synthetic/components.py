@@ -16,7 +16,7 @@ from casae.synthetic.surfaces import FULL_WIDTH, draw_surface, expose
 
 SMALLEST_SIDE = 64
 MM_PER_PIXEL_AT_FULL_WIDTH = 0.002
-SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+LEARNED, VALIDATION = 0.7, 0.1  # shares of the pictures; the others are for the end
 SETTINGS, LICENCE = "dataset.toml", "synthetic, drawn by casae; free of rights"
 CLEAN_EVERY = 6  # one image in so many has no defect
 
@@ -59,7 +59,7 @@ def draw_component(
 
 
 def write_components(out: Path, count: int, seed: int, height: int, width: int) -> Iterator[Path]:
-    """Write a dataset in the `folder:` format, image by image, with lists train, val and test.
+    """Write a dataset in the `folder:` format, image by image, with lists val and test; what is added later is learned.
 
     Yields:
         Each image's file.
@@ -73,17 +73,19 @@ def write_components(out: Path, count: int, seed: int, height: int, width: int) 
     try:
         if (out / SETTINGS).exists() and LICENCE not in (out / SETTINGS).read_text("utf-8", errors="replace"):
             raise OutputError(f"{out}: holds a dataset that casae did not draw; choose another folder")
+        others = {file.stem for file in (out / "images").glob("*")} - set(names)
+        if others or (out / "splits" / "train.txt").exists():
+            raise OutputError(f"{out}: holds other pictures or lists than would be drawn; choose another folder")
         for part in ("images", "masks", "splits"):
             (out / part).mkdir(parents=True, exist_ok=True)
-        start = 0
-        for split, share in SHARES.items():
-            stop = count if split == "test" else start + round(share * count)
+        first, last = round(LEARNED * count), round(LEARNED * count) + round(VALIDATION * count)
+        parts = {"val": (first, last), "test": (last, count)}
+        for split, (start, stop) in parts.items():
             file = out / "splits" / f"{split}.txt"
             if start < stop:
                 file.write_text("".join(f"{name}\n" for name in names[start:stop]))
             else:
                 file.unlink(missing_ok=True)
-            start = stop
         (out / SETTINGS).write_text(_settings(width))
         for index, name in enumerate(names):
             component = draw_component((seed, index), height, width)

@@ -51,6 +51,14 @@ class Curves:
             self._client.set_terminated(self._run)
 
 
+def steps_of(folder: Path) -> int:
+    """How many steps a stage took, as its table says; 0 without one."""
+    if not (folder / CURVES).exists():
+        return 0
+    with (folder / CURVES).open(newline="", encoding="utf-8") as stream:
+        return max((int(row["step"]) for row in csv.DictReader(stream)), default=0)
+
+
 def _mlflow_run(folder: Path, uri: str) -> tuple[Any, str]:
     try:
         from mlflow.tracking import MlflowClient

@@ -12,6 +12,7 @@ from casae.errors import UsageError
 from casae.evaluation.page import Training, write_page
 from casae.evaluation.scores import Evaluation, evaluate
 from casae.evaluation.thresholds import Cost, check_target, choose, cost_curve
+from casae.evaluation.uses import Use
 from casae.inspection.inspector import Inspector
 from casae.labelled.holdout import Fold, has_own_list, hold_out
 from casae.models.card import add_scores
@@ -55,6 +56,7 @@ class JudgedModel:
         result: scores on the held-out images; None where there are none.
         page: that shows them; None where there are none.
         folds: score by name, where there were folds.
+        uses: what the model was shown to be good enough for; none where nothing was held out.
     """
 
     trained: Trained
@@ -63,6 +65,7 @@ class JudgedModel:
     result: Evaluation | None = None
     page: Path | None = None
     folds: Mapping[str, FoldScore] = field(default_factory=dict)
+    uses: Sequence[Use] = ()
 
     @property
     def file(self) -> Path:
@@ -225,7 +228,7 @@ def _judge(
     again = trained.known & {sample.name for sample in held.samples}
     shown = Training(inspector, held, result, costs, chosen, why, trained.folder, minutes, titled, warnings, len(again))
     write_page(page, shown, unlabelled)
-    return JudgedModel(trained, chosen, why, result, page, folds)
+    return JudgedModel(trained, chosen, why, result, page, folds, shown.uses)
 
 
 def _fold_scores(models: Sequence[tuple[Path, Dataset]], chosen: Cost) -> dict[str, FoldScore]:

@@ -74,6 +74,11 @@ def started_from(folder: Path) -> str | None:
     return None if identity is None else str(identity["settings"]["start"])
 
 
+def is_training(folder: Path) -> bool:
+    """Whether a folder is that of a training, finished or not."""
+    return (folder / IDENTITY).exists()
+
+
 def goes_on(folder: Path, identity: Mapping[str, object], resume: bool) -> bool:
     """Whether the folder holds this very training, which goes on; False where the folder may be made anew.
 

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,13 +27,24 @@ from casae.networks.cascade import CASAE
 from casae.networks.compact_cnn import CompactCNN
 from casae.networks.weights import begin, write_weights
 from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
+from casae.results.lock import lock
 from casae.training import classification, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
+from casae.training.curves import steps_of
 from casae.training.loop import COOL_DOWN, fit, seconds_spent
 from casae.training.plan import Note, Run, prepare
 from casae.training.progress import Reporter
-from casae.training.state import FINISHED, claim, folder_of, goes_on, learned_by, started_from, write_learned
+from casae.training.state import (
+    FINISHED,
+    claim,
+    folder_of,
+    goes_on,
+    is_training,
+    learned_by,
+    started_from,
+    write_learned,
+)
 from casae.training.stop import Stop
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled
 from casae.training.views import SegmenterViews, loader
@@ -41,6 +53,7 @@ START = "start.pt"  # what a training started from, which may have been in the f
 LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
 SHORTEST = 1.0  # s of a stage
 SAID = {"plan": "", "info": "Note: ", "warning": "Warning: "}  # before a note of this kind
+FEW_VIEWS = 1000  # docs/results/log.md, "Longer": below, a model is far from what its labels allow
 COMPARED = 8  # validation images and crops that the export is compared on
 
 
@@ -127,12 +140,27 @@ def train(
         known=known,
     )
     casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
-    _begin(run, casae, start, known, resume, kept=_earlier(out, fold))
+    with _begun(run, casae, start, known, resume, kept=_earlier(out, fold)):
+        return _learn(run, casae, dataset, out, command, notes, known, fold)
+
+
+def _learn(
+    run: Run,
+    casae: CASAE,
+    dataset: Dataset,
+    out: Path,
+    command: str,
+    notes: list[Note],
+    known: frozenset[str],
+    fold: Fold | None,
+) -> Trained:
+    """The three networks one after the other, and the bundle."""
+    folder, reporter, stop = run.folder, run.reporter, run.stop
     for note in notes:
         if note.kind != "plan" or fold is None:
             reporter.say(SAID[note.kind] + note.text)
 
-    iou_1, iou_2 = _train_segmenter(run, casae)
+    iou_1, iou_2 = _train_segmenter(run, casae, notes)
     write_weights(casae, folder / "weights.pt")
     files = {file.resolve() for file in run.unlabelled}
     seen = {sample.name for sample in dataset.samples if sample.image.resolve() in files}
@@ -150,21 +178,34 @@ def _earlier(out: Path, fold: Fold | None) -> Path | None:
     return out if fold is None and out.exists() else None
 
 
-def _begin(run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bool, kept: Path | None) -> None:
-    """Put start weights in and make the folder ours; what cannot be trained leaves no folder behind.
+@contextmanager
+def _begun(
+    run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bool, kept: Path | None
+) -> Iterator[None]:
+    """Put start weights in and make the folder ours, and nobody else's as long as this lasts.
+
+    What cannot be trained leaves no folder behind.
 
     An earlier model is copied before the first step: a training that is killed while it writes its own goes on later,
     and must not take that for the earlier one.
     """
     identity, wanted = _identity(run), run.settings.start
-    if goes_on(run.folder, identity, resume):
-        begin(casae, start)
-        return
+    with lock(run.folder) if is_training(run.folder) else nullcontext():
+        if goes_on(run.folder, identity, resume):
+            begin(casae, start)
+            yield
+            return
     begin(casae, wanted)
     claim(run.folder, identity)
-    if wanted not in (SCRATCH, IMAGENET):
-        write_weights(casae, run.folder / START)
-        write_learned(run.folder / START, known)
+    with lock(run.folder):
+        if wanted not in (SCRATCH, IMAGENET):
+            write_weights(casae, run.folder / START)
+            write_learned(run.folder / START, known)
+        _keep_earlier(run, kept)
+        yield
+
+
+def _keep_earlier(run: Run, kept: Path | None) -> None:
     if kept is not None:
         before = kept.with_name(f"{kept.stem}-before{SUFFIX}")
         shutil.copy2(kept, before)
@@ -233,7 +274,8 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
     )
 
 
-def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None]:
+def _train_segmenter(run: Run, casae: CASAE, notes: list[Note]) -> tuple[float | None, float | None]:
+    """Both networks; `notes` gets another one where they have seen too little."""
     settings, reporter = run.settings.segmenter, run.reporter
     drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
     ious: list[float | None] = []
@@ -254,6 +296,11 @@ def _train_segmenter(run: Run, casae: CASAE) -> tuple[float | None, float | None
             fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter, run.stop, run.device)
         )
         scoring_seconds = task.scoring_seconds
+        seen = steps_of(run.folder / f"network-{stage}") * settings.batch
+        if stage == 1 and seen < FEW_VIEWS:
+            few = f"Network 1 saw {seen:,} views only and has hardly begun to learn: give it more minutes"
+            notes.append(Note("warning", few))
+            reporter.say(f"Warning: {few}")
     return ious[0], ious[1]
 
 
