@@ -11,6 +11,7 @@ from casae.datasets.registry import open_dataset
 from casae.errors import CasaeError, DatasetError, UsageError
 from casae.labelled.check import check
 from casae.labelled.images import load
+from casae.networks import registry
 from casae.networks.registry import first_network
 from casae.recipes import SegmenterSettings
 
@@ -183,3 +184,9 @@ def test_an_unknown_network_is_answered_by_the_known_ones(install):
     install(network(), "casae.networks", tiny="others_module:tiny")
     with pytest.raises(CasaeError, match="there are atrous, efficientnet-lite0, fcn8, tiny"):
         first_network(SegmenterSettings(encoder="none"), False, 2)
+
+
+def test_a_network_that_a_notebook_enters_is_held_to_the_contract_too(monkeypatch):
+    monkeypatch.setattr(registry, "FACTORIES", registry.FACTORIES | {"flat": lambda *_: torch.nn.Conv2d(1, 2, 3)})
+    with pytest.raises(UsageError, match="encoder flat: has the stride"):
+        first_network(SegmenterSettings(encoder="flat"), False, 2)

@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from casae.datasets.masks import label_values
 from casae.datasets.registry import open_dataset, packaged_splits
+from casae.datasets.sample import KnownGood, Sample
 from casae.errors import DatasetError, ImageError
 
 
@@ -462,3 +463,13 @@ def test_a_name_that_is_no_utf8_is_told(folder):
     (folder / "images/a.bmp").rename(folder / "images" / os.fsdecode(b"t\xfcr.bmp"))
     with pytest.raises(DatasetError, match=r"t\\xfcr.bmp: the name is not UTF-8"):
         open_dataset(f"folder:{folder}")
+
+
+def test_what_a_label_of_others_raises_is_named_with_its_file(tmp_path):
+    class Table(KnownGood):
+        def draw(self, shape, classes):
+            raise ValueError("x is no number")
+
+    label = Table(files=(tmp_path / "a.csv",))
+    with pytest.raises(DatasetError, match=r"a\.csv: ValueError: x is no number; mend the file"):
+        Sample("a", tmp_path / "a.png", label).draw((4, 4), 1)

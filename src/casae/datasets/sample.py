@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.errors import DatasetError
+from casae.errors import CasaeError, DatasetError
 
 UNCLASSED = 255
 
@@ -95,7 +95,14 @@ class Sample:
         """
         if self.label is None:
             raise DatasetError(f"{self.image}: has no mask; label it, or an all-zero mask says it is free of defects")
-        label = self.label.draw(shape, classes)
+        try:
+            label = self.label.draw(shape, classes)
+        except CasaeError:
+            raise
+        except Exception as error:  # of a reader of others
+            raise DatasetError(
+                f"{self.label_file}: {type(error).__name__}: {error}; mend the file, or its reader"
+            ) from error
         problem = problem_of(label, shape, classes)
         if problem:
             raise DatasetError(f"{self.label_file}: {problem}")

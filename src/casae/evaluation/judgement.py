@@ -119,8 +119,9 @@ def part_to_judge(data: Dataset, split: str) -> Dataset:
         DatasetError: there is none of that name; of `test`, how to make one.
     """
     if split == "test" and "test" not in data.splits:
+        where = "splits/test.txt" if data.name.startswith("folder:") else "list 'test'"
         raise DatasetError(
-            f"{data.name}: has no splits/test.txt with names of images for the end; write one before training, or say "
+            f"{data.name}: has no {where} with names of images for the end; write one before training, or say "
             "--split all, which also judges on what was learned from"
         )
     return data.split(split)
