@@ -45,7 +45,9 @@ def test_there_and_back_every_pixel_is_as_before(form, part, tmp_path):
     after, again = labels(f"folder:{tmp_path / 'back'}")
     assert after.classes == before.classes
     assert after.splits["test"] == before.splits["test"]
-    left_out = {name for name, label in drawn.items() if label is None} if form in ("coco", "cvat") else set()
+    left_out = (
+        {name for name, label in drawn.items() if label is None} if form in ("coco", "cvat", "severstal") else set()
+    )
     assert again.keys() == drawn.keys() - left_out
     assert len(there.lost) == bool(left_out) + (form != "folder")  # and the scale
     for name, label in again.items():

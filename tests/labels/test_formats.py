@@ -35,10 +35,11 @@ def shapes_of(label):
 
 
 def written(form: str, folder: Path, label, name="teil ü.png") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / FORMATS[form].pictures / name
+    place.parent.mkdir(parents=True, exist_ok=True)
     height, width = label.shape
-    (folder / name).write_bytes(cv2.imencode(".png", np.zeros(label.shape, np.uint8))[1])
-    picture = Picture(name, folder / name, width, height, shapes_of(label))
+    place.write_bytes(cv2.imencode(".png", np.zeros(label.shape, np.uint8))[1])
+    picture = Picture(name, place, width, height, shapes_of(label))
     file = FORMATS[form].file
     lost = FORMATS[form].write(LabelSet("drawn", CLASSES, (picture,)), folder / file if file else folder)
     assert lost == []

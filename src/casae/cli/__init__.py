@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import typer
 
 DATASET_HELP = (
-    "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, sd-saliency-900, neu-seg, "
-    "nanotwice, dagm."
+    "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, severstal, "
+    "sd-saliency-900, neu-seg, nanotwice, dagm."
 )
 
 Core = Annotated[

@@ -48,7 +48,9 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="SRC", help=DATASET_HELP)],
     target: Annotated[
         str,
-        typer.Argument(metavar="DST", help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio."),
+        typer.Argument(
+            metavar="DST", help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio, severstal."
+        ),
     ],
 ) -> None:
     """Write labels and pictures in another format, read them again and say what was lost.

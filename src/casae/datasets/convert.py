@@ -77,7 +77,7 @@ def _write(data: Dataset, form: str, folder: Path, done: Callable[[object], obje
     """The samples that were written, and what was lost."""
     lost = []
     samples = list(data.samples)
-    if form in ("coco", "cvat"):  # there, nothing drawn means that there is nothing
+    if form != FOLDER and not FORMATS[form].tells_unlabelled:  # there, nothing drawn means that there is nothing
         samples = [sample for sample in samples if sample.labelled]
         left = len(data.samples) - len(samples)
         if left:
@@ -151,7 +151,7 @@ def _copy(sample: Sample, form: str, folder: Path) -> None:
     if form == FOLDER and sample.known_good:
         place = folder / "good" / name.removeprefix("good/")
     else:
-        place = folder / name if form == "labelme" else folder / "images" / name
+        place = folder / ("images" if form == FOLDER else FORMATS[form].pictures) / name
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(sample.image, place)
 

@@ -10,6 +10,7 @@ from casae.labels.cvat import read_cvat, write_cvat
 from casae.labels.label_studio import read_label_studio, write_label_studio
 from casae.labels.labelme import read_labelme, write_labelme
 from casae.labels.labelset import LabelSet
+from casae.labels.severstal import PICTURES, read_severstal, write_severstal
 
 UNNAMED = "defect without class"  # what such a region is called where every one needs a name
 
@@ -23,19 +24,24 @@ class Format:
         write: into a folder that holds the pictures by their names; what is lost, in words.
         file: name of its file in such a folder; None where it has one beside each picture.
         endings: of such files, where a folder is named instead.
+        pictures: folder of the pictures in it; empty for the folder itself.
+        tells_unlabelled: whether it knows pictures that nobody labelled, beside those without defect.
     """
 
     read: Callable[[Path], LabelSet]
     write: Callable[[LabelSet, Path], list[str]]
     file: str | None = None
     endings: tuple[str, ...] = ()
+    pictures: str = "images"
+    tells_unlabelled: bool = False
 
 
 FORMATS: Mapping[str, Format] = {
     "coco": Format(read_coco, write_coco, "annotations.json", (".json",)),
-    "labelme": Format(read_labelme, write_labelme),
+    "labelme": Format(read_labelme, write_labelme, pictures="", tells_unlabelled=True),
     "cvat": Format(read_cvat, write_cvat, "annotations.xml", (".xml",)),
-    "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",)),
+    "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",), tells_unlabelled=True),
+    "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
 }
 
 

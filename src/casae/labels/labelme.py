@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from casae.decoding import decode_image
 from casae.errors import DatasetError, ImageError
-from casae.files import read_text, write_whole
+from casae.files import write_whole
 from casae.image import encode
 from casae.labels.json_node import Node
-from casae.labels.labelset import Images, LabelSet, Picture
+from casae.labels.labelset import Images, LabelSet, Picture, text_of
 from casae.labels.shapes import Shape, ellipse, line, polygon
 
 VERSION = "5.5.0"  # whose keys we write
@@ -63,10 +63,7 @@ def _listed(file: Path) -> list[str]:
     """Names of the list that labelme's `--labels` takes; none without one. `__ignore__` and the like are no classes."""
     if not file.is_file():
         return []
-    try:
-        names = [line.strip() for line in read_text(file).splitlines()]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{file}: is no text in UTF-8 ({error.reason}); save it as UTF-8") from error
+    names = (line.strip() for line in text_of(file).splitlines())
     return [name for name in names if name and not name.startswith("_")]
 
 

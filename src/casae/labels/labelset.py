@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from casae.errors import DatasetError
-from casae.files import find_images
+from casae.files import find_images, read_text
 from casae.labels.shapes import Shape
 
 
@@ -52,6 +52,20 @@ class LabelSet:
     pictures: tuple[Picture, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def text_of(file: Path) -> str:
+    """The text of a label file.
+
+    Raises:
+        DatasetError: it cannot be read, or is no text in UTF-8.
+    """
+    try:
+        return read_text(file)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file}: is no text in UTF-8 ({error.reason}); save it as UTF-8") from error
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read ({error.strerror}); check the path") from error
 
 
 class Images:

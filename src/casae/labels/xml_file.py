@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from casae.errors import DatasetError
-from casae.files import read_text
+from casae.labels.labelset import text_of
 
 
 def parsed_xml(file: Path) -> ET.Element:
@@ -13,12 +13,7 @@ def parsed_xml(file: Path) -> ET.Element:
     Raises:
         DatasetError: it cannot be read, declares entities, or is no XML.
     """
-    try:
-        text = read_text(file)
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{file}: is no text in UTF-8 ({error.reason}); export it again") from error
-    except OSError as error:
-        raise DatasetError(f"{file}: cannot be read ({error.strerror}); check the path") from error
+    text = text_of(file)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise DatasetError(f"{file}: declares entities, which no export does; export it again")
     try:
