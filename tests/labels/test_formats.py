@@ -71,7 +71,8 @@ def test_any_label_comes_back(form, tmp_path, label):
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_second_time_the_file_is_the_same(form, tmp_path):
     folder = written(form, tmp_path / "d", UNUSUAL)
-    file = folder / (FORMATS[form].file or "teil ü.json")
+    beside = {"labelme": "teil ü.json", "voc": "SegmentationClass/teil ü.png"}
+    file = folder / (FORMATS[form].file or beside[form])
     first = file.read_bytes()
     for _ in range(2):
         FORMATS[form].write(read_labels(form, folder), file if FORMATS[form].file else folder)

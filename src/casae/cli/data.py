@@ -49,7 +49,8 @@ def convert(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="DST", help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio, severstal."
+            metavar="DST",
+            help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio, voc, severstal.",
         ),
     ],
 ) -> None:

@@ -101,7 +101,7 @@ def reader(form: str) -> Callable[[Path], Dataset]:
             f"{form}:{path}",
             classes=classes or ("defect",),
             samples=tuple(samples[name] for name in sorted(samples)),
-            splits=read_splits(root),
+            splits={**read_splits(root, "ImageSets/Segmentation"), **read_splits(root)},
             notes=_notes(labels.notes, list(samples.values())),
         )
 

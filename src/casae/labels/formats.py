@@ -11,6 +11,8 @@ from casae.labels.label_studio import read_label_studio, write_label_studio
 from casae.labels.labelme import read_labelme, write_labelme
 from casae.labels.labelset import LabelSet
 from casae.labels.severstal import PICTURES, read_severstal, write_severstal
+from casae.labels.voc import PICTURES as VOC_PICTURES
+from casae.labels.voc import read_voc, write_voc
 
 UNNAMED = "defect without class"  # what such a region is called where every one needs a name
 
@@ -41,6 +43,7 @@ FORMATS: Mapping[str, Format] = {
     "labelme": Format(read_labelme, write_labelme, pictures="", tells_unlabelled=True),
     "cvat": Format(read_cvat, write_cvat, "annotations.xml", (".xml",)),
     "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",), tells_unlabelled=True),
+    "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True),
     "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
 }
 
