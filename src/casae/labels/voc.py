@@ -17,7 +17,7 @@ from casae.labels.labelset import LabelSet, Picture, text_of
 from casae.labels.shapes import Shape
 
 PICTURES, MASKS, LIST = "JPEGImages", "SegmentationClass", "labelmap.txt"
-UNDECIDED = (224, 224, 192)
+UNDECIDED = (224, 224, 192)  # place 255
 BACKGROUND = ("background", "__background__", "_background_")
 Colour = tuple[int, int, int]
 
@@ -79,7 +79,7 @@ def _colours(file: Path) -> dict[Colour, str]:
     """Name by colour; of background and what is undecided, a name that is no class."""
     usual = {(0, 0, 0): BACKGROUND[0], UNDECIDED: ""}
     if not file.is_file():
-        return usual | {colour: f"class {place}" for place, colour in enumerate(palette(256)) if place}
+        return usual | {colour: f"class {place}" for place, colour in enumerate(palette(255)) if place}
     listed: dict[Colour, str] = {}
     for number, line in enumerate(text_of(file).splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
