@@ -50,9 +50,10 @@ def convert(
         str,
         typer.Argument(
             metavar="DST",
-            help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio, voc, severstal.",
+            help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio, yolo, voc, severstal.",
         ),
     ],
+    lossy: Annotated[bool, typer.Option("--lossy", help="Write a format that cannot hold every mask: yolo.")] = False,
 ) -> None:
     """Write labels and pictures in another format, read them again and say what was lost.
 
@@ -63,7 +64,7 @@ def convert(
     from casae.datasets.registry import open_dataset
 
     with progress("converting", len(open_dataset(source).samples)) as step:
-        done = run(source, target, step)
+        done = run(source, target, lossy, step)
     typer.echo(f"{done.pictures} pictures with {done.shapes} regions in {target}")
     for each in done.lost:
         typer.echo(f"lost: {each}")

@@ -42,22 +42,27 @@ class Conversion:
     lost: tuple[str, ...]
 
 
-def convert(source: str, target: str, done: Callable[[object], object] = lambda name: None) -> Conversion:
+def convert(
+    source: str, target: str, lossy: bool = False, done: Callable[[object], object] = lambda name: None
+) -> Conversion:
     """Write a dataset in another format, its pictures too, and read it again to compare.
 
     Args:
         source: `READER:PATH`.
         target: `FORMAT:FOLDER`, one of `TARGETS`; the folder is new or empty.
+        lossy: whether a format may be written that cannot hold every mask.
         done: called after each picture.
 
     Raises:
-        UsageError: no such format, or the folder is not empty.
+        UsageError: no such format, one that loses something without `lossy`, or the folder is not empty.
         DatasetError, ImageError: the source cannot be read; names file and place.
         OutputError: the folder cannot be written.
     """
     form, colon, path = target.partition(":")
     if not colon or form not in TARGETS:
         raise UsageError(f"{target}: name FORMAT:FOLDER, a format of {', '.join(TARGETS)}")
+    if form != FOLDER and FORMATS[form].lossy and not lossy:
+        raise UsageError(f"{target}: {form} cannot hold holes; say --lossy to write it all the same, or take coco")
     folder = Path(path).expanduser()
     data = open_dataset(source)
     try:

@@ -13,6 +13,7 @@ from casae.labels.labelset import LabelSet
 from casae.labels.severstal import PICTURES, read_severstal, write_severstal
 from casae.labels.voc import PICTURES as VOC_PICTURES
 from casae.labels.voc import read_voc, write_voc
+from casae.labels.yolo import read_yolo, write_yolo
 
 UNNAMED = "defect without class"  # what such a region is called where every one needs a name
 
@@ -27,6 +28,7 @@ class Format:
         file: name of its file in such a folder; None where it has one beside each picture.
         endings: of such files, where a folder is named instead.
         pictures: folder of the pictures in it; empty for the folder itself.
+        lossy: whether it cannot hold every mask.
         tells_unlabelled: whether it knows pictures that nobody labelled, beside those without defect.
     """
 
@@ -36,6 +38,7 @@ class Format:
     endings: tuple[str, ...] = ()
     pictures: str = "images"
     tells_unlabelled: bool = False
+    lossy: bool = False
 
 
 FORMATS: Mapping[str, Format] = {
@@ -43,6 +46,7 @@ FORMATS: Mapping[str, Format] = {
     "labelme": Format(read_labelme, write_labelme, pictures="", tells_unlabelled=True),
     "cvat": Format(read_cvat, write_cvat, "annotations.xml", (".xml",)),
     "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",), tells_unlabelled=True),
+    "yolo": Format(read_yolo, write_yolo, "data.yaml", (".yaml", ".yml"), lossy=True),
     "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True),
     "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
 }
