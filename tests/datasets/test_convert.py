@@ -37,7 +37,7 @@ def labels(spec):
     return data, drawn
 
 
-@pytest.mark.parametrize("form", [form for form in TARGETS if form == "folder" or not FORMATS[form].lossy])
+@pytest.mark.parametrize("form", [form for form in TARGETS if form not in ("yolo", "mvtec")])
 def test_there_and_back_every_pixel_is_as_before(form, part, tmp_path):
     there = convert(f"folder:{part}", f"{form}:{tmp_path / 'there'}", lossy=True)
     back = convert(f"{form}:{tmp_path / 'there'}", f"folder:{tmp_path / 'back'}")

@@ -62,7 +62,7 @@ def test_holes_are_lost_counted_and_asked_for(tmp_path):
     cv2.imwrite(str(part / "images" / "a.png"), ring)
     cv2.imwrite(str(part / "masks" / "a.png"), ring)
     (part / "dataset.toml").write_text('classes = ["dent"]\nmasks = "classes"\n')
-    with pytest.raises(UsageError, match="yolo cannot hold holes; say --lossy"):
+    with pytest.raises(UsageError, match="1 holes: a polygon of YOLO has none; say --lossy"):
         convert(f"folder:{part}", f"yolo:{tmp_path / 'out'}")
     done = convert(f"folder:{part}", f"yolo:{tmp_path / 'out'}", lossy=True)
     assert (done.differing, done.lost) == (6, ("1 holes: a polygon of YOLO has none",))

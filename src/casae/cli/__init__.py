@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 DATASET_HELP = (
-    "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, yolo, voc, severstal, "
+    "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, yolo, voc, mvtec, severstal, "
     "sd-saliency-900, neu-seg, nanotwice, dagm."
 )
 

@@ -50,10 +50,10 @@ def convert(
         str,
         typer.Argument(
             metavar="DST",
-            help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio, yolo, voc, severstal.",
+            help="FORMAT:FOLDER, new or empty: folder, coco, labelme, cvat, label-studio, yolo, voc, mvtec, severstal.",
         ),
     ],
-    lossy: Annotated[bool, typer.Option("--lossy", help="Write a format that cannot hold every mask: yolo.")] = False,
+    lossy: Annotated[bool, typer.Option("--lossy", help="Write it though not every mask survives.")] = False,
 ) -> None:
     """Write labels and pictures in another format, read them again and say what was lost.
 

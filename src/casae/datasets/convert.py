@@ -61,25 +61,30 @@ def convert(
     form, colon, path = target.partition(":")
     if not colon or form not in TARGETS:
         raise UsageError(f"{target}: name FORMAT:FOLDER, a format of {', '.join(TARGETS)}")
-    if form != FOLDER and FORMATS[form].lossy and not lossy:
-        raise UsageError(f"{target}: {form} cannot hold holes; say --lossy to write it all the same, or take coco")
     folder = Path(path).expanduser()
     data = open_dataset(source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder}: is not empty; name a new folder, so that nothing is written over")
-        written, lost = _write(data, form, folder, done)
+        written, lost = _write(data, form, folder, lossy, done)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another place") from error
     again = open_dataset(f"{form}:{folder}")
-    differing = sum(_differing(before, data, after, again) for before, after in _paired(written, again))
-    shapes = sum(len(_shapes(sample, data)) for sample in written)
-    return Conversion(len(written), shapes, differing, tuple(lost))
+    known = {sample.name: sample for sample in again.samples}
+    pairs = [(sample, known.get(name)) for sample, _, name in written]
+    differing = sum(_differing(before, data, after, again) for before, after in pairs)
+    return Conversion(len(written), sum(len(p.shapes) for _, p, _ in written), differing, tuple(lost))
 
 
-def _write(data: Dataset, form: str, folder: Path, done: Callable[[object], object]) -> tuple[list[Sample], list[str]]:
-    """The samples that were written, and what was lost."""
+Written = tuple[Sample, Picture, str]
+"""A sample, what is written of it, and its name in the new dataset."""
+
+
+def _write(
+    data: Dataset, form: str, folder: Path, lossy: bool, done: Callable[[object], object]
+) -> tuple[list[Written], list[str]]:
+    """What was written, and what was lost."""
     lost = []
     samples = list(data.samples)
     if form != FOLDER and not FORMATS[form].tells_unlabelled:  # there, nothing drawn means that there is nothing
@@ -87,40 +92,60 @@ def _write(data: Dataset, form: str, folder: Path, done: Callable[[object], obje
         left = len(data.samples) - len(samples)
         if left:
             lost.append(f"{left} pictures that nobody labelled are left out: {form} would call them good")
-    pictures = []
+    written = []
     for sample in samples:
-        pictures.append(_picture(sample, data))
-        _copy(sample, form, folder)
+        picture = _named(_picture(sample, data), form)
+        written.append((sample, picture, _name_in(form, sample, picture)))
         done(sample.name)
+    pictures = [picture for _, picture, _ in written]
+    if form != FOLDER:
+        lost += _lost(_labels(data, form, pictures), data, form, lossy)
+    for sample, picture, _ in written:
+        _copy(sample, picture, form, folder)
     if form == FOLDER:
         _write_folder(data, samples, folder)
     else:
-        lost += _write_format(data, form, folder, pictures)
-    for name, listed in data.splits.items():
-        if not (name == "train" and data.train_is_rest):
-            file = folder / "splits" / f"{name}.txt"
+        usual = FORMATS[form].file
+        FORMATS[form].write(_labels(data, form, pictures), folder / usual if usual else folder)
+    names = {sample.name: name for sample, _, name in written}
+    for title, listed in data.splits.items():
+        if not (title == "train" and data.train_is_rest):
+            file = folder / "splits" / f"{title}.txt"
             file.parent.mkdir(exist_ok=True)
-            kept = {sample.name for sample in samples}
-            write_whole(file, "".join(f"{each}\n" for each in listed if each in kept))
-    return samples, lost
+            write_whole(file, "".join(f"{names[each]}\n" for each in listed if each in names))
+    return written, lost
 
 
-def _write_format(data: Dataset, form: str, folder: Path, pictures: Sequence[Picture]) -> list[str]:
+def _lost(labels: LabelSet, data: Dataset, form: str, lossy: bool) -> list[str]:
+    """What a format cannot hold of this dataset, in words.
+
+    Raises:
+        UsageError: some of it is labels, and nobody asked for that.
+    """
+    loses = FORMATS[form].loses(labels)
+    if loses and not lossy:
+        raise UsageError(f"{data.name}: {loses}; say --lossy to write {form} all the same, or take coco")
+    scale = f"the scale of {data.mm_per_pixel:g} mm a pixel: {form} has no place for it" if data.mm_per_pixel else ""
+    return [each for each in (loses, scale) if each]
+
+
+def _labels(data: Dataset, form: str, pictures: Sequence[Picture]) -> LabelSet:
     own = data.name.partition(":")[0] == form
-    first = next((p for sample in data.samples if isinstance(sample.label, ShapesLabel) for p in [sample.label]), None)
+    first = next((sample.label for sample in data.samples if isinstance(sample.label, ShapesLabel)), None)
     extra = first.extra if own and first is not None else {}
-    unnamed = any(not shape.defect_class for picture in pictures for shape in picture.shapes)
-    classes = (*data.classes, *((UNNAMED,) if unnamed else ()))
-    labels = LabelSet(form if own else "", classes, tuple(map(_named, pictures)), extra)
-    usual = FORMATS[form].file
-    lost = FORMATS[form].write(labels, folder / usual if usual else folder)
-    if data.mm_per_pixel:
-        lost.append(f"the scale of {data.mm_per_pixel:g} mm a pixel: {form} has no place for it")
-    return lost
+    unnamed = any(shape.defect_class == UNNAMED for picture in pictures for shape in picture.shapes)
+    return LabelSet(form if own else "", (*data.classes, *((UNNAMED,) if unnamed else ())), tuple(pictures), extra)
 
 
-def _named(picture: Picture) -> Picture:
+def _name_in(form: str, sample: Sample, picture: Picture) -> str:
+    """What a picture is called in the new dataset."""
+    return sample.name if form == FOLDER else str(PurePosixPath(FORMATS[form].place(picture)).with_suffix(""))
+
+
+def _named(picture: Picture, form: str) -> Picture:
     """With a name for defects without class, which other formats do not know."""
+    if form == FOLDER:
+        return picture
     shapes = (shape if shape.defect_class else replace(shape, defect_class=UNNAMED) for shape in picture.shapes)
     return replace(picture, shapes=tuple(shapes))
 
@@ -151,12 +176,14 @@ def _shapes(sample: Sample, data: Dataset) -> Sequence[Shape]:
     return found
 
 
-def _copy(sample: Sample, form: str, folder: Path) -> None:
+def _copy(sample: Sample, picture: Picture, form: str, folder: Path) -> None:
     name = f"{sample.name}{sample.image.suffix}"
     if form == FOLDER and sample.known_good:
         place = folder / "good" / name.removeprefix("good/")
+    elif form == FOLDER:
+        place = folder / "images" / name
     else:
-        place = folder / ("images" if form == FOLDER else FORMATS[form].pictures) / name
+        place = folder / FORMATS[form].pictures / FORMATS[form].place(picture)
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(sample.image, place)
 
@@ -172,11 +199,6 @@ def _write_folder(data: Dataset, samples: Sequence[Sample], folder: Path) -> Non
     lines += [f"mm_per_pixel = {data.mm_per_pixel!r}"] if data.mm_per_pixel else []
     lines += [f"licence = {json.dumps(data.licence, ensure_ascii=False)}"] if data.licence != "not stated" else []
     write_whole(folder / "dataset.toml", "\n".join([*lines, ""]))
-
-
-def _paired(written: Sequence[Sample], again: Dataset) -> list[tuple[Sample, Sample | None]]:
-    known = {sample.name: sample for sample in again.samples}
-    return [(sample, known.get(sample.name)) for sample in written]
 
 
 def _differing(before: Sample, data: Dataset, after: Sample | None, again: Dataset) -> int:

@@ -111,8 +111,8 @@ def _union(pieces: list[tuple[list[list[float]], Node]], height: int, width: int
     return drawn
 
 
-def write_coco(labels: LabelSet, file: Path) -> list[str]:
-    """Write a COCO file with runs; what it cannot hold, in words: nothing.
+def write_coco(labels: LabelSet, file: Path) -> None:
+    """Write a COCO file with runs.
 
     Raises:
         OutputError: the place cannot be written.
@@ -130,7 +130,6 @@ def write_coco(labels: LabelSet, file: Path) -> list[str]:
     content = dict(labels.extra) if labels.format == "coco" else {"info": {"description": "written by casae"}}
     content |= {"images": images, "annotations": annotations, "categories": list(known.values())}
     write_whole(file, json.dumps(content, ensure_ascii=False) + "\n")
-    return []
 
 
 def _categories(labels: LabelSet) -> dict[str, dict[str, Any]]:

@@ -133,8 +133,8 @@ def _number(node: ET.Element, key: str, place: str) -> float:
     return number
 
 
-def write_cvat(labels: LabelSet, file: Path) -> list[str]:
-    """Write an `annotations.xml` with masks; what it cannot hold, in words: nothing.
+def write_cvat(labels: LabelSet, file: Path) -> None:
+    """Write an `annotations.xml` with masks.
 
     Raises:
         OutputError: the place cannot be written.
@@ -153,7 +153,6 @@ def write_cvat(labels: LabelSet, file: Path) -> list[str]:
             node.append(ET.fromstring(tag))
     ET.indent(root)
     write_whole(file, '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")
-    return []
 
 
 def _meta_of(labels: LabelSet) -> ET.Element:

@@ -9,10 +9,13 @@ from casae.labels.coco import read_coco, write_coco
 from casae.labels.cvat import read_cvat, write_cvat
 from casae.labels.label_studio import read_label_studio, write_label_studio
 from casae.labels.labelme import read_labelme, write_labelme
-from casae.labels.labelset import LabelSet
+from casae.labels.labelset import LabelSet, Picture
+from casae.labels.mvtec import loses as mvtec_loses
+from casae.labels.mvtec import place_of, read_mvtec, write_mvtec
 from casae.labels.severstal import PICTURES, read_severstal, write_severstal
 from casae.labels.voc import PICTURES as VOC_PICTURES
 from casae.labels.voc import read_voc, write_voc
+from casae.labels.yolo import loses as yolo_loses
 from casae.labels.yolo import read_yolo, write_yolo
 
 UNNAMED = "defect without class"  # what such a region is called where every one needs a name
@@ -24,21 +27,23 @@ class Format:
 
     Attributes:
         read: from its file or folder to what it says.
-        write: into a folder that holds the pictures by their names; what is lost, in words.
+        write: into a folder that holds the pictures.
         file: name of its file in such a folder; None where it has one beside each picture.
         endings: of such files, where a folder is named instead.
         pictures: folder of the pictures in it; empty for the folder itself.
-        lossy: whether it cannot hold every mask.
+        place: of a picture in that folder; read again, it is called so.
+        loses: what it cannot hold of some labels, in words; empty if nothing.
         tells_unlabelled: whether it knows pictures that nobody labelled, beside those without defect.
     """
 
     read: Callable[[Path], LabelSet]
-    write: Callable[[LabelSet, Path], list[str]]
+    write: Callable[[LabelSet, Path], None]
     file: str | None = None
     endings: tuple[str, ...] = ()
     pictures: str = "images"
     tells_unlabelled: bool = False
-    lossy: bool = False
+    place: Callable[[Picture], str] = lambda picture: picture.name
+    loses: Callable[[LabelSet], str] = lambda labels: ""
 
 
 FORMATS: Mapping[str, Format] = {
@@ -46,8 +51,9 @@ FORMATS: Mapping[str, Format] = {
     "labelme": Format(read_labelme, write_labelme, pictures="", tells_unlabelled=True),
     "cvat": Format(read_cvat, write_cvat, "annotations.xml", (".xml",)),
     "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",), tells_unlabelled=True),
-    "yolo": Format(read_yolo, write_yolo, "data.yaml", (".yaml", ".yml"), lossy=True),
+    "yolo": Format(read_yolo, write_yolo, "data.yaml", (".yaml", ".yml"), loses=yolo_loses),
     "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True),
+    "mvtec": Format(read_mvtec, write_mvtec, pictures="", tells_unlabelled=False, place=place_of, loses=mvtec_loses),
     "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
 }
 

@@ -136,8 +136,8 @@ def _rectangle(value: Node, across: float, along: float) -> NDArray[np.float64]:
     return np.array([start, start + right, start + right + down, start + down])
 
 
-def write_label_studio(labels: LabelSet, file: Path) -> list[str]:
-    """Write tasks with brush masks, to be imported; what they cannot hold, in words: nothing.
+def write_label_studio(labels: LabelSet, file: Path) -> None:
+    """Write tasks with brush masks, to be imported.
 
     Raises:
         OutputError: the place cannot be written.
@@ -153,7 +153,6 @@ def write_label_studio(labels: LabelSet, file: Path) -> list[str]:
     names = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in labels.classes)
     brush = f'  <BrushLabels name="tag" toName="image">\n{names}  </BrushLabels>\n'
     write_whole(file.with_name(CONFIG), f'<View>\n  <Image name="image" value="$image"/>\n{brush}</View>\n')
-    return []
 
 
 def _written(shape: Shape, picture: Picture, own: bool) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def _bitmap(node: Node) -> NDArray[np.bool_]:
     return (pixels if pixels.ndim == 2 else pixels[..., 0]) > 0
 
 
-def write_labelme(labels: LabelSet, folder: Path) -> list[str]:
-    """Write a JSON file beside each picture of a folder, with masks; what it cannot hold, in words: nothing.
+def write_labelme(labels: LabelSet, folder: Path) -> None:
+    """Write a JSON file beside each picture of a folder, with masks.
 
     Raises:
         OutputError: the place cannot be written.
@@ -154,7 +154,6 @@ def write_labelme(labels: LabelSet, folder: Path) -> list[str]:
         file = (folder / picture.name).with_suffix(".json")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
-    return []
 
 
 def _written(shape: Shape, came_from: str) -> dict[str, Any]:

@@ -95,8 +95,8 @@ def _pixels(numbers: list[int], height: int, width: int) -> NDArray[np.bool_]:
     return np.ascontiguousarray(flags_of(runs, height * width).reshape(width, height).T)
 
 
-def write_severstal(labels: LabelSet, file: Path) -> list[str]:
-    """Write a `train.csv`, and the names of its classes beside it; what it cannot hold, in words: nothing.
+def write_severstal(labels: LabelSet, file: Path) -> None:
+    """Write a `train.csv`, and the names of its classes beside it.
 
     Raises:
         OutputError: the place cannot be written.
@@ -116,4 +116,3 @@ def write_severstal(labels: LabelSet, file: Path) -> list[str]:
                 writer.writerow([picture.name, number, " ".join(map(str, pairs.tolist()))])
     write_whole(file, stream.getvalue())
     write_whole(file.with_name(NAMES), "".join(f"{name}\n" for name in labels.classes))
-    return []

@@ -107,8 +107,8 @@ def _shapes(pixels: NDArray[np.uint8], colours: dict[Colour, str], mask: Path) -
     return tuple(shape for shape in found if shape)
 
 
-def write_voc(labels: LabelSet, folder: Path) -> list[str]:
-    """Write masks and `labelmap.txt`; what they cannot hold, in words: nothing.
+def write_voc(labels: LabelSet, folder: Path) -> None:
+    """Write masks and `labelmap.txt`.
 
     Raises:
         OutputError: the place cannot be written.
@@ -127,4 +127,3 @@ def write_voc(labels: LabelSet, folder: Path) -> list[str]:
         file = folder / MASKS / PurePosixPath(picture.name).with_suffix(".png")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, encode(table[places], ".png"))
-    return []

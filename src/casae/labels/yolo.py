@@ -87,20 +87,26 @@ def _shape(line: str, place: str, classes: list[str], height: int, width: int) -
     return Shape.of(classes[int(number)], box, left_px, top_px)
 
 
-def write_yolo(labels: LabelSet, file: Path) -> list[str]:
-    """Write `data.yaml` and a text file a picture; what they cannot hold, in words: holes.
+def loses(labels: LabelSet) -> str:
+    """What polygons cannot hold of these labels; empty if nothing."""
+    shapes = (shape for picture in labels.pictures for shape in picture.shapes)
+    holes = sum(signed_area(outline) < 0 for shape in shapes for outline in outlines_of(*np.nonzero(shape.pixels)))
+    return f"{holes} holes: a polygon of YOLO has none" if holes else ""
+
+
+def write_yolo(labels: LabelSet, file: Path) -> None:
+    """Write `data.yaml` and a text file a picture, without holes.
 
     Raises:
         OutputError: the place cannot be written.
     """
-    root, holes = file.parent, 0
+    root = file.parent
     for picture in labels.pictures:
         lines = []
         for shape in picture.shapes:
             rows, columns = np.nonzero(shape.pixels)
             for outline in outlines_of(rows, columns):
                 if signed_area(outline) < 0:
-                    holes += 1
                     continue
                 shares = np.add(outline, (shape.left, shape.top)) / (picture.width, picture.height)
                 number = labels.classes.index(shape.defect_class)
@@ -110,4 +116,3 @@ def write_yolo(labels: LabelSet, file: Path) -> list[str]:
         write_whole(text, "".join(f"{line}\n" for line in lines))
     content = {"path": ".", "train": PICTURES, "val": PICTURES, "names": dict(enumerate(labels.classes))}
     write_whole(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return [f"{holes} holes: a polygon of YOLO has none"] if holes else []
