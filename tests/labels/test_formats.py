@@ -27,7 +27,22 @@ UNUSUAL = np.array(  # a hole, a diagonal line one pixel wide, parts that touch,
     ],
     np.uint8,
 )
-labels = arrays.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 2))
+small = arrays.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 2))
+
+
+@st.composite
+def boxes(draw):
+    """Up to 4096 px wide: boxes over each other, those of value 0 make holes; many are one pixel wide."""
+    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 4096))
+    label = np.zeros((height, width), np.uint8)
+    for _ in range(draw(st.integers(0, 6))):
+        top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+        wide, high = draw(st.integers(1, width)), draw(st.sampled_from([1, height]))
+        label[top : top + high, left : left + wide] = draw(st.integers(0, 2))
+    return label
+
+
+labels = st.one_of(small, boxes())
 
 
 def shapes_of(label):
