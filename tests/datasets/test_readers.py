@@ -126,7 +126,7 @@ def test_dagm(tmp_path):
     ("spec", "rule"),
     [
         ("folder", "a dataset is named folder:PATH"),
-        ("voc:here", "a dataset is named folder:PATH"),
+        ("kitti:here", "a dataset is named folder:PATH"),
         ("folder:nowhere", "nowhere: no such folder"),
     ],
 )
