@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import cv2
@@ -61,3 +62,20 @@ def test_nothing_is_written_over(part, tmp_path):
         convert(f"folder:{part}", f"coco:{tmp_path}")
     with pytest.raises(UsageError, match="name FORMAT:FOLDER, a format of folder, coco"):
         convert(f"folder:{part}", f"dagm:{tmp_path / 'new'}")
+
+
+@pytest.mark.parametrize("path", ["../pictures/a.png", "C:\\old place\\..\\pictures\\a.png", "/pictures/a.png"])
+def test_a_path_in_a_label_file_leads_out_of_no_folder(path, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), np.zeros((4, 6), np.uint8))
+    (tmp_path / "labels").mkdir()
+    image = {"id": 1, "file_name": path, "width": 6, "height": 4}
+    outline = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]}
+    content = {"images": [image], "annotations": [outline], "categories": [{"id": 1, "name": "dent"}]}
+    shutil.copy(tmp_path / "pictures" / "a.png", tmp_path / "labels" / "a.png")
+    (tmp_path / "labels" / "labels.json").write_text(json.dumps(content))
+    convert(f"coco:{tmp_path / 'labels' / 'labels.json'}", f"folder:{tmp_path / 'deep' / 'out'}")
+    written = {file for file in (tmp_path / "deep").rglob("*") if file.is_file()}
+    assert {file.suffix for file in written} == {".png", ".toml"}
+    assert len(written) == 3
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["deep", "labels", "pictures"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from casae.datasets.exported import ShapesLabel
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import UNCLASSED, Dataset, KnownGood, Sample
-from casae.decoding import read_image
+from casae.decoding import size_of
 from casae.errors import OutputError, UsageError
 from casae.files import write_whole
 from casae.image import encode
@@ -97,16 +97,16 @@ def _write(
         picture = _named(_picture(sample, data), form)
         written.append((sample, picture, _name_in(form, sample, picture)))
         done(sample.name)
-    pictures = [picture for _, picture, _ in written]
+    labels = _labels(data, form, [picture for _, picture, _ in written])
     if form != FOLDER:
-        lost += _lost(_labels(data, form, pictures), data, form, lossy)
+        lost += _lost(labels, data, form, lossy)
     for sample, picture, _ in written:
         _copy(sample, picture, form, folder)
     if form == FOLDER:
         _write_folder(data, samples, folder)
     else:
         usual = FORMATS[form].file
-        FORMATS[form].write(_labels(data, form, pictures), folder / usual if usual else folder)
+        FORMATS[form].write(labels, folder / usual if usual else folder)
     names = {sample.name: name for sample, _, name in written}
     for title, listed in data.splits.items():
         if not (title == "train" and data.train_is_rest):
@@ -154,7 +154,7 @@ def _picture(sample: Sample, data: Dataset) -> Picture:
     name = f"{sample.name}{sample.image.suffix}"
     if isinstance(sample.label, ShapesLabel) and sample.label.picture.width:
         return replace(sample.label.picture, name=name)
-    height, width = read_image(sample.image).shape[:2]
+    height, width = size_of(sample.image)
     return Picture(name, sample.image, width, height, tuple(_shapes(sample, data)), sample.labelled)
 
 
@@ -164,7 +164,7 @@ def _shapes(sample: Sample, data: Dataset) -> Sequence[Shape]:
         return sample.label.picture.shapes
     if sample.label is None or isinstance(sample.label, KnownGood):
         return ()
-    label = sample.draw(read_image(sample.image).shape, len(data.classes))
+    label = sample.draw(size_of(sample.image), len(data.classes))
     found = []
     for value in np.unique(label[label > 0]):
         name = "" if value == UNCLASSED else data.classes[value - 1]
@@ -191,7 +191,7 @@ def _copy(sample: Sample, picture: Picture, form: str, folder: Path) -> None:
 def _write_folder(data: Dataset, samples: Sequence[Sample], folder: Path) -> None:
     for sample in samples:
         if sample.labelled and not sample.known_good:
-            label = sample.draw(read_image(sample.image).shape, len(data.classes))
+            label = sample.draw(size_of(sample.image), len(data.classes))
             file = folder / "masks" / PurePosixPath(f"{sample.name}.png")
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, encode(label, ".png"))
@@ -205,7 +205,7 @@ def _differing(before: Sample, data: Dataset, after: Sample | None, again: Datas
     """Pixels whose class is another one now."""
     if not before.labelled:
         return 0
-    shape = read_image(before.image).shape
+    shape = size_of(before.image)
     old = before.draw(shape, len(data.classes))
     if after is None or not after.labelled:
         return int(np.count_nonzero(old))

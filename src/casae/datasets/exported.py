@@ -82,7 +82,7 @@ def reader(form: str) -> Callable[[Path], Dataset]:
         for picture in labels.pictures:
             if picture.file is None:
                 continue
-            name = same_form(PurePosixPath(picture.name.replace("\\", "/")).with_suffix("").as_posix())
+            name = _name(picture.name)
             if name in samples:
                 both = f"{samples[name].image} and {picture.file}"
                 raise DatasetError(f"{picture.source}: {both} have one name; rename one, in the labels too")
@@ -106,6 +106,12 @@ def reader(form: str) -> Callable[[Path], Dataset]:
         )
 
     return read
+
+
+def _name(path: str) -> str:
+    """A picture's name from its path in a label file, which never leads out of a folder: `../x/a.png` is `x/a`."""
+    parts = PurePosixPath(path.replace("\\", "/")).with_suffix("").parts
+    return same_form("/".join(part for part in parts if part not in ("/", "..") and not part.endswith(":")))
 
 
 def _notes(notes: tuple[str, ...], samples: list[Sample]) -> tuple[str, ...]:
