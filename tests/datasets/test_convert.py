@@ -79,3 +79,14 @@ def test_a_path_in_a_label_file_leads_out_of_no_folder(path, tmp_path):
     assert {file.suffix for file in written} == {".png", ".toml"}
     assert len(written) == 3
     assert sorted(file.name for file in tmp_path.iterdir()) == ["deep", "labels", "pictures"]
+
+
+def test_a_broken_picture_stops_no_other(part, tmp_path):
+    names = sorted(file.stem for file in (part / "masks").iterdir())
+    (part / "images" / f"{names[0]}.png").write_text("no image")
+    cv2.imwrite(str(part / "masks" / f"{names[1]}.png"), np.zeros((3, 3), np.uint8))
+    done = convert(f"folder:{part}", f"coco:{tmp_path / 'out'}")
+    assert len(done.failures) == 2
+    assert any(f"{names[0]}.png: is damaged" in failure for failure in done.failures)
+    assert any(f"{names[1]}.png: mask is 3 x 3 px" in failure for failure in done.failures)
+    assert (done.pictures, done.differing) == (9, 0)

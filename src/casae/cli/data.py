@@ -57,7 +57,7 @@ def convert(
 ) -> None:
     """Write labels and pictures in another format, read them again and say what was lost.
 
-    Exit codes: 0 done, nothing differs, 1 label pixels differ, 2 wrong usage or data.
+    Exit codes: 0 done, nothing differs, 1 label pixels differ or pictures were left out (named), 2 wrong usage or data.
     """
     from casae.cli.progress import progress
     from casae.datasets.convert import convert as run
@@ -69,7 +69,9 @@ def convert(
     for each in done.lost:
         typer.echo(f"lost: {each}")
     typer.echo("read again: every pixel as before" if not done.differing else f"differing: {done.differing} pixels")
-    if done.differing:
+    for failure in done.failures:
+        typer.echo(f"casae: {failure}", err=True)
+    if done.differing or done.failures:
         raise typer.Exit(1)
 
 

@@ -14,7 +14,7 @@ from casae.datasets.exported import ShapesLabel
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import UNCLASSED, Dataset, KnownGood, Sample
 from casae.decoding import size_of
-from casae.errors import OutputError, UsageError
+from casae.errors import DatasetError, ImageError, OutputError, UsageError
 from casae.files import write_whole
 from casae.image import encode
 from casae.labels.formats import FORMATS, UNNAMED
@@ -34,12 +34,14 @@ class Conversion:
         shapes: regions on them.
         differing: label pixels that are others when the result is read again.
         lost: what the new format cannot hold, in words.
+        failures: pictures that could not be read and were left out, and why.
     """
 
     pictures: int
     shapes: int
     differing: int
     lost: tuple[str, ...]
+    failures: tuple[str, ...] = ()
 
 
 def convert(
@@ -55,7 +57,7 @@ def convert(
 
     Raises:
         UsageError: no such format, one that loses something without `lossy`, or the folder is not empty.
-        DatasetError, ImageError: the source cannot be read; names file and place.
+        DatasetError: the source cannot be read; names file and place.
         OutputError: the folder cannot be written.
     """
     form, colon, path = target.partition(":")
@@ -67,14 +69,15 @@ def convert(
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder}: is not empty; name a new folder, so that nothing is written over")
-        written, lost = _write(data, form, folder, lossy, done)
+        failures: list[str] = []
+        written, lost = _write(data, form, folder, lossy, done, failures)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another place") from error
     again = open_dataset(f"{form}:{folder}")
     known = {sample.name: sample for sample in again.samples}
     pairs = [(sample, known.get(name)) for sample, _, name in written]
     differing = sum(_differing(before, data, after, again) for before, after in pairs)
-    return Conversion(len(written), sum(len(p.shapes) for _, p, _ in written), differing, tuple(lost))
+    return Conversion(len(written), sum(len(p.shapes) for _, p, _ in written), differing, tuple(lost), tuple(failures))
 
 
 Written = tuple[Sample, Picture, str]
@@ -82,9 +85,9 @@ Written = tuple[Sample, Picture, str]
 
 
 def _write(
-    data: Dataset, form: str, folder: Path, lossy: bool, done: Callable[[object], object]
+    data: Dataset, form: str, folder: Path, lossy: bool, done: Callable[[object], object], failures: list[str]
 ) -> tuple[list[Written], list[str]]:
-    """What was written, and what was lost."""
+    """What was written, and what was lost; `failures` gets what could not be read."""
     lost = []
     samples = list(data.samples)
     if form != FOLDER and not FORMATS[form].tells_unlabelled:  # there, nothing drawn means that there is nothing
@@ -94,16 +97,20 @@ def _write(
             lost.append(f"{left} pictures that nobody labelled are left out: {form} would call them good")
     written = []
     for sample in samples:
-        picture = _named(_picture(sample, data), form)
-        written.append((sample, picture, _name_in(form, sample, picture)))
         done(sample.name)
+        try:
+            picture = _named(_picture(sample, data), form)
+        except (ImageError, DatasetError) as error:
+            failures.append(str(error))
+            continue
+        written.append((sample, picture, _name_in(form, sample, picture)))
     labels = _labels(data, form, [picture for _, picture, _ in written])
     if form != FOLDER:
         lost += _lost(labels, data, form, lossy)
     for sample, picture, _ in written:
         _copy(sample, picture, form, folder)
     if form == FOLDER:
-        _write_folder(data, samples, folder)
+        _write_folder(data, [sample for sample, _, _ in written], folder)
     else:
         usual = FORMATS[form].file
         FORMATS[form].write(labels, folder / usual if usual else folder)
