@@ -5,6 +5,7 @@ import pytest
 from casae.datasets.convert import convert
 from casae.datasets.registry import open_dataset
 from casae.errors import DatasetError, UsageError
+from casae.labelled.check import check
 
 
 def yolo(tmp_path, text, names="names: [dent, scratch]\n"):
@@ -27,6 +28,15 @@ def test_polygons_and_boxes_are_shares_of_the_sides(tmp_path):
     assert ((label == 1).sum(), (label[4:6, 14:16] == 1).all()) == (4, True)
     assert data.samples[1].labelled
     assert "1 pictures have no file in labels/, which says that they show no defect" in data.notes
+
+
+def test_a_broken_picture_is_named_and_the_others_are_read(tmp_path):
+    folder = yolo(tmp_path, "0 0.5 0.5 0.5 0.5\n", "names: [dent]\n")
+    (folder / "images" / "train" / "a.png").write_text("no image")
+    data = open_dataset(f"yolo:{folder}")
+    assert len(data.samples) == 2
+    damaged = [file.name for file, problem in check(data).problems if "is damaged" in problem]
+    assert damaged == ["a.png"]
 
 
 def test_names_may_be_numbered(tmp_path):

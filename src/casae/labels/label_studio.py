@@ -14,10 +14,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.decoding import size_of
 from casae.files import write_whole
 from casae.labels.json_node import Node
-from casae.labels.labelset import Images, LabelSet, Picture
+from casae.labels.labelset import Images, LabelSet, Picture, known_size
 from casae.labels.runs import from_label_studio, to_label_studio
 from casae.labels.shapes import Shape, ellipse, polygon
 from casae.labels.xml_file import parsed_xml
@@ -69,7 +68,7 @@ def _picture(task: Node, images: Images) -> Picture:
     width = height = 0
     shapes = []
     if not results and file:
-        height, width = size_of(file)
+        height, width = known_size(file)
     for each in results:
         width, height = each.at("original_width").whole(1), each.at("original_height").whole(1)
         shape = _shape(each, height, width)

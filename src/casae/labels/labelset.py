@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from casae.errors import DatasetError
+from casae.decoding import size_of
+from casae.errors import DatasetError, ImageError
 from casae.files import find_images, read_text
 from casae.labels.shapes import Shape
 
@@ -52,6 +53,14 @@ class LabelSet:
     pictures: tuple[Picture, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def known_size(file: Path) -> tuple[int, int]:
+    """(height, width) of a picture; 0, 0 of one that cannot be read, which is named where its pixels are needed."""
+    try:
+        return size_of(file)
+    except ImageError:
+        return 0, 0
 
 
 def text_of(file: Path) -> str:

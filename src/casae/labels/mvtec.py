@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from casae.decoding import read_image, size_of
+from casae.decoding import read_image
 from casae.errors import DatasetError
 from casae.files import find_images, write_whole
 from casae.image import FULL_SCALE, encode
-from casae.labels.labelset import LabelSet, Picture
+from casae.labels.labelset import LabelSet, Picture, known_size
 from casae.labels.shapes import Shape
 
 GOOD, TRUTH, PARTS = "good", "ground_truth", ("train", "test")
@@ -34,7 +34,7 @@ def read_mvtec(folder: Path) -> LabelSet:
                 raise DatasetError(f"{file}: lies in no folder of its kind; put it into {part}/good or {part}/KIND")
             kind = name.parts[1]
             mask = folder / TRUTH / PurePosixPath(*name.parts[1:-1], f"{name.stem}_mask.png")
-            height, width = size_of(file)
+            height, width = known_size(file)
             shapes = () if kind == GOOD else _shapes(mask, kind)
             without += shapes is None
             kinds |= {kind} - {GOOD}

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.decoding import size_of
 from casae.errors import DatasetError
 from casae.files import find_images, write_whole
-from casae.labels.labelset import LabelSet, Picture, text_of
+from casae.labels.labelset import LabelSet, Picture, known_size, text_of
 from casae.labels.runs import flags_of, runs_of
 from casae.labels.shapes import Shape
 
@@ -35,8 +34,9 @@ def read_severstal(file: Path) -> LabelSet:
     found = {picture.relative_to(folder).as_posix(): picture for picture in find_images(folder)}
     pictures = []
     for name, picture in found.items():
-        height, width = size_of(picture)
-        shapes = tuple(shape for row in drawn.pop(name, []) if (shape := _shape(row, names, file, height, width)))
+        height, width = known_size(picture)
+        rows = drawn.pop(name, []) if height else []
+        shapes = tuple(shape for row in rows if (shape := _shape(row, names, file, height, width)))
         pictures.append(Picture(name, picture, width, height, shapes, source=file))
     notes = [f"{name}: no such picture in {PICTURES}/" for name in drawn]
     used = {shape.defect_class for picture in pictures for shape in picture.shapes}

@@ -9,10 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import yaml
 
-from casae.decoding import size_of
 from casae.errors import DatasetError
 from casae.files import find_images, write_whole
-from casae.labels.labelset import LabelSet, Picture, text_of
+from casae.labels.labelset import LabelSet, Picture, known_size, text_of
 from casae.labels.shapes import Shape, polygon
 from casae.outlines import outlines_of, signed_area
 
@@ -31,9 +30,9 @@ def read_yolo(file: Path) -> LabelSet:
     for image in find_images(root / PICTURES):
         name = image.relative_to(root / PICTURES)
         text = (root / LABELS / name).with_suffix(".txt")
-        height, width = size_of(image)
+        height, width = known_size(image)
         shapes: tuple[Shape, ...] = ()
-        if text.is_file():
+        if text.is_file() and height:
             lines = enumerate(text_of(text).splitlines(), start=1)
             found = (_shape(line, f"{text}: line {number}", classes, height, width) for number, line in lines)
             shapes = tuple(shape for shape in found if shape)
