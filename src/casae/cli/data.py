@@ -63,8 +63,9 @@ def convert(
     from casae.datasets.convert import convert as run
     from casae.datasets.registry import open_dataset
 
-    with progress("converting", len(open_dataset(source).samples)) as step:
-        done = run(source, target, lossy, step)
+    data = open_dataset(source)
+    with progress("converting", len(data.samples)) as step:
+        done = run(data, target, lossy, step)
     typer.echo(f"{done.pictures} pictures with {done.shapes} regions in {target}")
     for each in done.lost:
         typer.echo(f"lost: {each}")

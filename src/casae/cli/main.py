@@ -26,7 +26,7 @@ app.command("synthetic")(synthetic.synthetic)
 app.add_typer(data.app, name="data")
 
 
-COMMA = re.compile(r"'\d+,\d+'")  # a number as many people write it
+COMMA = re.compile(r"(--\S+=)?\d+,\d+")  # a number as many people write it
 
 
 def _version(wanted: bool) -> None:
@@ -48,12 +48,11 @@ def _options(
         typer.echo(context.get_help())
 
 
-def _words() -> list[str]:
-    """The command that was typed, with a space behind each word."""
-    groups = {"data"}
-    typed = [word for word in sys.argv[1:3] if word.isidentifier()]
-    known = typed[:2] if typed[:1] and typed[0] in groups else typed[:1]
-    return [f"{word} " for word in known]
+def _command_of(error: typer.TyperException) -> str:
+    """The command that was used wrongly, such as `casae data check`."""
+    context = getattr(error, "ctx", None)
+    words = () if context is None else context.command_path.split()[1:]
+    return " ".join(["casae", *(word for word in words if word.isalpha())])
 
 
 def main() -> None:
@@ -71,8 +70,10 @@ def main() -> None:
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        hint = "; write a point, such as 0.005" if COMMA.search(error.format_message()) else ""
-        complain(f"{error.format_message().rstrip('.')}{hint}; see casae {' '.join(_words())}--help")
+        said = error.format_message().rstrip(".")
+        comma = "valid number" in said and any(map(COMMA.fullmatch, sys.argv))
+        hint = "; write a point, such as 0.005" if comma else ""
+        complain(f"{said}{hint}; see {_command_of(error)} --help")
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except CasaeError as error:

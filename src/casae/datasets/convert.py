@@ -45,12 +45,12 @@ class Conversion:
 
 
 def convert(
-    source: str, target: str, lossy: bool = False, done: Callable[[object], object] = lambda name: None
+    source: str | Dataset, target: str, lossy: bool = False, done: Callable[[object], object] = lambda name: None
 ) -> Conversion:
     """Write a dataset in another format, its pictures too, and read it again to compare.
 
     Args:
-        source: `READER:PATH`.
+        source: `READER:PATH`, or what `open_dataset` gives.
         target: `FORMAT:FOLDER`, one of `TARGETS`; the folder is new or empty.
         lossy: whether a format may be written that cannot hold every mask.
         done: called after each picture.
@@ -64,7 +64,7 @@ def convert(
     if not colon or form not in TARGETS:
         raise UsageError(f"{target}: name FORMAT:FOLDER, a format of {', '.join(TARGETS)}")
     folder = Path(path).expanduser()
-    data = open_dataset(source)
+    data = open_dataset(source) if isinstance(source, str) else source
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

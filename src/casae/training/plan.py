@@ -73,6 +73,11 @@ class Run:
         """Defects that the classifier learns from."""
         return labelled_crops(self.images, len(self.classes), self.min_area_px)
 
+    @cached_property
+    def areas(self) -> list[int]:
+        """Of the labelled regions, px."""
+        return [region.area for image in self.images for region in find_regions(image.label > 0, 1)]
+
     def budget(self, stage: int, images: int) -> Budget:
         """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
         settings, segmenter = self.settings, self.settings.segmenter
@@ -220,7 +225,7 @@ def check_classes(run: Run) -> list[Note]:
 def planned(run: Run, why: str) -> list[Note]:
     """What the training will do and why, in five lines; `why` is the reason for its input."""
     free = sum(not image.label.any() for image in run.images)
-    defects = sum(area >= run.min_area_px for area in _areas(run))
+    defects = sum(area >= run.min_area_px for area in run.areas)
     good = f", {free} pictures without" if free else ""
     more = f", and from {len(run.unlabelled)} unlabelled ones" if run.unlabelled else ""
     judged = f"{len(run.validation)} more judge it" if run.validation else "nothing judges it"
@@ -260,7 +265,6 @@ def _how_long(run: Run) -> str:
 
 def look_over(run: Run) -> list[Note]:
     """What would better be otherwise in what is learned from."""
-    areas = _areas(run)
     notes = []
     if device_of(run.device).type != "cpu":
         notes.append(Note("warning", UNTRIED))
@@ -271,16 +275,11 @@ def look_over(run: Run) -> list[Note]:
     covered = [np.count_nonzero(image.label) / image.label.size for image in run.images if image.label.any()]
     if np.median(covered) > 0.5:
         notes.append(Note("warning", "Masks show more defect than background, which is 0: are they inverted?"))
-    small = sum(area < run.min_area_px for area in areas)
+    small = sum(area < run.min_area_px for area in run.areas)
     if small:
         few = "1 labelled defect is" if small == 1 else f"{small} labelled defects are"
         notes.append(Note("info", f"{few} smaller than {run.min_area_px} px, what is reported (--min-area)"))
     return notes
-
-
-def _areas(run: Run) -> list[int]:
-    """Of the labelled regions, px."""
-    return [region.area for image in run.images for region in find_regions(image.label > 0, 1)]
 
 
 def affordable(
