@@ -51,8 +51,7 @@ def _options(
 def _command_of(error: typer.TyperException) -> str:
     """The command that was used wrongly, such as `casae data check`."""
     context = getattr(error, "ctx", None)
-    words = () if context is None else context.command_path.split()[1:]
-    return " ".join(["casae", *(word for word in words if word.isalpha())])
+    return "casae" if context is None else str(context.command_path)
 
 
 def main() -> None:
@@ -68,7 +67,7 @@ def main() -> None:
 
     code = 2
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(standalone_mode=False, prog_name="casae") or 0
     except typer.TyperException as error:
         said = error.format_message().rstrip(".")
         comma = "valid number" in said and any(map(COMMA.fullmatch, sys.argv))
