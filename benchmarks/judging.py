@@ -32,7 +32,7 @@ def judged(task: SegmentationTask, learned: list[LabelledImage]) -> str:
 
 def _score(task: SegmentationTask, image: LabelledImage, smallest: int, classes: int) -> ImageScore:
     probability = task.probability(image)
-    mask, found = reported(probability, DEFAULT_GS, CORE_GS, smallest)
+    mask, found, _ = reported(probability, DEFAULT_GS, CORE_GS, smallest)
     return ImageScore(
         name=image.name,
         pixels=Counts.of(mask, image.label > 0),

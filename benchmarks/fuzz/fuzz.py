@@ -116,7 +116,7 @@ def masks() -> tuple[Seeds, Callable[[bytes], object]]:
 def settings() -> tuple[Seeds, Callable[[bytes], object]]:
     """`dataset.toml` and rules."""
     from casae.datasets.registry import open_dataset
-    from casae.inspection.verdict import read_rules
+    from casae.inspection.rules import read_rules
 
     folder = Path(tempfile.mkdtemp())
     (folder / "images").mkdir()

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from casae.evaluation.judgement import evaluate
     from casae.inspection.inspection import Defect, Inspection, Part
     from casae.inspection.inspector import Inspector
-    from casae.inspection.verdict import AcceptanceRules, read_rules
+    from casae.inspection.rules import AcceptanceRules, read_rules
     from casae.training.api import train
 
 _HOMES = {
-    "AcceptanceRules": "casae.inspection.verdict",
+    "AcceptanceRules": "casae.inspection.rules",
     "BundleError": "casae.errors",
     "CasaeError": "casae.errors",
     "DatasetError": "casae.errors",
@@ -45,7 +45,7 @@ _HOMES = {
     "UsageError": "casae.errors",
     "evaluate": "casae.evaluation.judgement",
     "open_dataset": "casae.datasets.registry",
-    "read_rules": "casae.inspection.verdict",
+    "read_rules": "casae.inspection.rules",
     "train": "casae.training.api",
 }
 

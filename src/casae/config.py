@@ -43,6 +43,7 @@ class InspectionSettings(Frozen):
         core_gs: smaller threshold that a pixel of every reported region passes as well. None is the model's own; with a
             `gs` of one's own there is none, as in the paper.
         min_area_px: smaller regions are not reported. None takes the model's own.
+        join_px: pieces of one class at most so far apart are one defect. None takes the model's own.
         mm_per_pixel: side of an image pixel in millimetres. None takes that of the images the model learned from; where
             nobody stated it, there are no millimetres.
         threads: processor threads, 0 for all.
@@ -55,6 +56,7 @@ class InspectionSettings(Frozen):
     gs: float | None = Field(default=None, ge=0, le=255)
     core_gs: float | None = Field(default=None, ge=0, le=255)
     min_area_px: int | None = Field(default=None, ge=1)
+    join_px: float | None = Field(default=None, ge=0, le=10**6)
     mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE)
     threads: int = Field(default=0, ge=0)
     precision: Precision = "auto"

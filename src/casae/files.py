@@ -2,8 +2,9 @@
 
 import codecs
 import os
+import re
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,36 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ValueError("nested too deep") from None
     except ValueError as error:
         raise ValueError(str(error).split("\n")[0][:120]) from error
+
+
+def place_in_toml(file: Path, steps: Sequence[str | int]) -> str:
+    """The file and where in it a key stands, such as "rules.toml, line 3, column 1".
+
+    Args:
+        file: that was read.
+        steps: a table, its number and the key, such as ("rule", 1, "class"), as pydantic gives them.
+    """
+    line, column = _line_in_toml(read_text(file), steps)
+    return f"{file}, line {line}, column {column}"
+
+
+def _line_in_toml(text: str, steps: Sequence[str | int]) -> tuple[int, int]:
+    """Line and column, from 1, of a key; else of what stands above it."""
+    table = str(steps[0]) if steps else ""
+    number = steps[1] if len(steps) > 1 and isinstance(steps[1], int) else 0
+    keys = [step for step in steps[1:] if isinstance(step, str)]
+    found, inside, seen = (1, 1), False, -1
+    for index, line in enumerate(text.splitlines(), start=1):
+        head = re.match(r"\s*\[{1,2}\s*\"?([^\]\"]+?)\"?\s*\]", line)
+        key = re.match(r"\s*\"?([^\s=\"]+)\"?\s*=", line)
+        if head:
+            seen += head[1] == table
+            inside = head[1] == table and seen == number
+            if inside:
+                found = index, line.index("[") + 1
+        elif key and ((inside and keys and key[1] == keys[0]) or (seen < 0 and key[1] == table)):
+            return index, line.index(key[1]) + 1
+    return found
 
 
 def printable(path: Path | str) -> str:

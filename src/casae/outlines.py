@@ -24,7 +24,7 @@ class Runs:
     def of(cls, rows: NDArray[np.integer[Any]], columns: NDArray[np.integer[Any]]) -> Self:
         """Of pixels row by row from left to right, (N,) each."""
         begins = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(columns, prepend=-1) != 1))
-        last = np.append(begins[1:], len(rows)) - 1
+        last = np.append(begins, len(rows))[1:] - 1
         return cls(rows[begins].astype(np.int64), columns[begins].astype(np.int64), columns[last].astype(np.int64) + 1)
 
     @property

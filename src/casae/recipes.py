@@ -126,6 +126,7 @@ class TrainingSettings(Frozen):
         minutes_share: parts of `minutes` for network 1, network 2 and the classifier; one class needs no classifier.
         min_area_px: smaller labelled regions give no crop, smaller found ones are not reported; None chooses it by the
             labelled regions, 12 at most.
+        join_px: found pieces of one class at most so far apart are one defect; 0 joins none.
         hold_out_share: part of the split that is held out where the dataset has no list `val`; 0 learns from all.
     """
 
@@ -137,6 +138,7 @@ class TrainingSettings(Frozen):
     minutes_share: tuple[float, float, float] = (0.70, 0.18, 0.12)
     seed: int = Field(default=0, ge=0, lt=2**32)
     min_area_px: int | None = Field(default=None, ge=1)
+    join_px: float = Field(default=0, ge=0, le=10**6)
     hold_out_share: float = Field(default=0.1, ge=0, lt=1)
 
 

@@ -255,3 +255,33 @@ def test_a_name_that_the_terminal_cannot_show_is_shown_otherwise(dark_model, spo
     done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"\u96f6" in done.stdout
+
+
+def test_rules_are_tried_on_recorded_inspections(picture, dark_model, tmp_path):
+    assert casae("inspect", picture, "--model", dark_model, cwd=tmp_path).returncode == 0
+    (tmp_path / "rules.toml").write_text(
+        "review_below = 0\n[[rule]]\nmax_area_px = 500\n[[rule]]\nclass = 'rust'\nmax_count = 1\n"
+    )
+    done = casae("rules", "try", "rules.toml", "casae-results", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 of 1 verdicts change" in done.stdout
+    assert "no recorded defect is of class 'rust'" in done.stdout
+    (tmp_path / "rules.toml").write_text("[[rule]]\nmax_lenght_px = 500\n")
+    done = casae("rules", "try", "rules.toml", "casae-results", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("casae: rules.toml, line 2, column 1: rule #1.max_lenght_px: no such setting")
+
+
+def test_zones_and_joining_reach_the_inspection(dark_model, tmp_path):
+    image = np.full((60, 90), 200, np.uint8)
+    image[20:24, 10:30] = image[20:24, 34:50] = 20
+    cv2.imwrite(str(tmp_path / "part.png"), image)
+    (tmp_path / "zones.toml").write_text("[[zone]]\nname = 'seal'\npolygon = [[0, 0], [89, 0], [89, 30], [0, 30]]\n")
+    (tmp_path / "rules.toml").write_text("[[rule]]\nzone = 'seal'\nmax_count = 1\nmax_length_px = 30\n")
+    words = ["inspect", "part.png", "--model", dark_model, "--rules", "rules.toml", "--zones", "zones.toml", "--json"]
+    record = json.loads(casae(*words, cwd=tmp_path).stdout)
+    assert record["reason"] == "glare on seal: 2 found, 1 allowed"
+    record = json.loads(casae(*words, "--join", 8, cwd=tmp_path).stdout)
+    assert record["reason"].startswith("glare on seal 39 px long, 30 allowed")
+    assert [defect["zones"] for defect in record["defects"]] == [["seal"]]
+    assert record["join_px"] == 8

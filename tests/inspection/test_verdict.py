@@ -6,13 +6,19 @@ from hypothesis import strategies as st
 from casae.errors import UsageError
 from casae.inspection.measurement import measure, rounded
 from casae.inspection.regions import find_regions
-from casae.inspection.verdict import LIMITS, AcceptanceRules, Verdict, check_scale, judge, read_rules
+from casae.inspection.rules import SIZES, AcceptanceRules, check_scale, read_rules
+from casae.inspection.verdict import Judged, Verdict
+from casae.inspection.verdict import judge as judge_all
 
 
 def sizes(length: int = 10, mm: float | None = None):
-    mask = np.zeros((5, 60), bool)
+    mask = np.zeros((5, 70), bool)
     mask[2, 1 : 1 + length] = True
     return measure(find_regions(mask)[0], mask.astype(np.uint8), mask, mm)
+
+
+def judge(defects, accepted):
+    return judge_all([Judged(*each) for each in defects], accepted)
 
 
 def rules(**values):
@@ -73,7 +79,7 @@ def test_millimetres_need_a_scale():
     assert judge([("dust", 0.9, sizes(10, 0.2))], limit).reason == "dust 2 mm long, 1 allowed"
 
 
-@pytest.mark.parametrize("measure_name", LIMITS)
+@pytest.mark.parametrize("measure_name", [name for name in SIZES if name != "holes"])
 def test_every_limit_is_applied(measure_name):
     defect, name = sizes(10, 0.5), f"max_{measure_name}"
     reached = getattr(defect, measure_name)
@@ -117,7 +123,7 @@ def test_a_rules_file_is_read(tmp_path):
     file = tmp_path / "rules.toml"
     file.write_text("review_below = 0.7\n[[rule]]\nclass = 'dust'\nmax_count = 3\n")
     read = read_rules(file, ["dust"])
-    assert (read.review_below, read.rule[0].defect_class, read.rule[0].max_count) == (0.7, "dust", 3)
+    assert (read.review_below, read.rule[0].defect_class, read.rule[0].max_count.accept) == (0.7, "dust", 3)
     with pytest.raises(UsageError, match="cannot be read"):
         read_rules(tmp_path / "none.toml", ["dust"])
 
@@ -169,3 +175,117 @@ def test_a_reason_has_as_few_digits_as_show_it(value, limit, said):
 def test_a_rule_says_what_it_accepts():
     rule = rules(rule=[{"max_count": 2, "max_area_px": 1500, "max_length_mm": 0.5}]).rule[0]
     assert rule.allowed == "up to 2 of them, up to 1,500 px², up to 0.5 mm long"
+
+
+def at(x: float, y: float = 2, *, zones=(), length: int = 1, name: str = "pore", mm: float | None = None):
+    """A defect of one row whose first pixel is (x, y)."""
+    half = 0.5
+    left, top, right, bottom = x - half, y - half, x + length - half, y + half
+    polygon = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    moved = {"centre_x_px": x + (length - 1) / 2, "centre_y_px": y}
+    return Judged(name, 0.9, sizes(length, mm).model_copy(update=moved), [polygon], zones)
+
+
+def test_a_band_leaves_the_middle_to_a_person():
+    band = rules(rule=[{"max_length_px": {"accept": 10, "review": 12}}])
+    decided = [judge([("scratch", 0.9, sizes(length))], band).decision for length in (10, 11, 12, 13)]
+    assert decided == ["OK", "REVIEW", "REVIEW", "NG"]
+    assert judge([("scratch", 0.9, sizes(11))], band).reason == "scratch 11 px long, above 10 a person decides"
+    assert judge([("scratch", 0.9, sizes(13))], band).reason == "scratch 13 px long, 12 allowed"
+    assert judge([("scratch", 0.9, sizes(11)), ("scratch", 0.9, sizes(13))], band).decision == "NG"
+
+
+def test_the_most_special_rule_judges():
+    table = rules(
+        rule=[
+            {"max_length_px": 5},
+            {"class": "dust", "unlimited": True},
+            {"zone": "seal", "max_length_px": 2},
+            {"class": "dust", "zone": "seal", "max_length_px": 3, "name": "dust there"},
+        ]
+    )
+
+    def decided(name, length, zones):
+        return judge_all([at(1, length=length, name=name, zones=zones)], table)
+
+    assert decided("pore", 5, ()).decision == "OK"
+    assert decided("dust", 50, ()).decision == "OK"
+    assert decided("pore", 3, ("seal",)).reason == "pore on seal 3 px long, 2 allowed"
+    assert decided("dust", 3, ("seal",)).decision == "OK"
+    verdict = decided("dust", 4, ("rim", "seal"))
+    assert (verdict.decision, verdict.rule, verdict.zone) == ("NG", "dust there", "seal")
+
+
+def test_a_defect_in_two_zones_keeps_the_rules_of_both():
+    table = rules(rule=[{"zone": "a", "max_length_px": 9}, {"zone": "b", "max_length_px": 3}])
+    assert judge_all([at(1, length=5, zones=("a", "b"))], table).zone == "b"
+    assert judge_all([at(1, length=5, zones=("a",))], table).decision == "OK"
+    assert judge_all([at(1, length=5)], table).kind == "no rule"
+
+
+def test_summed_area_and_count_are_of_one_class():
+    table = rules(rule=[{"max_total_area_px": 10, "max_count": 3}])
+    both = [at(1, length=6), at(1, 9, length=6, name="dust")]
+    assert judge_all(both, table).decision == "OK"
+    assert judge_all([*both, at(30, length=5)], table).reason == "pore: 11 px² together, 10 allowed"
+    assert judge_all([at(10 * x) for x in range(4)], table).reason == "pore: 4 found, 3 allowed"
+
+
+def test_what_holds_for_the_picture_holds_for_all_classes_together():
+    table = rules(rule=[{"unlimited": True}], picture={"max_count": 1, "max_specks": 2})
+    verdict = judge_all([at(1), at(9, name="dust")], table)
+    assert (verdict.rule, verdict.reason) == ("picture", "all defects: 2 found, 1 allowed")
+    assert judge_all([], table, specks=3).reason == "all defects: 3 specks, 2 allowed"
+    assert judge_all([at(1)], table, specks=2).decision == "OK"
+
+
+def test_defects_may_not_crowd_in_any_square():
+    table = rules(rule=[{"max_in_square": 2, "square_px": 10}])
+    assert judge_all([at(0), at(10, 12), at(20)], table).decision == "OK"
+    verdict = judge_all([at(0), at(10, 12), at(9, 4)], table)
+    assert verdict.reason == "pore: 3 in one square, 2 allowed"
+    in_mm = rules(rule=[{"max_in_square": 2, "square_mm": 1}])
+    assert judge_all([at(0, mm=0.1), at(10, 12, mm=0.1), at(9, 4, mm=0.1)], in_mm).decision == "NG"
+    assert judge_all([at(0, mm=0.2), at(10, 12, mm=0.2), at(9, 4, mm=0.2)], in_mm).decision == "OK"
+
+
+def test_defects_may_not_lie_too_close():
+    table = rules(rule=[{"min_distance_px": {"accept": 5, "review": 3}}])
+    assert judge_all([at(0)], table).decision == "OK"
+    assert judge_all([at(0), at(6)], table).decision == "OK"
+    verdict = judge_all([at(0), at(5)], table)
+    assert (verdict.decision, verdict.reason) == ("REVIEW", "pore: 4 px from the next, below 5 a person decides")
+    assert judge_all([at(0), at(3)], table).reason == "pore: 2 px from the next, 3 needed"
+    in_mm = rules(rule=[{"min_distance_mm": 0.5}])
+    assert judge_all([at(0, mm=0.1), at(5, mm=0.1)], in_mm).reason == "pore: 0.4 mm from the next, 0.5 needed"
+
+
+def test_a_rule_may_ask_for_a_sure_class():
+    table = rules(rule=[{"max_count": 9, "min_probability": 0.95}, {"class": "dust", "max_count": 9}])
+    assert judge([("dust", 0.9, sizes())], table).decision == "OK"
+    assert judge([("pore", 0.9, sizes())], table).reason == "pore: the class is 90 % sure, 95 % needed"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "review_below = 0.5\n\n[[rule]]\nmax_count = 1\n\n[[rule]]\nclass = 'rust'\nmax_count = 1",
+            "line 7, column 1",
+        ),
+        ("[[rule]]\nmax_count = 1\n[[rule]]\nclass = 'dust'\n  max_lenght_px = 3", "line 5, column 3"),
+        ("[[rule]]\nmax_count = 1.5", "line 2, column 1: rule #1.max_count 1.5: must be whole numbers"),
+        ("[[rule]]\nmax_area_px = 'x'", "must be a number, or two as in { accept = 0.4, review = 0.5 }"),
+        ("[[rule]]\nmax_area_px = { accept = 5, review = 3 }", "max_area_px: accept 5 lies beyond review 3; swap them"),
+        ("[[rule]]\nmin_distance_px = { accept = 3, review = 5 }", "accept 3 lies beyond review 5; swap them"),
+        ("[[rule]]\nmax_in_square = 5", "max_in_square goes with the side of its square"),
+        ("[[rule]]\nzone = 'seal'\nmax_count = 1", r"line 2, column 1: there is no zone 'seal'; name a file of zones"),
+        ("[picture]\nmax_cuont = 1", "line 2, column 1: picture.max_cuont: no such setting"),
+        ("[[rule]]\nmax_count = = 3", r"at line 2, column 13"),
+    ],
+)
+def test_a_wrong_rule_is_told_with_line_and_column(tmp_path, text, told):
+    file = tmp_path / "rules.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=told):
+        read_rules(file, ["scratch", "dust"], [])

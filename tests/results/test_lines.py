@@ -27,9 +27,11 @@ def record(source, reason="", sha256="0", **changes):
         "gs": 100,
         "core_gs": 25,
         "min_area_px": 12,
+        "join_px": 0,
         "mm_per_pixel": None,
         "rules_sha256": "0",
         "roi_sha256": None,
+        "zones_sha256": None,
         "precision": "f32",
         "classifier_precision": None,
         "casae_version": "0",
@@ -37,9 +39,10 @@ def record(source, reason="", sha256="0", **changes):
         "decision": "OK",
         "reason": reason,
         "decided_by": DecisionRecord.model_validate(
-            {"kind": "no defect", "rule": None, "class": None, "field": None, "value": None, "limit": None}
+            {"kind": "no defect"} | dict.fromkeys(("rule", "class", "zone", "field", "value", "limit"))
         ),
         "defects": (),
+        "specks": 0,
     }
     return InspectionRecord.model_validate(values | changes)
 

@@ -14,6 +14,7 @@ OPTIONS = {
     "core_gs": "--core",
     "mm_per_pixel": "--mm-per-pixel",
     "min_area_px": "--min-area",
+    "join_px": "--join",
     "threads": "--threads",
     "precision": "--precision",
     "max_megapixels": "--max-megapixels",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from casae.evaluation.judgement import Judgement
+    from casae.evaluation.verdicts import Tally
 
 
 def evaluate(
@@ -21,6 +22,11 @@ def evaluate(
     core: Core = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
     precision: Precision = "auto",
+    rules: Annotated[
+        Path | None, typer.Option(help="Acceptance rules (TOML): also counts escaped and falsely rejected parts.")
+    ] = None,
+    zones: Annotated[Path | None, typer.Option(help="Zones of the part, for rules to name.")] = None,
+    mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm, for rules in mm.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores here.")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture of the worst cases here.")] = None,
     into_card: Annotated[
@@ -37,22 +43,21 @@ def evaluate(
     from casae.cli.arguments import inspection_settings, write_json
     from casae.cli.progress import progress
     from casae.datasets.registry import open_dataset
-    from casae.errors import UsageError
     from casae.evaluation.judgement import evaluate as run
     from casae.evaluation.judgement import part_to_judge
     from casae.evaluation.sheet import write_sheet
+    from casae.evaluation.verdicts import judge_parts
     from casae.inspection.inspector import Inspector
-    from casae.models.card import add_scores, check_own
+    from casae.models.card import add_scores
 
     if into_card:
-        if (threshold, core, min_area, precision) != (None, None, None, "auto"):
-            rule = "states scores of the model's own thresholds and precision; leave others out"
-            raise UsageError(f"--into-card: {rule}")
-        check_own(model, "--into-card")
+        _check_card(model, (threshold, core, min_area, precision) == (None, None, None, "auto"))
     data = open_dataset(dataset)
     part = part_to_judge(data, split)
-    settings = inspection_settings(gs=threshold, core_gs=core, min_area_px=min_area, precision=precision)
-    inspector = Inspector(model, settings)
+    settings = inspection_settings(
+        gs=threshold, core_gs=core, min_area_px=min_area, precision=precision, mm_per_pixel=mm_per_pixel
+    )
+    inspector = Inspector(model, settings, rules, zones=zones)
     with progress("evaluating", len(part.labelled.samples)) as step:
         judged = run(data, inspector, split, seed=seed, done=step)
     console = Console()
@@ -63,8 +68,14 @@ def evaluate(
         console.print(unjudged, style="yellow", markup=False)
     if judged.learned_from:
         console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
+    content = judged.to_dict()
+    if rules:
+        with progress("judging", len(part.labelled.samples)) as step:
+            tally, _ = judge_parts(part, inspector, step)
+        _print_verdicts(console, rules, tally)
+        content["verdicts"] = tally.to_dict()
     if json:
-        write_json(json, judged.to_dict())
+        write_json(json, content)
     if sheet:
         write_sheet(sheet, judged.result, inspector, part)
         console.print(f"Worst cases: {sheet}", soft_wrap=True, markup=False)
@@ -74,6 +85,25 @@ def evaluate(
         typer.echo(f"casae: {reason}", err=True)
     if judged.result.failures:
         raise typer.Exit(1)
+
+
+def _check_card(model: str, own_settings: bool) -> None:
+    from casae.errors import UsageError
+    from casae.models.card import check_own
+
+    if not own_settings:
+        rule = "states scores of the model's own thresholds and precision; leave others out"
+        raise UsageError(f"--into-card: {rule}")
+    check_own(model, "--into-card")
+
+
+def _print_verdicts(console: "Console", rules: Path, tally: "Tally") -> None:
+    console.print(f"By {rules}", style="bold", markup=False, soft_wrap=True)
+    for line in tally.lines():
+        console.print(line, highlight=False, soft_wrap=True)
+    for what, names in (("escaped", tally.escaped), ("rejected", tally.rejected)):
+        if names:
+            console.print(f"{what}: {', '.join(names)}", markup=False, soft_wrap=True)
 
 
 def _short(dataset: str) -> str:

@@ -33,9 +33,15 @@ def inspect(
     core: Core = None,
     mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
+    join: Annotated[
+        float | None, typer.Option(metavar="PX", help="Pieces of one class at most so far apart are one defect.")
+    ] = None,
     rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
     roi: Annotated[
         Path | None, typer.Option(metavar="MASK", help="Image of the same size; only where it is white is looked.")
+    ] = None,
+    zones: Annotated[
+        Path | None, typer.Option(help="Named zones of the part (TOML), for rules to name; see the docs.")
     ] = None,
     threads: Threads = 0,
     precision: Precision = "auto",
@@ -59,6 +65,7 @@ def inspect(
         core_gs=core,
         mm_per_pixel=mm_per_pixel,
         min_area_px=min_area,
+        join_px=join,
         threads=threads,
         precision=precision,
         max_megapixels=max_megapixels,
@@ -66,7 +73,7 @@ def inspect(
     if model is None:
         own = "your own my-part.casae that casae train wrote, or, to try casae, component"
         raise UsageError(f"--model: no model is named; say {own}")
-    inspector = Inspector(model, settings, rules, roi)
+    inspector = Inspector(model, settings, rules, roi, zones)
 
     from casae.line.files import gather
     from casae.line.run import inspect_files

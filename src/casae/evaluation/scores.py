@@ -169,7 +169,7 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
     image = read_image(sample.image)
     label = sample.draw(image.shape, classes)
     probability = inspector.probability(image)
-    mask, found = inspector.find(probability)
+    mask, found, _ = inspector.find(probability)
     smallest = min(inspector.conditions.min_area_px, probability.size)
     true = true_regions(label, classes, inspector.conditions.min_area_px)
     named = [(value - 1, region) for value, region in true if value != UNCLASSED]

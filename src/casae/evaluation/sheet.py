@@ -49,7 +49,7 @@ def draw_sheet(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -
 def _cell(score: ImageScore, sample: Sample, inspector: Inspector) -> NDArray[np.uint8]:
     image = read_image(sample.image)
     truth = sample.draw(image.shape, len(inspector.manifest.classes)) > 0
-    found, _ = inspector.find(inspector.probability(image))
+    found = inspector.find(inspector.probability(image)).mask
     picture = to_rgb(inspector.in_full_scale(image))
     marked = picture.copy()
     for pixels, colour in ((found & truth, RIGHT), (found & ~truth, WRONG), (truth & ~found, MISSED)):

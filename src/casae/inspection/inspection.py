@@ -18,7 +18,8 @@ from casae.files import printable
 from casae.image import Image, check_image
 from casae.inspection.measurement import Measures
 from casae.inspection.regions import Region
-from casae.inspection.verdict import AcceptanceRules, Verdict
+from casae.inspection.rules import AcceptanceRules
+from casae.inspection.verdict import Judged, Verdict
 
 if TYPE_CHECKING:
     from casae.inspection.record import InspectionRecord
@@ -50,9 +51,10 @@ class Conditions:
         model: its name; `model_sha256` of its file.
         gs: threshold, where regions end; a pixel of every region passes `core_gs` as well.
         min_area_px: smaller regions are not reported.
+        join_px: pieces of one class at most so far apart are one defect; 0 joins none.
         mm_per_pixel: scale, None where there is none.
         rules: that decide.
-        roi_sha256: of the region of interest, None without one.
+        roi_sha256: of the region of interest, None without one; `zones_sha256` of the zones likewise.
         precision: that the segmenter computes in; `classifier_precision` is the classifier's, None without one.
     """
 
@@ -61,9 +63,11 @@ class Conditions:
     gs: float
     core_gs: float
     min_area_px: int
+    join_px: float
     mm_per_pixel: float | None
     rules: AcceptanceRules
     roi_sha256: str | None
+    zones_sha256: str | None
     precision: str
     classifier_precision: str | None
 
@@ -79,6 +83,7 @@ class Defect:
             single class.
         region: pixels, outlines and minimum enclosing rectangle.
         measures: sizes, position, contrast.
+        zones: of the part that it touches.
     """
 
     number: int
@@ -86,6 +91,12 @@ class Defect:
     probability: float
     region: Region
     measures: Measures
+    zones: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> Judged:
+        """What a verdict looks at."""
+        return Judged(self.name, self.probability, self.measures, self.region.outlines, self.zones)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +177,7 @@ class Inspection:
         probability: P(defect), float32 (H, W).
         mask: defective pixels of the reported regions, bool (H, W).
         defects: largest first.
+        specks: number of regions sure enough to report, but smaller than the smallest area.
         verdict: whether the part passes.
     """
 
@@ -181,6 +193,7 @@ class Inspection:
     probability: NDArray[np.float32]
     mask: NDArray[np.bool_]
     defects: tuple[Defect, ...]
+    specks: int
     verdict: Verdict
 
     def record(self) -> "InspectionRecord":

@@ -18,12 +18,15 @@ from casae.image import Image, check_image, to_gray
 from casae.inspection import segmentation
 from casae.inspection.brightness import in_full_scale, reviewed
 from casae.inspection.classification import INPUT_SHAPES, classify
-from casae.inspection.detection import reported, thresholds
+from casae.inspection.detection import Found, reported, thresholds
 from casae.inspection.inspection import Conditions, Defect, Inspection, Part, Picture, new_id
+from casae.inspection.joining import join
 from casae.inspection.measurement import Measures, measure
 from casae.inspection.regions import Region
+from casae.inspection.rules import AcceptanceRules, check_names, check_scale, read_rules
 from casae.inspection.sizes import weigh
-from casae.inspection.verdict import AcceptanceRules, check_classes, check_scale, judge, read_rules
+from casae.inspection.verdict import judge
+from casae.inspection.zones import Zones, read_zones
 from casae.models.bundle import Bundle, Manifest, read_bundle
 from casae.models.cache import CompiledNetworks
 from casae.models.runtime import Network, Shape, load_openvino
@@ -38,6 +41,7 @@ class Inspector:
         rules: acceptance rules, or a file of them; by default no defect is accepted. May be set later.
         roi: region of interest, (H, W), or a file; nothing is found where it is darker than half of its brightest. None
             looks everywhere.
+        zones: of the part, or a file of them; rules may name them.
 
     Attributes:
         conditions: what its inspections hang on, as it is now; each inspection keeps what it was then.
@@ -56,6 +60,7 @@ class Inspector:
         settings: InspectionSettings | None = None,
         rules: AcceptanceRules | str | Path | None = None,
         roi: Image | str | Path | None = None,
+        zones: Zones | str | Path | None = None,
     ) -> None:
         with ThreadPoolExecutor(1) as beside:  # unpacking and loading a library: neither waits for Python
             beside.submit(load_openvino)
@@ -63,6 +68,7 @@ class Inspector:
         self.manifest: Manifest = bundle.manifest
         self.settings = settings or InspectionSettings()
         self.roi = None if roi is None else region_of_interest(roi)
+        self.zones = zones if zones is None or isinstance(zones, Zones) else read_zones(zones)
         kept = CompiledNetworks.of_user()
         network = _segmenter(bundle, str(model), self.settings, kept)
         self.segmenter: segmentation.Segmenter = network
@@ -89,9 +95,11 @@ class Inspector:
             gs=gs,
             core_gs=core_gs,
             min_area_px=self.settings.min_area_px or self.manifest.min_area_px,
+            join_px=self.manifest.join_px if self.settings.join_px is None else self.settings.join_px,
             mm_per_pixel=self.settings.mm_per_pixel or self.manifest.mm_per_pixel,
             rules=AcceptanceRules(),
             roi_sha256=None if self.roi is None else _hash_of(self.roi),
+            zones_sha256=None if self.zones is None else self.zones.sha256,
             precision=network.precision,
             classifier_precision=classifier_precision,
         )
@@ -104,9 +112,10 @@ class Inspector:
 
     @rules.setter
     def rules(self, rules: AcceptanceRules | str | Path) -> None:
+        zones = self.zones.names if self.zones else ()
         if not isinstance(rules, AcceptanceRules):
-            rules = read_rules(rules, self.manifest.classes)
-        check_classes(rules, self.manifest.classes)
+            rules = read_rules(rules, self.manifest.classes, zones)
+        check_names(rules, self.manifest.classes, zones)
         check_scale(rules, self.conditions.mm_per_pixel)
         self.conditions = replace(self.conditions, rules=rules)
 
@@ -132,15 +141,19 @@ class Inspector:
         self._check_roi(gray, picture.source)
         probability = self._probability(gray)
         lap("segment")
-        mask, regions = self._find(probability, conditions)
+        found = self._find(probability, conditions)
         lap("regions")
-        measures = [measure(region, gray, mask, conditions.mm_per_pixel) for region in regions]
+        sizes = {region: measure(region, gray, found.mask, conditions.mm_per_pixel) for region in found.regions}
         lap("measure")
-        names = self.name_regions(gray, regions, measures)
+        names = self.name_regions(gray, found.regions, sizes.values())
         lap("classify")
-        found = enumerate(zip(names, regions, measures, strict=True), start=1)
-        defects = tuple(Defect(number, *name, region, sizes) for number, (name, region, sizes) in found)
-        verdict = judge([(d.name, d.probability, d.measures) for d in defects], conditions.rules)
+        named = [(*name, region) for name, region in zip(names, found.regions, strict=True)]
+        defects = []
+        for number, (name, sure, region) in enumerate(join(named, conditions.join_px), start=1):
+            measures = sizes.get(region) or measure(region, gray, found.mask, conditions.mm_per_pixel)
+            zones = self.zones.of(region, gray.shape) if self.zones else ()
+            defects.append(Defect(number, name, sure, region, measures, zones))
+        verdict = judge([defect.judged for defect in defects], conditions.rules, found.specks)
         return Inspection(
             id=new_id(),
             time=datetime.now().astimezone(),
@@ -152,8 +165,9 @@ class Inspector:
             image=shown,
             full_scale=full_scale,
             probability=probability,
-            mask=mask,
-            defects=defects,
+            mask=found.mask,
+            defects=tuple(defects),
+            specks=found.specks,
             verdict=reviewed(verdict, gray, self.manifest.brightness),
         )
 
@@ -171,8 +185,8 @@ class Inspector:
         """What the networks see of a camera whose 8 to 15 bits lie in 16: the same image in full scale."""
         return in_full_scale(image, self.manifest)[0]
 
-    def find(self, probability: NDArray[np.float32]) -> tuple[NDArray[np.bool_], list[Region]]:
-        """Mask (H, W) of the regions to report, and those regions; see `reported`."""
+    def find(self, probability: NDArray[np.float32]) -> Found:
+        """The regions to report of an image (H, W); see `reported`."""
         return self._find(probability, self.conditions)
 
     def name_regions(
@@ -193,7 +207,7 @@ class Inspector:
     def _probability(self, image: Image) -> NDArray[np.float32]:
         return segmentation.defect_probability(self.segmenter, image, self.manifest.input, self.roi)
 
-    def _find(self, probability: NDArray[np.float32], conditions: Conditions) -> tuple[NDArray[np.bool_], list[Region]]:
+    def _find(self, probability: NDArray[np.float32], conditions: Conditions) -> Found:
         return reported(probability, conditions.gs, conditions.core_gs, conditions.min_area_px, self.roi)
 
     def _check_roi(self, image: Image, name: str) -> None:

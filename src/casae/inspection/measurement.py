@@ -9,7 +9,9 @@ from pydantic import Field
 
 from casae.config import Frozen
 from casae.image import FULL_SCALE, Image
+from casae.inspection.extent import extent, feret_diameters
 from casae.inspection.regions import Region
+from casae.inspection.skeleton import CentreLine
 
 RING_PX = 6  # width of the surrounding that contrast is measured against
 WINDOW_PX = 2**18  # bounding boxes that are looked at at once; larger ones in cells
@@ -20,23 +22,38 @@ DIGITS = 7  # of every measure: verdict and record see one number, in which 3 ti
 class Measures(Frozen):
     """Measures of one defect, to seven digits; a record, its table and CSV hold them in this order.
 
-    Rectangle is the minimum enclosing one. Points are pixel centres, origin top left.
+    Rectangle is the minimum enclosing one. Points are pixel centres, origin top left. Lengths are without bias to a
+    fraction of a pixel, see `casae.inspection.extent`; the rectangle itself encloses all pixels and is up to 1.4 px
+    longer.
     """
 
-    angle_deg: float = Field(description="of its longer side, counter-clockwise as seen, 0 <= angle < 180")
-    length_px: float = Field(description="longer side of the rectangle")
-    width_px: float = Field(description="shorter side of the rectangle")
+    angle_deg: float = Field(description="of the rectangle's longer side, counter-clockwise as seen, 0 <= angle < 180")
+    length_px: float = Field(description="how far it reaches along the longer side of its rectangle")
+    width_px: float = Field(description="how far it reaches along the shorter side")
     area_px: int = Field(description="number of defective pixels")
     perimeter_px: float = Field(description="length of the outer outline, through the centres of its pixels")
+    feret_max_px: float = Field(description="largest Feret diameter: between parallel lines that hold it between them")
+    feret_min_px: float = Field(description="smallest Feret diameter")
+    skeleton_length_px: float = Field(
+        description="longest way along its centre line, from end to end; its length where it has none, as a round spot"
+    )
+    mean_width_px: float = Field(description="area by skeleton length")
+    straightness: float = Field(description="from end to end as the crow flies, by skeleton length; 1 is straight")
+    holes: int = Field(description="number of holes in it")
+    at_edge: bool = Field(description="whether it touches the picture's edge, and may go on behind it")
     centre_x_px: float = Field(description="centre of the rectangle")
     centre_y_px: float = Field(description="centre of the rectangle, downwards")
     contrast: float | None = Field(
         description="mean inside minus mean around, in full scales; negative is darker; null where nothing is around"
     )
-    length_mm: float | None = Field(description="longer side; null without a scale, as every measure in millimetres")
-    width_mm: float | None = Field(description="shorter side of the rectangle")
+    length_mm: float | None = Field(description="null without a scale, as every measure in millimetres")
+    width_mm: float | None = Field(description="of `width_px`")
     area_mm2: float | None = Field(description="defective area")
-    perimeter_mm: float | None = Field(description="length of the outer outline")
+    perimeter_mm: float | None = Field(description="of `perimeter_px`")
+    feret_max_mm: float | None = Field(description="of `feret_max_px`")
+    feret_min_mm: float | None = Field(description="of `feret_min_px`")
+    skeleton_length_mm: float | None = Field(description="of `skeleton_length_px`")
+    mean_width_mm: float | None = Field(description="of `mean_width_px`")
 
 
 def measure(region: Region, gray: Image, defective: Image, mm_per_pixel: float | None = None) -> Measures:
@@ -49,22 +66,48 @@ def measure(region: Region, gray: Image, defective: Image, mm_per_pixel: float |
         mm_per_pixel: side of a pixel in millimetres.
     """
     rectangle, contrast = region.rectangle, _contrast(region, gray, defective)
-    lengths = (rectangle.length, rectangle.width, region.perimeter)
-    length_mm, width_mm, perimeter_mm = (rounded(v * mm_per_pixel) if mm_per_pixel else None for v in lengths)
-    return Measures(
-        area_px=region.area,
-        length_px=rounded(rectangle.length),
-        width_px=rounded(rectangle.width),
-        perimeter_px=rounded(region.perimeter),
-        angle_deg=rounded(rectangle.angle) % 180,
-        centre_x_px=rounded(rectangle.centre[0]),
-        centre_y_px=rounded(rectangle.centre[1]),
-        contrast=None if contrast is None else rounded(contrast),
-        area_mm2=rounded(region.area * mm_per_pixel**2) if mm_per_pixel else None,
-        length_mm=length_mm,
-        width_mm=width_mm,
-        perimeter_mm=perimeter_mm,
+    lengths, chord = _lengths(region)
+    in_mm = {name: rounded(value * mm_per_pixel) if mm_per_pixel else None for name, value in lengths.items()}
+    return Measures.model_validate(
+        {
+            "area_px": region.area,
+            "angle_deg": rounded(rectangle.angle) % 180,
+            "straightness": rounded(chord / lengths["skeleton_length"]),
+            "holes": region.holes,
+            "at_edge": _is_at_edge(region, gray.shape),
+            "centre_x_px": rounded(rectangle.centre[0]),
+            "centre_y_px": rounded(rectangle.centre[1]),
+            "contrast": None if contrast is None else rounded(contrast),
+            "area_mm2": rounded(region.area * mm_per_pixel**2) if mm_per_pixel else None,
+        }
+        | {f"{name}_px": rounded(value) for name, value in lengths.items()}
+        | {f"{name}_mm": value for name, value in in_mm.items()}
     )
+
+
+def _lengths(region: Region) -> tuple[dict[str, float], float]:
+    """In px, by the name of the measure, and from one end to the other as the crow flies."""
+    along, across = region.rectangle.axes.tolist()
+    length, width = (extent(region.columns, region.rows, tuple(axis)) for axis in (along, across))
+    largest, smallest = feret_diameters(region.columns, region.rows, region.boundary)
+    line = CentreLine.of(region)
+    skeleton_length = line.length if line else max(length, width)
+    found = {
+        "length": max(length, width),
+        "width": min(length, width),
+        "perimeter": region.perimeter,
+        "feret_max": largest,
+        "feret_min": smallest,
+        "skeleton_length": skeleton_length,
+        "mean_width": region.area / skeleton_length,
+    }
+    return found, line.chord if line else skeleton_length
+
+
+def _is_at_edge(region: Region, shape: tuple[int, ...]) -> bool:
+    rows, columns = region.rows, region.columns
+    last_row, last_column = shape[0] - 1, shape[1] - 1
+    return bool(rows[0] == 0 or rows[-1] == last_row or columns.min() == 0 or columns.max() == last_column)
 
 
 def rounded(value: float) -> float:

@@ -11,7 +11,8 @@ from pydantic import Field
 from casae.config import Frozen
 from casae.inspection.inspection import Defect, Inspection, Part
 from casae.inspection.measurement import Measures
-from casae.inspection.verdict import AcceptanceRules, Kind
+from casae.inspection.rules import AcceptanceRules
+from casae.inspection.verdict import Judged, Kind
 
 Point = tuple[float, float]
 PLAIN_NAME = r"^[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"  # no way into another folder
@@ -27,18 +28,27 @@ class _Named(Frozen):
 class DefectRecord(Measures, _Named):
     """One defect: its name, its measures, its outline. Points are (x, y) in px, pixel centres, origin top left."""
 
-    polygons: tuple[tuple[Point, ...], ...] = Field(description="outline round its pixels, then those of holes")
+    zones: tuple[str, ...] = Field(description="of the part that it touches")
+    polygons: tuple[tuple[Point, ...], ...] = Field(description="outlines round its pixels, then those of holes")
+
+    @property
+    def judged(self) -> Judged:
+        """What a verdict looks at."""
+        return Judged(self.defect_class, self.probability, self, self.polygons, self.zones)
 
 
 class DecisionRecord(Frozen):
     """What decided on the part."""
 
     kind: Kind = Field(description="of the reason")
-    rule: str | None = Field(description="a class, 'every class' or 'review_below'; null where no rule applied")
-    defect_class: str | None = Field(alias="class", description="of the defect that decided; null without one")
+    rule: str | None = Field(
+        description="its name, or class and zone; 'picture', 'review_below'; null where no rule applied"
+    )
+    defect_class: str | None = Field(alias="class", description="of the defects that decided; null for no class")
+    zone: str | None = Field(description="of the rule that decided; null without one")
     field: str | None = Field(description="measure that decided; null without one")
     value: float | None = Field(description="of that measure; of brightness, the picture's mean gray")
-    limit: float | None = Field(description="what was allowed")
+    limit: float | None = Field(description="what was allowed; at REVIEW, what would have passed")
 
 
 class InspectionRecord(Frozen):
@@ -68,9 +78,11 @@ class InspectionRecord(Frozen):
     gs: float = Field(description="threshold, 0..255")
     core_gs: float = Field(description="that a pixel of every defect passes")
     min_area_px: int = Field(description="smaller regions are not reported")
+    join_px: float = Field(description="pieces of one class at most so far apart are one defect; 0 joins none")
     mm_per_pixel: float | None
     rules_sha256: str = Field(description="of the acceptance rules that decided")
     roi_sha256: str | None = Field(description="of the region of interest; null without one")
+    zones_sha256: str | None = Field(description="of the zones; null without any")
     precision: str = Field(description="that the segmenter computed in")
     classifier_precision: str | None = Field(description="that the classifier computed in; null without one")
     casae_version: str
@@ -79,6 +91,7 @@ class InspectionRecord(Frozen):
     reason: str = Field(description="the sentence made from `decided_by`")
     decided_by: DecisionRecord
     defects: tuple[DefectRecord, ...]
+    specks: int = Field(description="regions as sure as a defect, but smaller than `min_area_px`")
 
     @property
     def largest_px(self) -> int:
@@ -106,9 +119,11 @@ def record_of(inspection: Inspection) -> InspectionRecord:
         gs=conditions.gs,
         core_gs=conditions.core_gs,
         min_area_px=conditions.min_area_px,
+        join_px=conditions.join_px,
         mm_per_pixel=conditions.mm_per_pixel,
         rules_sha256=rules_sha256(conditions.rules),
         roi_sha256=conditions.roi_sha256,
+        zones_sha256=conditions.zones_sha256,
         precision=conditions.precision,
         classifier_precision=conditions.classifier_precision,
         casae_version=version("casae"),
@@ -120,12 +135,14 @@ def record_of(inspection: Inspection) -> InspectionRecord:
                 "kind": verdict.kind,
                 "rule": verdict.rule,
                 "class": verdict.defect_class,
+                "zone": verdict.zone,
                 "field": verdict.field,
                 "value": verdict.value,
                 "limit": verdict.limit,
             }
         ),
         defects=tuple(_defect(defect) for defect in inspection.defects),
+        specks=inspection.specks,
     )
 
 
@@ -147,6 +164,7 @@ def _defect(defect: Defect) -> DefectRecord:
             "class": defect.name,
             "probability": defect.probability,
             "rectangle": defect.region.rectangle.corners.round(2).tolist(),
+            "zones": defect.zones,
             "polygons": [outline.tolist() for outline in defect.region.outlines],
             **dict(defect.measures),
         }

@@ -4,6 +4,7 @@ Points are (x, y) in pixels, pixel centres, origin top left. A pixel is a square
 of ten pixels is 10 long and 1 wide, and a rectangle encloses its region's pixels entirely.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -54,18 +55,30 @@ class Rectangle:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """One connected set of defective pixels; memory goes by its area, not by its bounding box.
+    """One connected set of defective pixels, or several joined; memory goes by its area, not by its bounding box.
 
     Attributes:
         rows: of its pixels, row by row from left to right, (area,) int32; `columns` likewise.
-        boundary: the outer boundary pixels, (N, 2) int32, (x, y), without those between two others in a line.
+        boundaries: of each connected piece the outer boundary pixels, (N, 2) int32, (x, y), without those between two
+            others in a line.
         rectangle: minimum enclosing rectangle (MER).
     """
 
     rows: NDArray[np.int32]
     columns: NDArray[np.int32]
-    boundary: NDArray[np.int32]
+    boundaries: tuple[NDArray[np.int32], ...]
     rectangle: Rectangle
+
+    @classmethod
+    def joined(cls, regions: Sequence["Region"]) -> "Region":
+        """One of several that share no pixel."""
+        if len(regions) == 1:
+            return regions[0]
+        rows = np.concatenate([region.rows for region in regions])
+        columns = np.concatenate([region.columns for region in regions])
+        order = np.lexsort((columns, rows))
+        boundaries = tuple(boundary for region in regions for boundary in region.boundaries)
+        return cls(rows[order], columns[order], boundaries, enclosing_rectangle(np.concatenate(boundaries)))
 
     @property
     def area(self) -> int:
@@ -82,16 +95,26 @@ class Region:
         """All of them, (x, y) in the image, (area, 2)."""
         return np.stack([self.columns, self.rows], axis=1)
 
+    @property
+    def boundary(self) -> NDArray[np.int32]:
+        """The outer boundary pixels of all pieces, (N, 2) int32, (x, y)."""
+        return np.concatenate(self.boundaries)
+
     @cached_property
     def perimeter(self) -> float:
-        """Length of the outer boundary through its pixels' centres, px."""
-        return float(cv2.arcLength(self.boundary, True))
+        """Length of the outer boundaries through their pixels' centres, px."""
+        return sum(float(cv2.arcLength(boundary, True)) for boundary in self.boundaries)
+
+    @property
+    def holes(self) -> int:
+        """Number of holes."""
+        return len(self.outlines) - len(self.boundaries)
 
     @cached_property
     def outlines(self) -> tuple[NDArray[np.float64], ...]:
-        """Polygons (N, 2) round its pixels, (x, y), pixel centres at whole numbers; the outer one first, then holes.
+        """Polygons (N, 2) round its pixels, (x, y), pixel centres at whole numbers; outer ones first, then holes.
 
-        The outer one is clockwise as seen, holes are the other way round: the sum of their signed areas is the region's
+        Outer ones are clockwise as seen, holes are the other way round: the sum of their signed areas is the region's
         area, and what they enclose are its pixels.
         """
         return tuple(polygon.astype(np.float64) - 0.5 for polygon in outlines_of(self.rows, self.columns))
@@ -121,30 +144,53 @@ def find_regions(mask: NDArray[np.bool_], min_area: int = 1) -> list[Region]:
     >>> region.area, region.rectangle.centre, region.rectangle.length, region.rectangle.width
     (3, (2.0, 1.0), 3.0, 1.0)
     """
-    width = mask.shape[1]
-    places = np.flatnonzero(mask)
-    if not len(places):
-        return []
-    runs = Runs.of(places // width, places % width)
-    of_run = _connected(runs)
-    areas = np.bincount(of_run, runs.lengths, len(of_run))
-    kept = np.flatnonzero(areas[of_run] >= min_area)
-    if not len(kept):
-        return []
-    order = kept[np.argsort(of_run[kept], kind="stable")]
-    boundaries = _boundaries(mask, runs, of_run, places)
-    lengths = runs.lengths[order]
-    begins = np.cumsum(lengths) - lengths
-    rows = np.repeat(runs.rows[order].astype(np.int32), lengths)
-    columns = np.arange(len(rows), dtype=np.int32) - np.repeat((begins - runs.starts[order]).astype(np.int32), lengths)
-    names, firsts = np.unique(of_run[order], return_index=True)
-    ends = np.append(begins[firsts[1:]], len(rows))
-    regions = []
-    for name, begin, end in zip(names.tolist(), begins[firsts].tolist(), ends.tolist(), strict=True):
-        boundary = boundaries[name]
-        rectangle = enclosing_rectangle(boundary)
-        regions.append(Region(rows[begin:end], columns[begin:end], boundary, rectangle))
-    return sorted(regions, key=lambda region: (-region.area, region.offset[1], region.offset[0]))
+    components = Components(mask)
+    return components.regions(components.areas >= min_area)
+
+
+class Components:
+    """Connected pixels (8 neighbours) of a mask (H, W), True = defect, before anything is made of them.
+
+    Each goes by the number of its first run.
+
+    Attributes:
+        areas: number of pixels of each, 0 where a run is not the first one, (runs,).
+    """
+
+    def __init__(self, mask: NDArray[np.bool_]) -> None:
+        self._mask = mask
+        self._places = np.flatnonzero(mask)
+        self._runs = Runs.of(self._places // mask.shape[1], self._places % mask.shape[1])
+        self._of_run = _connected(self._runs) if len(self._places) else np.zeros(0, np.int64)
+        self.areas = np.bincount(self._of_run, self._runs.lengths, len(self._of_run)).astype(np.int64)
+
+    def holding(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Those with a pixel in another mask (H, W): (runs,)."""
+        of_pixel = np.repeat(self._of_run, self._runs.lengths)
+        found = np.zeros(len(self.areas), np.bool_)
+        found[of_pixel[chosen.ravel()[self._places]]] = True
+        return found
+
+    def regions(self, wanted: NDArray[np.bool_]) -> list[Region]:
+        """Those that are wanted, (runs,), largest first."""
+        runs, of_run = self._runs, self._of_run
+        kept = np.flatnonzero(wanted[of_run])
+        if not len(kept):
+            return []
+        order = kept[np.argsort(of_run[kept], kind="stable")]
+        boundaries = _boundaries(self._mask, runs, of_run, self._places)
+        lengths = runs.lengths[order]
+        begins = np.cumsum(lengths) - lengths
+        rows = np.repeat(runs.rows[order].astype(np.int32), lengths)
+        shifts = np.repeat((begins - runs.starts[order]).astype(np.int32), lengths)
+        columns = np.arange(len(rows), dtype=np.int32) - shifts
+        names, firsts = np.unique(of_run[order], return_index=True)
+        ends = np.append(begins[firsts[1:]], len(rows))
+        regions = []
+        for name, begin, end in zip(names.tolist(), begins[firsts].tolist(), ends.tolist(), strict=True):
+            boundary = boundaries[name]
+            regions.append(Region(rows[begin:end], columns[begin:end], (boundary,), enclosing_rectangle(boundary)))
+        return sorted(regions, key=lambda region: (-region.area, region.offset[1], region.offset[0]))
 
 
 def _connected(runs: Runs) -> NDArray[np.int64]:

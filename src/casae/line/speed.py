@@ -161,7 +161,7 @@ def _agreement(
     if inspector.conditions.precision == "f32":
         return None
     exact = Inspector(model, settings.model_copy(update={"precision": "f32"}))
-    mask, _ = exact.find(exact.probability(read_image(inspection.source)))
+    mask = exact.find(exact.probability(read_image(inspection.source))).mask
     return Counts.of(mask, inspection.mask).iou
 
 

@@ -126,6 +126,7 @@ class Manifest(Frozen):
     gs: float = Field(ge=0, le=255)
     core_gs: float | None = Field(default=None, ge=0, le=255)
     min_area_px: int = Field(default=MIN_AREA_PX, ge=1, le=10**9)
+    join_px: float = Field(default=0, ge=0, le=10**6)
     mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE)
     white: float | None = Field(default=None, gt=0, le=1)
     brightness: Brightness | None = None

@@ -117,6 +117,6 @@ def _pictures(inspector: Inspector, part: Dataset) -> NDArray[np.uint8]:
     for index in np.linspace(0, len(samples) - 1, min(FIGURE_ROWS, len(samples))).round().astype(int):
         image = read_image(samples[index].image)
         truth = samples[index].draw(image.shape, len(part.classes)) > 0
-        found, _ = inspector.find(inspector.probability(image))
+        found = inspector.find(inspector.probability(image)).mask
         rows.append([painted(image, mask) for mask in (np.zeros_like(truth), truth, found)])
     return mosaic(rows, ["image", "label", "CASAE"])

@@ -169,6 +169,7 @@ _COLUMNS = [
 
 def _row(record: InspectionRecord, defect: DefectRecord) -> list[object]:
     values = defect.model_dump(by_alias=True)
+    values["zones"] = "; ".join(defect.zones)
     return [record.source, record.id, record.decision, *(values[column] for column in _COLUMNS)]
 
 

@@ -46,9 +46,11 @@ class _Head(BaseModel):
     gs: float
     core_gs: float
     min_area_px: int
+    join_px: float
     mm_per_pixel: float | None
     rules_sha256: str
     roi_sha256: str | None
+    zones_sha256: str | None
     precision: str
     classifier_precision: str | None
 
@@ -65,12 +67,13 @@ class _Head(BaseModel):
 
     @property
     def conditions(self) -> tuple[object, ...]:
-        thresholds = self.gs, self.core_gs, self.min_area_px, self.mm_per_pixel
+        thresholds = self.gs, self.core_gs, self.min_area_px, self.join_px, self.mm_per_pixel
         return (
             self.model_sha256,
             *thresholds,
             self.rules_sha256,
             self.roi_sha256,
+            self.zones_sha256,
             self.precision,
             self.classifier_precision,
         )
@@ -78,12 +81,15 @@ class _Head(BaseModel):
 
 def identity_of(conditions: Conditions) -> tuple[object, ...]:
     """What decides whether an earlier inspection of a picture still holds."""
-    thresholds = conditions.gs, conditions.core_gs, conditions.min_area_px, conditions.mm_per_pixel
+    sizes = conditions.min_area_px, conditions.join_px, conditions.mm_per_pixel
     return (
         conditions.model_sha256,
-        *thresholds,
+        conditions.gs,
+        conditions.core_gs,
+        *sizes,
         rules_sha256(conditions.rules),
         conditions.roi_sha256,
+        conditions.zones_sha256,
         conditions.precision,
         conditions.classifier_precision,
     )

@@ -141,7 +141,7 @@ def _iou(segmenter: segmentation.Segmenter, part: Dataset, manifest: Manifest, s
     for image, truth in _images(part):
         shown, _ = in_full_scale(image, manifest)
         probability = segmentation.defect_probability(segmenter, shown, manifest.input)
-        total += Counts.of(reported(probability, gs, core_gs, manifest.min_area_px)[0], truth)
+        total += Counts.of(reported(probability, gs, core_gs, manifest.min_area_px).mask, truth)
         step()
     return total.iou
 

@@ -260,6 +260,7 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
         gs=DEFAULT_GS,
         core_gs=None if settings.preset == "paper" else CORE_GS,
         min_area_px=run.min_area_px,
+        join_px=settings.join_px,
         mm_per_pixel=run.part.mm_per_pixel,
         white=run.white,
         brightness=brightness_of([*run.images, *run.validation]),

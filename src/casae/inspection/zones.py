@@ -1,0 +1,132 @@
+"""Named zones of a part, such as a sealing face, in which other rules hold."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+
+from casae.config import Frozen, first_problem
+from casae.decoding import decode_image, read_file
+from casae.errors import ImageError, UsageError
+from casae.files import place_in_toml, read_toml
+from casae.inspection.regions import Region
+from casae.labels.shapes import polygon
+
+Corner = tuple[float, float]
+
+
+class Zone(Frozen):
+    """A zone: a polygon, or the pixels of one value in the mask.
+
+    Attributes:
+        name: by which rules call it.
+        polygon: its corners, (x, y) in px, pixel centres, origin top left.
+        value: in the mask.
+    """
+
+    name: str = Field(min_length=1)
+    polygon: tuple[Corner, ...] | None = Field(default=None, min_length=3)
+    value: Annotated[int, Field(ge=1, le=255)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.polygon is None) == (self.value is None):
+            raise ValueError(f"{self.name}: give it a polygon or a value of the mask, one of both")
+        return self
+
+
+class _File(Frozen):
+    zone: tuple[Zone, ...] = Field(min_length=1)
+    mask: str | None = None
+
+    @model_validator(mode="after")
+    def _has_its_mask(self) -> Self:
+        names = [zone.name for zone in self.zone]
+        if len(set(names)) < len(names):
+            raise ValueError("two zones have one name; give a zone one entry")
+        if self.mask is None and any(zone.value is not None for zone in self.zone):
+            raise ValueError('a value needs mask = "FILE"')
+        return self
+
+
+class Zones:
+    """The zones of a part, for pictures that show it in one place.
+
+    Args:
+        zones: polygons, or values of the mask.
+        mask: (H, W) uint8, None where there are polygons alone.
+    """
+
+    def __init__(self, zones: Sequence[Zone], mask: NDArray[np.uint8] | None = None) -> None:
+        self.zones = tuple(zones)
+        self.mask = mask
+        self._drawn: dict[tuple[int, ...], dict[str, NDArray[np.bool_]]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the zones."""
+        return tuple(zone.name for zone in self.zones)
+
+    @property
+    def sha256(self) -> str:
+        """Of all that they are."""
+        told = repr([zone.model_dump() for zone in self.zones]).encode()
+        return hashlib.sha256(told if self.mask is None else told + self.mask.tobytes()).hexdigest()
+
+    def of(self, region: Region, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """The zones that a region touches in a picture (H, W).
+
+        Raises:
+            ImageError: the picture has another size than the mask.
+        """
+        if shape not in self._drawn:
+            self._drawn = {shape: {zone.name: self._draw(zone, shape) for zone in self.zones}}
+        return tuple(name for name, pixels in self._drawn[shape].items() if pixels[region.at].any())
+
+    def _draw(self, zone: Zone, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        height, width = shape
+        if zone.polygon is None:
+            assert self.mask is not None  # `_File` sees to it
+            if self.mask.shape != shape:
+                its = f"{self.mask.shape[1]} x {self.mask.shape[0]}"
+                raise ImageError(f"the mask of zones has {its} px, the picture {width} x {height}; draw it as large")
+            return self.mask == zone.value
+        drawn = np.zeros(shape, np.bool_)
+        box, left, top = polygon(np.array(zone.polygon) + 0.5, height, width)
+        drawn[top : top + box.shape[0], left : left + box.shape[1]] = box
+        return drawn
+
+
+def read_zones(path: str | Path) -> Zones:
+    """Read a file of zones (TOML): `[[zone]]` tables with `name` and `polygon` or `value`, and `mask`.
+
+    Raises:
+        UsageError: not readable, or an unknown field.
+        ImageError: the mask is no gray picture of 8 bits.
+    """
+    file = Path(path)
+    try:
+        content = _File.model_validate(read_toml(file))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except ValidationError as error:
+        place = place_in_toml(file, error.errors()[0]["loc"])
+        known = "there are mask and, of a [[zone]], name, polygon, value"
+        raise UsageError(f"{place}: {first_problem(error)}; {known}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid TOML ({error}); write such as [[zone]] and, below it, a name") from error
+    mask = None
+    if content.mask is not None:
+        where = file.parent / content.mask
+        mask = decode_image(read_file(where), str(where))
+        if mask.ndim != 2 or mask.dtype != np.uint8:
+            raise ImageError(f"{where}: a mask of zones is a gray picture of 8 bits, one value a zone; draw it so")
+        absent = [zone for zone in content.zone if zone.value is not None and not (mask == zone.value).any()]
+        if absent:
+            its = f"value {absent[0].value}, zone {absent[0].name!r}"
+            raise UsageError(f"{path}: {where.name} has no pixel of {its}; check both")
+    return Zones(content.zone, mask)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casae.inspection.distances import Outline, densest, distances, nearest
+from casae.inspection.joining import join
+from casae.inspection.regions import find_regions
+
+
+def row(*spans: tuple[int, int]) -> list:
+    mask = np.zeros((7, 80), bool)
+    for start, end in spans:
+        mask[3, start:end] = True
+    return sorted(find_regions(mask), key=lambda region: region.offset)
+
+
+def test_pieces_nearer_than_the_gap_are_one_over_others_too():
+    found = [("scratch", 0.9, region) for region in row((2, 12), (15, 20), (23, 33), (60, 70))]
+    assert [region.area for _, _, region in join(found, 2.9)] == [10, 10, 10, 5]
+    assert [region.area for _, _, region in join(found, 3)] == [25, 10]
+    assert join(found, 0) == found
+
+
+def test_other_classes_stay_apart_and_the_larger_piece_counts_more():
+    first, second, third = row((2, 12), (15, 45), (48, 50))
+    joined = join([("scratch", 0.6, first), ("scratch", 0.8, second), ("dust", 0.9, third)], 5)
+    assert [(name, sure) for name, sure, _ in joined] == [("scratch", 0.75), ("dust", 0.9)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=2, max_size=6, unique=True))
+@settings(max_examples=100, deadline=None)
+def test_distances_are_those_of_the_pixels_squares(places):
+    mask = np.zeros((33, 33), bool)
+    for x, y in places:
+        mask[y : y + 2, x : x + 2] = True
+    regions = find_regions(mask)
+    outlines = [Outline(region.outlines) for region in regions]
+    found = distances(outlines)
+    for one, own in enumerate(regions):
+        for other, foreign in enumerate(regions):
+            if one == other:
+                assert np.isinf(found[one, one])
+                continue
+            apart = np.maximum(np.abs(own.pixels[:, None] - foreign.pixels[None]) - 1, 0)
+            assert found[one, other] == pytest.approx(np.hypot(*np.moveaxis(apart, 2, 0)).min())
+    assert nearest(outlines) == found.min()
+    if len(regions) > 1:
+        assert np.isfinite(distances(outlines, found.min())).any()
+        assert np.isinf(distances(outlines, found.min() - 0.1)).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=12), st.integers(1, 30))
+@settings(max_examples=100, deadline=None)
+def test_the_densest_square_is_found(points, side):
+    spots = np.array(points)
+    best = max(
+        int(((spots[:, 0] >= x) & (spots[:, 0] <= x + side) & (spots[:, 1] >= y) & (spots[:, 1] <= y + side)).sum())
+        for x in range(-side, 41)
+        for y in range(-side, 41)
+    )
+    assert densest(points, side) == best
