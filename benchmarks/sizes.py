@@ -56,10 +56,10 @@ def _rows(name: str, length: float, width: float, draws: int, rng: np.random.Gen
         found = measure(regions[0], mask.astype(np.uint8), mask)
         for measure_name, size in true.items():
             errors.setdefault(measure_name, []).append(getattr(found, measure_name) - size)
-    size = f"{length:g}" if name == "disc" else f"{length:g} x {width:g}"
+    shape = f"{name} {length:g}" + ("" if name == "disc" else f" x {width:g}")
     for measure_name, each in errors.items():
         yield {
-            "shape": f"{name} {size}",
+            "shape": shape,
             "measure": measure_name,
             "draws": len(each),
             "bias": f"{np.mean(each):+.2f}",

@@ -285,3 +285,21 @@ def test_zones_and_joining_reach_the_inspection(dark_model, tmp_path):
     assert record["reason"].startswith("glare on seal 39 px long, 30 allowed")
     assert [defect["zones"] for defect in record["defects"]] == [["seal"]]
     assert record["join_px"] == 8
+
+
+def test_a_calibration_is_made_and_used(picture, dark_model, spotted, tmp_path):
+    words = ["calibrate", "ruler", "--from", "10,20", "--to", "60,20", "--mm", 5, "part.png", "--out", "bench.toml"]
+    done = casae(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("0.1 mm a pixel; sizes may be wrong by 1.41 %\n")
+    words = ["inspect", "part.png", "--model", dark_model, "--calibration", "bench.toml", "--json"]
+    record = json.loads(casae(*words, cwd=tmp_path).stdout)
+    assert (record["calibration"], record["mm_per_pixel"], record["scale_error_percent"]) == ("bench", 0.1, 1.41)
+    for arguments, rule in (
+        (["chessboard", "part.png", "--corners", "9", "--square-mm", 5], "9: write marks a row x rows"),
+        (["chessboard", "part.png", "--corners", "9x6", "--square-mm", 5], "part.png: does not show 9 x 6 corners"),
+        (["coin", "part.png", "--diameter-mm", 20], "part.png: shows no disc"),
+        (["ruler", "--from", "1", "--to", "2,3", "--mm", 1], "--from 1: write x,y in px"),
+    ):
+        done = casae("calibrate", *arguments, cwd=tmp_path)
+        assert (done.returncode, rule in done.stderr) == (2, True), done.stderr

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL.PngImagePlugin import PngInfo
 
+from casae.calibration.calibration import Calibration
 from casae.datasets.masks import label_values
 from casae.datasets.registry import open_dataset, packaged_splits
 from casae.datasets.sample import KnownGood, Sample
@@ -473,3 +474,15 @@ def test_what_a_label_of_others_raises_is_named_with_its_file(tmp_path):
     label = Table(files=(tmp_path / "a.csv",))
     with pytest.raises(DatasetError, match=r"a\.csv: ValueError: x is no number; mend the file"):
         Sample("a", tmp_path / "a.png", label).draw((4, 4), 1)
+
+
+def test_a_calibration_gives_the_scale(folder):
+    found = Calibration(name="bench", method="ruler", mm_per_pixel=0.02, error_percent=1)
+    found.write(folder / "bench.toml")
+    settings = folder / "dataset.toml"
+    settings.write_text('classes = ["dent", "scratch"]\ncalibration = "bench.toml"\n')
+    data = open_dataset(f"folder:{folder}")
+    assert (data.mm_per_pixel, data.calibration) == (0.02, found)
+    settings.write_text(settings.read_text() + "mm_per_pixel = 0.1\n")
+    with pytest.raises(DatasetError, match="has mm_per_pixel and calibration; keep one of them"):
+        open_dataset(f"folder:{folder}")

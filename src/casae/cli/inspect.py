@@ -32,6 +32,10 @@ def inspect(
     ] = None,
     core: Core = None,
     mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="File of casae calibrate, instead. Default: the model's.")
+    ] = None,
+    straighten: Annotated[bool, typer.Option("--straighten", help="Remove what the lens bends, by it.")] = False,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
     join: Annotated[
         float | None, typer.Option(metavar="PX", help="Pieces of one class at most so far apart are one defect.")
@@ -73,7 +77,7 @@ def inspect(
     if model is None:
         own = "your own my-part.casae that casae train wrote, or, to try casae, component"
         raise UsageError(f"--model: no model is named; say {own}")
-    inspector = Inspector(model, settings, rules, roi, zones)
+    inspector = Inspector(model, settings, rules, roi, zones, calibration, straighten)
 
     from casae.line.files import gather
     from casae.line.run import inspect_files

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from casae.cli import benchmark, data, evaluate, inspect, quantise, reproduce, rules, synthetic, train
+from casae.cli import benchmark, calibrate, data, evaluate, inspect, quantise, reproduce, rules, synthetic, train
 
 app = typer.Typer(
     name="casae",
@@ -24,6 +24,7 @@ app.command("benchmark")(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)
 app.command("synthetic")(synthetic.synthetic)
 app.add_typer(data.app, name="data")
+app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(rules.app, name="rules")
 
 

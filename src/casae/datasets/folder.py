@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator
 
+from casae.calibration.calibration import Calibration
 from casae.config import LARGEST_SCALE, SMALLEST_SCALE, Frozen, first_problem
 from casae.datasets.masks import MaskLabel, Meaning
 from casae.datasets.names import by_name, paired_masks, read_splits
@@ -34,6 +35,7 @@ class DatasetSettings(Frozen):
     Attributes:
         classes: names of label values 1, 2, ...
         mm_per_pixel: side of a pixel in millimetres.
+        calibration: file of `casae calibrate` beside this one, instead of `mm_per_pixel`.
         licence: one sentence for the model card.
         masks: what their values mean: "classes", each its class, or "binary", white on black. Left out, the masks of
             several classes hold classes, and those of a single one may be either.
@@ -42,6 +44,7 @@ class DatasetSettings(Frozen):
 
     classes: tuple[str, ...] = Field(min_length=1, max_length=MAX_CLASSES)
     mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE, strict=True)
+    calibration: str | None = Field(default=None, min_length=1)
     licence: str = "not stated"
     masks: Meaning | None = None
     ignore: tuple[Value, ...] = ()
@@ -67,6 +70,7 @@ def read_folder(root: Path) -> Dataset:
         DatasetError: settings that are no such, or files that do not fit together.
     """
     settings, foreign = _read_settings(root / SETTINGS)
+    calibration = _calibration(settings, root)
     images, masks = by_name(root / "images"), by_name(root / "masks")
     good = {f"good/{name}": image for name, image in by_name(root / "good").items()}
     twice = sorted(good.keys() & images.keys())
@@ -83,12 +87,21 @@ def read_folder(root: Path) -> Dataset:
         classes=settings.classes,
         samples=tuple(Sample(name, image, labels.get(name)) for name, image in everything),
         splits=read_splits(root),
-        mm_per_pixel=settings.mm_per_pixel,
+        mm_per_pixel=calibration.mm_per_pixel if calibration else settings.mm_per_pixel,
+        calibration=calibration,
         orphans=tuple(mask for mask in masks.values() if mask not in used),
         licence=settings.licence,
         notes=tuple(_notes(settings, paired.values())),
         warnings=tuple(_warnings(settings, root, foreign)),
     )
+
+
+def _calibration(settings: DatasetSettings, root: Path) -> Calibration | None:
+    if settings.calibration is None:
+        return None
+    if settings.mm_per_pixel is not None:
+        raise DatasetError(f"{root / SETTINGS}: has mm_per_pixel and calibration; keep one of them")
+    return Calibration.read(root / settings.calibration)
 
 
 def _notes(settings: DatasetSettings, masks: Iterable[tuple[Path, ...]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.calibration.calibration import Calibration
 from casae.errors import CasaeError, DatasetError
 
 UNCLASSED = 255
@@ -139,7 +140,8 @@ class Dataset:
         splits: split name -> sample names.
         split_name: the split this table was cut to, "all" before.
         train_is_rest: no list says what `train` is, so it is what neither `test` nor `val` names.
-        mm_per_pixel: calibration, None where unknown.
+        mm_per_pixel: scale, None where unknown.
+        calibration: that it comes from, None where nobody named one.
         orphans: mask files that no image belongs to.
         licence: one sentence for the model card.
         notes: what there is to say about how it was read; `warnings` what is probably wrong.
@@ -152,6 +154,7 @@ class Dataset:
     split_name: str = "all"
     train_is_rest: bool = False
     mm_per_pixel: float | None = None
+    calibration: Calibration | None = None
     orphans: tuple[Path, ...] = ()
     licence: str = "not stated"
     notes: tuple[str, ...] = ()

@@ -41,7 +41,9 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
-        conditions = {name: value for name, value in asdict(self.conditions).items() if name != "rules"}
+        known = self.conditions.calibration
+        left = {name: value for name, value in asdict(self.conditions).items() if name not in ("rules", "calibration")}
+        conditions = left | {"calibration": known and known.name}
         return {
             "scores": {name: asdict(interval) for name, interval in self.scores.items()},
             "confusion": {"classes": self.result.classes, "true_by_predicted": self.result.confusion().tolist()},

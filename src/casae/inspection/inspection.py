@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.calibration.calibration import Calibration
 from casae.config import MAX_MEGAPIXELS, Frozen
 from casae.decoding import FileState, decode_image, read_with_state
 from casae.errors import ImageError
@@ -53,6 +54,8 @@ class Conditions:
         min_area_px: smaller regions are not reported.
         join_px: pieces of one class at most so far apart are one defect; 0 joins none.
         mm_per_pixel: scale, None where there is none.
+        calibration: that it comes from, None where it was given as a number.
+        straightened: pictures were freed from what the lens bends.
         rules: that decide.
         roi_sha256: of the region of interest, None without one; `zones_sha256` of the zones likewise.
         precision: that the segmenter computes in; `classifier_precision` is the classifier's, None without one.
@@ -65,6 +68,8 @@ class Conditions:
     min_area_px: int
     join_px: float
     mm_per_pixel: float | None
+    calibration: Calibration | None
+    straightened: bool
     rules: AcceptanceRules
     roi_sha256: str | None
     zones_sha256: str | None
@@ -171,7 +176,8 @@ class Inspection:
         file: what the file was when it was read, None without one.
         part: that the picture shows, as far as somebody said.
         conditions: model, thresholds, rules and the like.
-        image: the picture itself, (H, W) or (H, W, 3) RGB, in full scale.
+        image: the picture itself, (H, W) or (H, W, 3) RGB, in full scale, straightened where that was asked for; all
+            places are in it.
         full_scale: gray value of the file that counts as white, in units of its dtype's largest; below 1 for a camera
             of 10 or 12 bits in 16.
         probability: P(defect), float32 (H, W).

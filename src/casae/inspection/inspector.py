@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.calibration.calibration import Calibration
 from casae.config import InspectionSettings
 from casae.decoding import decode_image, is_transparent, read_file
-from casae.errors import BundleError, ImageError
+from casae.errors import BundleError, ImageError, UsageError
 from casae.image import Image, check_image, to_gray
 from casae.inspection import segmentation
 from casae.inspection.brightness import in_full_scale, reviewed
@@ -42,6 +43,8 @@ class Inspector:
         roi: region of interest, (H, W), or a file; nothing is found where it is darker than half of its brightest. None
             looks everywhere.
         zones: of the part, or a file of them; rules may name them.
+        calibration: scale and lens, or their file; by default the model's own. Not beside `settings.mm_per_pixel`.
+        straighten: free pictures from what the lens bends; a region of interest and zones are drawn in straight ones.
 
     Attributes:
         conditions: what its inspections hang on, as it is now; each inspection keeps what it was then.
@@ -49,9 +52,9 @@ class Inspector:
     Raises:
         BundleError: the model cannot be used.
         ImageError: the region of interest cannot be read or is no mask.
-        UsageError: the rules cannot be read, or name a class that the model does not know, or one is in millimetres and
-            the settings give no scale, also where `rules` is set; or the process was forked from one that has an
-            inspector.
+        UsageError: the rules cannot be read, or name a class or zone that is not known, or one is in millimetres and
+            there is no scale, also where `rules` is set; zones or a calibration cannot be read; or the process was
+            forked from one that has an inspector.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Inspector:
         rules: AcceptanceRules | str | Path | None = None,
         roi: Image | str | Path | None = None,
         zones: Zones | str | Path | None = None,
+        calibration: Calibration | str | Path | None = None,
+        straighten: bool = False,
     ) -> None:
         with ThreadPoolExecutor(1) as beside:  # unpacking and loading a library: neither waits for Python
             beside.submit(load_openvino)
@@ -88,6 +93,7 @@ class Inspector:
             )
             self.classifier.prepare(*INPUT_SHAPES)
             classifier_precision = self.classifier.precision
+        known = self._calibration(calibration, straighten)
         gs, core_gs = thresholds(self.manifest, self.settings)
         self.conditions = Conditions(
             model=self.manifest.name,
@@ -96,7 +102,9 @@ class Inspector:
             core_gs=core_gs,
             min_area_px=self.settings.min_area_px or self.manifest.min_area_px,
             join_px=self.manifest.join_px if self.settings.join_px is None else self.settings.join_px,
-            mm_per_pixel=self.settings.mm_per_pixel or self.manifest.mm_per_pixel,
+            mm_per_pixel=known.mm_per_pixel if known else self.settings.mm_per_pixel or self.manifest.mm_per_pixel,
+            calibration=known,
+            straightened=straighten,
             rules=AcceptanceRules(),
             roi_sha256=None if self.roi is None else _hash_of(self.roi),
             zones_sha256=None if self.zones is None else self.zones.sha256,
@@ -136,6 +144,9 @@ class Inspector:
         conditions = self.conditions
         picture = image if isinstance(image, Picture) else Picture.of(image, self.settings.max_megapixels)
         shown, full_scale = in_full_scale(picture.image, self.manifest)
+        if conditions.calibration is not None:
+            conditions.calibration.check(shown.shape, picture.source)
+            shown = conditions.calibration.straightened(shown) if conditions.straightened else shown
         lap("read")
         gray = to_gray(shown)
         self._check_roi(gray, picture.source)
@@ -209,6 +220,18 @@ class Inspector:
 
     def _find(self, probability: NDArray[np.float32], conditions: Conditions) -> Found:
         return reported(probability, conditions.gs, conditions.core_gs, conditions.min_area_px, self.roi)
+
+    def _calibration(self, given: Calibration | str | Path | None, straighten: bool) -> Calibration | None:
+        """The calibration in force; None where the scale is a number, or there is none."""
+        scale = self.settings.mm_per_pixel
+        if given is not None and scale is not None:
+            raise UsageError("a calibration and mm_per_pixel both state the scale; leave one out")
+        known = given if given is None or isinstance(given, Calibration) else Calibration.read(given)
+        if known is None and scale is None:
+            known = self.manifest.calibration
+        if straighten and (known is None or known.lens is None):
+            raise UsageError("straightening needs a calibration that knows the lens; see casae calibrate chessboard")
+        return known
 
     def _check_roi(self, image: Image, name: str) -> None:
         roi = self.roi

@@ -80,6 +80,14 @@ class InspectionRecord(Frozen):
     min_area_px: int = Field(description="smaller regions are not reported")
     join_px: float = Field(description="pieces of one class at most so far apart are one defect; 0 joins none")
     mm_per_pixel: float | None
+    scale_error_percent: float | None = Field(
+        description="that sizes in mm may be wrong by; null without a calibration"
+    )
+    calibration: str | None = Field(
+        description="its name; null where the scale was given as a number, or there is none"
+    )
+    calibration_sha256: str | None = Field(description="of the calibration")
+    straightened: bool = Field(description="whether the picture was freed from what the lens bends; places are in it")
     rules_sha256: str = Field(description="of the acceptance rules that decided")
     roi_sha256: str | None = Field(description="of the region of interest; null without one")
     zones_sha256: str | None = Field(description="of the zones; null without any")
@@ -102,6 +110,7 @@ class InspectionRecord(Frozen):
 def record_of(inspection: Inspection) -> InspectionRecord:
     """What is written about an inspection; it needs nothing else."""
     conditions, verdict, file = inspection.conditions, inspection.verdict, inspection.file
+    known = conditions.calibration
     return InspectionRecord(
         id=inspection.id,
         inspected_at=inspection.time.isoformat(timespec="milliseconds"),
@@ -121,6 +130,10 @@ def record_of(inspection: Inspection) -> InspectionRecord:
         min_area_px=conditions.min_area_px,
         join_px=conditions.join_px,
         mm_per_pixel=conditions.mm_per_pixel,
+        scale_error_percent=None if known is None else known.error(conditions.straightened),
+        calibration=None if known is None else known.name,
+        calibration_sha256=None if known is None else known.sha256,
+        straightened=conditions.straightened,
         rules_sha256=rules_sha256(conditions.rules),
         roi_sha256=conditions.roi_sha256,
         zones_sha256=conditions.zones_sha256,

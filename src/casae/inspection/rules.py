@@ -287,7 +287,7 @@ def check_scale(rules: AcceptanceRules, mm_per_pixel: float | None) -> None:
     needs = [name for table in tables for name, _ in table.limits() if "_mm" in name]
     needs += ["square_mm" for table in tables if table.square_mm is not None]
     if needs and mm_per_pixel is None:
-        way = "add --mm-per-pixel, in Python InspectionSettings(mm_per_pixel=...)"
+        way = "add --mm-per-pixel or --calibration, in Python InspectionSettings(mm_per_pixel=...)"
         raise UsageError(f"rule {needs[0]} needs the scale of the image; {way}")
 
 

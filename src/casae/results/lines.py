@@ -48,6 +48,8 @@ class _Head(BaseModel):
     min_area_px: int
     join_px: float
     mm_per_pixel: float | None
+    calibration_sha256: str | None
+    straightened: bool
     rules_sha256: str
     roi_sha256: str | None
     zones_sha256: str | None
@@ -71,6 +73,8 @@ class _Head(BaseModel):
         return (
             self.model_sha256,
             *thresholds,
+            self.calibration_sha256,
+            self.straightened,
             self.rules_sha256,
             self.roi_sha256,
             self.zones_sha256,
@@ -87,6 +91,8 @@ def identity_of(conditions: Conditions) -> tuple[object, ...]:
         conditions.gs,
         conditions.core_gs,
         *sizes,
+        conditions.calibration.sha256 if conditions.calibration else None,
+        conditions.straightened,
         rules_sha256(conditions.rules),
         conditions.roi_sha256,
         conditions.zones_sha256,

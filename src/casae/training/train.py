@@ -262,6 +262,7 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
         min_area_px=run.min_area_px,
         join_px=settings.join_px,
         mm_per_pixel=run.part.mm_per_pixel,
+        calibration=run.part.calibration,
         white=run.white,
         brightness=brightness_of([*run.images, *run.validation]),
         sizes=_sizes(run),
