@@ -4,6 +4,7 @@ Arrays are (row, column) or (row, column, RGB). Scaling follows the dtype, never
 uint16 by 65535, float is taken as it is and must lie in 0..1.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,23 @@ def to_gray(image: Image) -> Image:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
 
 
+def as_seen(image: Image, channels: int) -> Image:
+    """What networks of one or three channels see of (H, W) or (H, W, 3) RGB: gray (H, W), or (H, W, 3)."""
+    if channels == 1:
+        return to_gray(image)
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
+
+
+def planes(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) or (H, W, 3) -> channels first, (1, H, W) or (3, H, W)."""
+    return values[None] if values.ndim == 2 else np.ascontiguousarray(np.moveaxis(values, 2, 0))
+
+
+def transposed(image: Image) -> Image:
+    """(H, W, ...) -> (W, H, ...), in memory of its own."""
+    return np.ascontiguousarray(image.swapaxes(0, 1))
+
+
 def to_unit(image: Image) -> NDArray[np.float32]:
     """Values in units of full scale: float32 in 0..1, by dtype."""
     scale = FULL_SCALE.get(image.dtype, 1.0)
@@ -81,11 +99,16 @@ def to_8bit(image: Image) -> NDArray[np.uint8]:
     return np.rint(to_unit(image).clip(0, 1) * 255).astype(np.uint8)
 
 
-def gray_levels(gray: Image) -> tuple[float, float]:
-    """Mean and standard deviation of a gray image (H, W) in units of full scale; the deviation is never 0."""
-    mean, deviation = cv2.meanStdDev(gray)
-    scale = FULL_SCALE.get(gray.dtype, 1.0)
-    return float(mean[0, 0]) / scale, float(deviation[0, 0]) / scale + 1e-4
+def gray_levels(image: Image) -> tuple[float, float]:
+    """Mean and standard deviation of all values of an image, in units of full scale; the deviation is never 0.
+
+    Of (H, W, 3) all channels are one set of values, so that what is between them stays.
+    """
+    means, deviations = cv2.meanStdDev(image)
+    scale = FULL_SCALE.get(image.dtype, 1.0)
+    mean = float(means.mean())
+    deviation = float(deviations[0, 0]) if len(means) == 1 else math.sqrt((deviations**2 + means**2).mean() - mean**2)
+    return mean / scale, deviation / scale + 1e-4
 
 
 def standardise(values: NDArray[np.float32], levels: tuple[float, float]) -> NDArray[np.float32]:
@@ -151,7 +174,7 @@ class Frame:
         return cls(height, width, *scaled_shape(shape, min(height / shape[0], width / shape[1])))
 
     def put(self, image: Image) -> Image:
-        """(H, W) -> (height, width), same dtype."""
+        """(H, W, ...) -> (height, width, ...), same dtype."""
         return pad_to(resize(image, self.content_height, self.content_width), self.height, self.width)
 
     def take(self, values: Image, shape: tuple[int, ...]) -> Image:

@@ -42,6 +42,8 @@ class SegmenterSettings(Frozen):
         standardise: bring every image to mean 0 and standard deviation 1, which takes the lamp out of it.
         residual: network 2 adds to the logits of network 1 instead of drawing a mask of its own.
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
+        channels: that are seen of a picture: 1 is gray, 3 colour; None chooses by the labelled defects, see
+            `labelled.colour.channels_of`.
         size: longer side of the input, px; of tiles, the side of what is learned from.
         fit: "choose" decides between letterbox and tile by the labelled defects, see `labelled.scale.choose_fit`.
         loss: weighted cross-entropy as in the paper, or cross-entropy and Dice of each image.
@@ -69,6 +71,7 @@ class SegmenterSettings(Frozen):
     standardise: bool = False
     residual: bool = False
     second_sees_image: bool = False
+    channels: Literal[1, 3] | None = None
     size: int = Field(default=512, ge=STRIDE, le=LARGEST_SIDE)
     fit: Fit | Literal["choose"] = "squeeze"
     loss: Literal["weighted", "dice"] = "weighted"
@@ -185,7 +188,7 @@ PRESETS = {
         update={"preset": "fast", "start": IMAGENET, "segmenter": _SCRATCH.segmenter.model_copy(update=_FAST)}
     ),
     "scratch": _SCRATCH,
-    "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(), classifier=ClassifierSettings()),
+    "paper": TrainingSettings(preset="paper", segmenter=SegmenterSettings(channels=1), classifier=ClassifierSettings()),
 }
 
 

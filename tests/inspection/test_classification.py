@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from casae.errors import BundleError
-from casae.inspection.classification import BATCH, CROP_SIDE, FEW, INPUT_SHAPES, classify
+from casae.inspection.classification import BATCH, CROP_SIDE, FEW, classify, input_shapes
 from casae.inspection.regions import Rectangle
 from casae.models.runtime import Network
 from conftest import brightness_classifier
@@ -26,7 +26,7 @@ def test_any_number_of_crops_needs_two_shapes_of_input(count):
 
 def test_what_is_compiled_in_the_background_gives_the_same_and_fails_where_it_is_called():
     plain, prepared = (Network(brightness_classifier(), "brightness") for _ in range(2))
-    prepared.prepare(*INPUT_SHAPES, (1, 2, 3))
+    prepared.prepare(*input_shapes(1), (1, 2, 3))
     crops = np.random.default_rng(0).random((1, 1, CROP_SIDE, CROP_SIDE), np.float32)
     assert np.array_equal(prepared(crops), plain(crops))
     with pytest.raises(BundleError, match="does not accept an input of"):

@@ -8,6 +8,7 @@ import pytest
 from casae.datasets.registry import open_dataset
 from casae.errors import DatasetError
 from casae.labelled.check import check
+from casae.labelled.colour import channels_of
 
 
 @pytest.fixture
@@ -92,7 +93,10 @@ def test_defects_that_only_colour_shows_are_told(folder, rust, told):
         image = rng.normal(95, 4, (192, 256, 3)).round().astype(np.uint8)
         image[cv2.imread(str(mask), cv2.IMREAD_UNCHANGED) > 0] = rust  # blue, green, red
         cv2.imwrite(str(folder / "images" / mask.name), image)
-    assert ("save red as gray images" in problems(folder).get("images", "")) == told
+    findings = check(open_dataset(f"folder:{folder}"))
+    assert (findings.hidden == findings.coloured > 0) == told
+    assert channels_of(open_dataset(f"folder:{folder}"), None)[0] == (3 if told else 1)
+    assert channels_of(open_dataset(f"folder:{folder}"), 1) == (1, "as you say")
 
 
 def test_inverted_masks_are_suspected(folder):

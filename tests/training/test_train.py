@@ -24,6 +24,7 @@ from casae.datasets.registry import open_dataset
 from casae.datasets.sample import KnownGood
 from casae.decoding import read_image
 from casae.errors import BundleError, DatasetError, MissingExtraError, OutputError, UsageError
+from casae.image import to_gray
 from casae.labelled.defects import labelled_crops, smallest_region
 from casae.labelled.images import load
 from casae.models.bundle import read_bundle
@@ -31,6 +32,7 @@ from casae.networks import export
 from casae.networks.cascade import CASAE
 from casae.recipes import settings_for
 from casae.results.lock import lock
+from casae.synthetic.components import write_components
 from casae.training import loop
 from casae.training.classification import size_classes
 from casae.training.progress import Reporter
@@ -466,3 +468,34 @@ def test_the_same_picture_in_both_lists_is_refused(small, components, tmp_path):
         shutil.copy(tmp_path / f"part/{part}/component-0000.png", tmp_path / f"part/{part}/{held.name}.png")
     with pytest.raises(DatasetError, match=f"{held.name} = component-0000: the same picture is learned from and held"):
         train(data, tmp_path / "a.casae", small)
+
+
+@pytest.mark.parametrize("preset", ["fast", "scratch"])
+def test_a_model_of_colour_sees_it(preset, tmp_path):
+    list(write_components(tmp_path / "tints", 8, 0, 96, 128, "tints"))
+    settings = settings_for(preset, size=64, epochs_1=1, epochs_2=1, views=16, classifier__width=6, paste=0.3)
+    classifier = settings.classifier.model_copy(update={"iterations": 4, "batch": 4})
+    settings = settings.model_copy(update={"classifier": classifier})
+    data = open_dataset(f"folder:{tmp_path / 'tints'}")
+    trained = train(data, tmp_path / "tint.casae", settings)
+    assert any("in colour (in" in note.text for note in trained.notes)
+    inspector = Inspector(tmp_path / "tint.casae")
+    assert inspector.manifest.input.channels == 3
+    picture = read_image(tmp_path / "tints" / "images" / "component-0000.png")
+    turned = inspector.probability(picture[..., ::-1].copy())
+    assert inspector.probability(picture).shape == turned.shape == (96, 128)
+    assert not np.allclose(inspector.probability(picture), turned, atol=1e-4)
+    inspector.inspect(to_gray(picture))
+    gray = settings.model_copy(update={"segmenter": settings.segmenter.model_copy(update={"channels": 1})})
+    assert read_bundle(train(data, tmp_path / "gray.casae", gray).file).manifest.input.channels == 1
+
+
+def test_tiles_of_colour_are_learned(tmp_path):
+    list(write_components(tmp_path / "tints", 8, 0, 96, 128, "tints"))
+    settings = settings_for("scratch", tile=True, size=64, epochs_1=1, epochs_2=1, views=16, width=4)
+    classifier = settings.classifier.model_copy(update={"iterations": 4, "batch": 4, "width": 6})
+    data = open_dataset(f"folder:{tmp_path / 'tints'}")
+    trained = train(data, tmp_path / "tint.casae", settings.model_copy(update={"classifier": classifier}))
+    manifest = read_bundle(trained.file).manifest
+    assert (manifest.input.fit, manifest.input.channels) == ("tile", 3)
+    Inspector(trained.file).inspect(tmp_path / "tints" / "images" / "component-0001.png")

@@ -94,6 +94,10 @@ def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:
                 escape(f"{value} {name}"), f"in {findings.class_images[value]} images, {share:.2f} % of all pixels"
             )
     table.add_row("splits", ", ".join(f"{name}: {count}" for name, count in sorted(findings.splits.items())) or "none")
+    if findings.coloured:
+        learned = "colour" if 2 * findings.hidden > findings.coloured else "gray"
+        shows = f"in {findings.hidden} of {findings.coloured} pictures with defects a colour shows them far better"
+        table.add_row("colour", f"{shows} than gray; casae train learns from {learned}")
     table.add_row("licence", escape(data.licence))
     console.print(table)
     for note in data.notes:

@@ -72,6 +72,14 @@ def train(
         bool | None,
         typer.Option("--tile/--no-tile", help="Cut images into tiles. Default: by the data.", rich_help_panel=INPUT),
     ] = None,
+    colour: Annotated[
+        bool | None,
+        typer.Option(
+            "--colour/--gray",
+            help="What is learned of colour pictures. Default: by the labelled defects.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     hold_out: Annotated[
         float | None,
         typer.Option(
@@ -131,6 +139,7 @@ def train(
         "size": size,
         "start": start,
         "hold_out_share": hold_out,
+        "channels": None if colour is None else 3 if colour else 1,
     }
     check_target(target)
     recipe = settings_for(preset, tile=tile, **given | dict(map(parsed, settings or ())))

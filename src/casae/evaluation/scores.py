@@ -203,6 +203,7 @@ def _named(
     inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]], defective: NDArray[np.bool_]
 ) -> tuple[tuple[int, int], ...]:
     classes = inspector.manifest.classes
-    gray, shown = to_gray(inspector.in_full_scale(image)), [region for _, region in regions]
-    names = inspector.name_regions(gray, shown, (measure(region, gray, defective) for region in shown))
+    seen, shown = inspector.in_full_scale(image), [region for _, region in regions]
+    gray = to_gray(seen)
+    names = inspector.name_regions(seen, shown, (measure(region, gray, defective) for region in shown))
     return tuple((true, classes.index(name)) for (true, _), (name, _) in zip(regions, names, strict=True))

@@ -18,7 +18,7 @@ from casae.errors import BundleError, ImageError, UsageError
 from casae.image import Image, check_image, to_gray
 from casae.inspection import segmentation
 from casae.inspection.brightness import in_full_scale, reviewed
-from casae.inspection.classification import INPUT_SHAPES, classify
+from casae.inspection.classification import classify, input_shapes
 from casae.inspection.detection import Found, reported, thresholds
 from casae.inspection.inspection import Conditions, Defect, Inspection, Part, Picture, new_id
 from casae.inspection.joining import join
@@ -77,7 +77,8 @@ class Inspector:
         kept = CompiledNetworks.of_user()
         network = _segmenter(bundle, str(model), self.settings, kept)
         self.segmenter: segmentation.Segmenter = network
-        network.prepare((1, 1, self.manifest.input.height, self.manifest.input.width))
+        size = self.manifest.input
+        network.prepare((1, size.channels, size.height, size.width))
         self.classifier = None
         classifier_precision = None
         if bundle.classifier:
@@ -91,7 +92,7 @@ class Inspector:
                 kept=kept,
                 makes=lambda shape: (shape[0], count),
             )
-            self.classifier.prepare(*INPUT_SHAPES)
+            self.classifier.prepare(*input_shapes(size.channels))
             classifier_precision = self.classifier.precision
         known = self._calibration(calibration, straighten)
         gs, core_gs = thresholds(self.manifest, self.settings)
@@ -156,7 +157,7 @@ class Inspector:
         lap("regions")
         sizes = {region: measure(region, gray, found.mask, conditions.mm_per_pixel) for region in found.regions}
         lap("measure")
-        names = self.name_regions(gray, found.regions, sizes.values())
+        names = self.name_regions(shown, found.regions, sizes.values())
         lap("classify")
         named = [(*name, region) for name, region in zip(names, found.regions, strict=True)]
         defects = []
@@ -210,7 +211,8 @@ class Inspector:
         classes = self.manifest.classes
         if self.classifier is None:
             return [(classes[0], 1.0)] * len(regions)
-        rows = classify(self.classifier, image, [region.rectangle for region in regions])
+        rectangles = [region.rectangle for region in regions]
+        rows = classify(self.classifier, image, rectangles, self.manifest.input.channels)
         if self.manifest.sizes and regions:
             rows = weigh(self.manifest.sizes, rows, list(measures))
         return [(classes[int(row.argmax())], round(float(row.max()), 4)) for row in rows]
@@ -247,14 +249,14 @@ def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: C
     if wanted == "auto" and int8:
         wanted = "int8"
     if bundle.segmenter and wanted != "int8":
-        return Network(bundle.segmenter, name, settings.threads, wanted, kept=kept, makes=_same_shape)
+        return Network(bundle.segmenter, name, settings.threads, wanted, kept=kept, makes=_one_map)
     if int8 is None:
         raise BundleError(f"{model}: holds no int8 form; make one with: casae quantise {model} DATASET")
-    return Network(int8.xml, name, settings.threads, wanted, int8.weights, kept, _same_shape)
+    return Network(int8.xml, name, settings.threads, wanted, int8.weights, kept, _one_map)
 
 
-def _same_shape(shape: Shape) -> Shape:
-    return shape
+def _one_map(shape: Shape) -> Shape:
+    return (shape[0], 1, *shape[2:])
 
 
 def region_of_interest(roi: Image | str | Path) -> NDArray[np.bool_]:

@@ -10,14 +10,16 @@ from casae.errors import BundleError
 from casae.image import (
     Frame,
     Image,
+    as_seen,
     gray_levels,
     lies_across,
     pad_to,
+    planes,
     resize,
     scaled_shape,
     standardise,
-    to_gray,
     to_unit,
+    transposed,
 )
 from casae.models.bundle import InputSize
 
@@ -33,21 +35,20 @@ def defect_probability(
 ) -> NDArray[np.float32]:
     """P(defect) of every pixel of an image (H, W) or (H, W, 3): float32 (H, W).
 
-    The segmenter maps gray (1, 1, h, w) to P(defect) of the same shape, with h x w the network's input. Outside of
-    `roi` (H, W) it is 0; tiles that lie there entirely are not looked at, which changes nothing inside.
+    The segmenter maps (1, channels, h, w) to P(defect) (1, 1, h, w), with h x w the network's input. Outside of `roi`
+    (H, W) it is 0; tiles that lie there entirely are not looked at, which changes nothing inside.
     """
-    gray = to_gray(image)
-    if lies_across(gray.shape, size.height, size.width):
-        across = np.ascontiguousarray(gray.T)
-        probability = defect_probability(segmenter, across, size, None if roi is None else roi.T)
-        return np.ascontiguousarray(probability.T)
+    seen = as_seen(image, size.channels)
+    if lies_across(seen.shape, size.height, size.width):
+        probability = defect_probability(segmenter, transposed(seen), size, None if roi is None else roi.T)
+        return transposed(probability)
     if size.fit == "tile":
-        probability = _by_tiles(segmenter, gray, size, roi)
+        probability = _by_tiles(segmenter, seen, size, roi)
     else:
-        frame = Frame.of(gray.shape, size.height, size.width, size.fit)
-        values = to_unit(frame.put(gray))
+        frame = Frame.of(seen.shape, size.height, size.width, size.fit)
+        values = to_unit(frame.put(seen))
         values = values - values.mean() if size.centred else values
-        probability = frame.take(checked(segmenter(values[None, None])[0, 0]), gray.shape)
+        probability = frame.take(checked(segmenter(planes(values)[None])[0, 0]), seen.shape)
     return probability if roi is None else np.where(roi, probability, np.float32(0))
 
 
@@ -71,21 +72,23 @@ def threshold(probability: NDArray[np.float32], gs: float) -> NDArray[np.bool_]:
     return probability >= np.float32(1 - gs / GS_MAX)
 
 
-def _by_tiles(segmenter: Segmenter, gray: Image, size: InputSize, roi: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+def _by_tiles(
+    segmenter: Segmenter, image: Image, size: InputSize, roi: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
     """P(defect) of an image at the scale of `size`, tile by tile; neighbours blend where they overlap.
 
     An image no larger than a tile is one tile, filled up with its mirror image.
     """
-    shape = scaled_shape(gray.shape, size.scale)
+    shape = scaled_shape(image.shape, size.scale)
     height, width = size.height, size.width
-    if roi is not None and shape != gray.shape:
+    if roi is not None and shape != image.shape[:2]:
         # One pixel more all around: on the way back neighbours count as well.
         roi = cv2.dilate(resize(roi.astype(np.float32), *shape), np.ones((3, 3))) > 0
-    gray_there = resize(gray, *shape)
-    levels = gray_levels(gray_there) if size.standardised else None
-    padded = pad_to(gray_there, height, width)
-    total = np.zeros(padded.shape, np.float32)
-    weights = np.zeros(padded.shape, np.float32)
+    image_there = resize(image, *shape)
+    levels = gray_levels(image_there) if size.standardised else None
+    padded = pad_to(image_there, height, width)
+    total = np.zeros(padded.shape[:2], np.float32)
+    weights = np.zeros(padded.shape[:2], np.float32)
     ramp = np.outer(_ramp(height), _ramp(width))
     for top in _starts(padded.shape[0], height):
         for left in _starts(padded.shape[1], width):
@@ -95,9 +98,9 @@ def _by_tiles(segmenter: Segmenter, gray: Image, size: InputSize, roi: NDArray[n
                 continue
             tile = to_unit(padded[window])
             values = standardise(tile, levels) if levels else tile
-            total[window] += ramp * checked(segmenter(values[None, None])[0, 0])
+            total[window] += ramp * checked(segmenter(planes(values)[None])[0, 0])
             weights[window] += ramp
-    return resize((total / weights)[: shape[0], : shape[1]], *gray.shape)
+    return resize((total / weights)[: shape[0], : shape[1]], *image.shape[:2])
 
 
 def _starts(length: int, tile: int) -> NDArray[np.int64]:

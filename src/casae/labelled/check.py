@@ -14,10 +14,10 @@ from casae.datasets.sample import UNCLASSED, Dataset, Label, Sample, problem_of
 from casae.decoding import decode_image, orientation_of, read_file
 from casae.errors import CasaeError
 from casae.files import SUFFIXES
-from casae.image import Image, to_gray, to_unit
+from casae.image import Image
+from casae.labelled.colour import COLOUR, is_clearer_in_colour
 
 RIM_PX, RIM_SHARE = 5, 0.8  # width of a rim at most; of the outline
-COLOUR, RING, CLEARER = 3, 15, 3.0  # axes of a colour image; px around defects, both sides; times as clear
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Findings:
         turned: labelled images whose files say that they are to be turned before they are shown.
         rimmed: of these, images in which values of smaller classes run around such defects.
         coloured: colour images with a labelled defect.
-        hidden: of these, images whose defects one colour shows far better than gray; the colours, counted.
+        hidden: of these, images whose defects one colour shows far better than gray.
         splits: list -> names in it.
         problems: (file, what is wrong and how to mend it).
     """
@@ -56,7 +56,7 @@ class Findings:
     bordered: int = 0
     turned: int = 0
     coloured: int = 0
-    hidden: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
     splits: dict[str, int] = field(default_factory=dict)
     problems: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -121,23 +121,10 @@ def _check_label(said: Label, mask: Path, image: Image, classes: int, findings: 
     findings.bordered += _has_border(label, classes)
     if present != [0] and image.ndim == COLOUR:
         findings.coloured += 1
-        findings.hidden.update(_clearer_colour(image, label > 0))
+        findings.hidden += is_clearer_in_colour(image, label)
     if any(1 < value <= classes for value in present):
         findings.second += 1
         findings.rimmed += _has_rims(label, max(value for value in present if value <= classes))
-
-
-def _clearer_colour(image: Image, defect: NDArray[np.bool_]) -> list[str]:
-    """The colour, if any, in which defects stand out from what is around them, `CLEARER` times as far as in gray."""
-    ring = (cv2.dilate(defect.view(np.uint8), np.ones((RING, RING), np.uint8)) > 0) & ~defect
-    if not ring.any():
-        return []
-    gray, *colours = (to_unit(channel) for channel in (to_gray(image), *np.moveaxis(image, 2, 0)))
-    shown, *contrasts = (
-        abs(float(v[defect].mean() - v[ring].mean())) / (float(v[ring].std()) + 0.01) for v in (gray, *colours)
-    )
-    best = int(np.argmax(contrasts))
-    return [("red", "green", "blue")[best]] if contrasts[best] > max(1.0, CLEARER * shown) else []
 
 
 def _has_border(label: NDArray[np.uint8], classes: int) -> bool:
@@ -174,12 +161,6 @@ def _check_labels(dataset: Dataset, findings: Findings) -> None:
         findings.problems.append((masks, rule))
     if 2 * findings.flooded > findings.defective:
         findings.problems.append((masks, "most show more defect than background, which is 0; are they inverted?"))
-    if 2 * findings.hidden.total() > findings.coloured:
-        colour = findings.hidden.most_common(1)[0][0]
-        rule = (
-            f"defects differ in colour and hardly in gray, which is all that is learned; save {colour} as gray images"
-        )
-        findings.problems.append((Path("images"), rule))
     if 2 * findings.bordered > findings.defective:
         rule = "255 runs around defects as a border and counts as a defect without class; say ignore = [255]"
         findings.problems.append((Path("dataset.toml"), rule))

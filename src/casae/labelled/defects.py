@@ -29,6 +29,11 @@ class LabelledCrop:
         return self.image.gray
 
     @property
+    def pixels(self) -> Image:
+        """The image as it is learned from, (H, W) or (H, W, 3)."""
+        return self.image.pixels
+
+    @property
     def rectangle(self) -> Rectangle:
         """Around the whole defect."""
         return self.region.rectangle

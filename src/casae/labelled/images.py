@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError
-from casae.image import Frame, Image, gray_levels, scaled_shape, to_gray
+from casae.image import Frame, Image, as_seen, gray_levels, scaled_shape, to_gray
 from casae.models.bundle import Brightness
 
 MEMORY_SHARE = 0.25  # of the machine, for decoded images; preparing their views takes twice as much for a while
@@ -28,18 +29,30 @@ FAINTEST = 0.25  # of what a line of one pixel covers at most; where it lies on 
 
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
-    """A decoded sample: gray (H, W) in its own dtype, label values (H, W) uint8."""
+    """A decoded sample.
+
+    Attributes:
+        name: of the sample.
+        pixels: what is learned of it, gray (H, W) or RGB (H, W, 3), in its own dtype.
+        label: its values, (H, W) uint8.
+    """
 
     name: str
-    gray: Image
+    pixels: Image
     label: NDArray[np.uint8]
 
+    @cached_property
+    def gray(self) -> Image:
+        """The picture (H, W)."""
+        return to_gray(self.pixels)
 
-def load(dataset: Dataset, *, all_good: bool = True) -> list[LabelledImage]:
+
+def load(dataset: Dataset, *, all_good: bool = True, channels: int = 1) -> list[LabelledImage]:
     """Decode the labelled samples once.
 
     Args:
         dataset: already cut to the split.
+        channels: 1 keeps gray alone, 3 colours.
         all_good: else only as many of those known to be free of defects as this machine's memory holds, at random.
 
     Raises:
@@ -54,10 +67,10 @@ def load(dataset: Dataset, *, all_good: bool = True) -> list[LabelledImage]:
     for sample in (*needed, *drawn):
         if size > most and len(images) >= len(needed):
             break
-        gray = to_gray(read_image(sample.image))
-        image = LabelledImage(sample.name, gray, sample.draw(gray.shape, len(dataset.classes)))
+        pixels = as_seen(read_image(sample.image), channels)
+        image = LabelledImage(sample.name, pixels, sample.draw(pixels.shape, len(dataset.classes)))
         images[sample.name] = image
-        size += gray.nbytes + image.label.nbytes
+        size += pixels.nbytes + image.label.nbytes
         if size > most and len(images) <= len(needed):
             kind = "images" if all_good else "images with masks"
             held = f"{len(images)} of {len(needed)} {kind} of '{dataset.split_name}' fill"
@@ -79,13 +92,13 @@ def _memory() -> float:
 
 def scaled(image: LabelledImage, scale: float) -> LabelledImage:
     """An image at `scale`; a defective pixel gets the label value that covers most of it."""
-    height, width = scaled_shape(image.gray.shape, scale)
+    height, width = scaled_shape(image.label.shape, scale)
     frame = Frame(height, width, height, width)
     target, values = input_target(image.label, frame), np.unique(image.label[image.label > 0])
     if len(values) > 1:
         covered = [frame.put((image.label == value).astype(np.float32)) for value in values]
         target *= values[np.argmax(covered, axis=0)]
-    return LabelledImage(image.name, frame.put(image.gray), target)
+    return LabelledImage(image.name, frame.put(image.pixels), target)
 
 
 def input_target(label: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:

@@ -54,6 +54,7 @@ class InputSize(Frozen):
         standardised: tiles come as (gray - mean) / deviation of the whole image, instead of gray in 0..1.
         centred: whole images come less their mean, for a network that takes it away itself: bfloat16 has 8 digits,
             which a bright image of little contrast in 16 bits would lose.
+        channels: 1 for gray, 3 for RGB; the classifier sees as many.
     """
 
     height: int = Field(ge=16, le=LARGEST_SIDE)
@@ -62,6 +63,7 @@ class InputSize(Frozen):
     scale: float = Field(default=1, gt=0, le=1)
     standardised: bool = False
     centred: bool = False
+    channels: Literal[1, 3] = 1
 
 
 class Origin(Frozen):
@@ -168,9 +170,10 @@ class Bundle:
 
     Attributes:
         manifest: `model.json`; its `files` are filled on reading and writing.
-        segmenter: ONNX, gray (1, 1, H, W) float32 as `InputSize` says -> P(defect) of the same shape; None where the
+        segmenter: ONNX, (1, channels, H, W) float32 as `InputSize` says -> P(defect) (1, 1, H, W); None where the
             bundle holds the int8 form alone.
-        classifier: ONNX, crops (N, 1, 227, 227) float32 in 0..1 -> probabilities (N, classes); None with one class.
+        classifier: ONNX, crops (N, channels, 227, 227) float32 in 0..1 -> probabilities (N, classes); None with one
+            class.
         card: model card, Markdown.
         sha256: of the whole file; empty before it was written.
         int8: the segmenter quantised; None where it is not worth having or nobody tried.

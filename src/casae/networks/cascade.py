@@ -72,7 +72,7 @@ class AutoEncoder(nn.Module):
         self.from_patches = nn.PixelShuffle(patch)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Gray image (N, 1, H, W) float in 0..1 -> logits (N, classes, H, W)."""
+        """Image (N, inputs, H, W) float in 0..1 -> logits (N, classes, H, W)."""
         check_sides(image, self.stride)
         x = self.to_patches(standardised(image) if self.standardise else image)
         skips = []

@@ -8,17 +8,18 @@ class CompactCNN(nn.Module):
 
     Args:
         classes: number of defect classes; 3 in the paper.
+        inputs: channels of a crop; 1 in the paper.
         width: kernels of conv1, 96 in the paper; every other layer scales with it.
     """
 
-    def __init__(self, classes: int = 3, *, width: int = 96) -> None:
+    def __init__(self, classes: int = 3, *, width: int = 96, inputs: int = 1) -> None:
         super().__init__()
 
         def scaled(count: int) -> int:
             return max(1, count * width // 96)
 
         self.features = nn.Sequential(
-            nn.Conv2d(1, scaled(96), 11, stride=4),  # 96 x 55 x 55
+            nn.Conv2d(inputs, scaled(96), 11, stride=4),  # 96 x 55 x 55
             nn.ReLU(inplace=True),
             nn.BatchNorm2d(scaled(96)),
             nn.MaxPool2d(3, stride=2),  # 96 x 27 x 27
@@ -44,6 +45,6 @@ class CompactCNN(nn.Module):
         )
 
     def forward(self, crop: Tensor) -> Tensor:
-        """Gray crops (N, 1, 227, 227) float in 0..1 -> logits (N, classes)."""
+        """Crops (N, inputs, 227, 227) float in 0..1 -> logits (N, classes)."""
         logits: Tensor = self.head(self.features(crop))
         return logits

@@ -29,11 +29,13 @@ EPSILON = 1e-3  # of batch normalisation, as in the weights' own training
 
 
 class LiteEncoder(nn.Module):
-    """EfficientNet-Lite0 without its classifier, for gray images."""
+    """EfficientNet-Lite0 without its classifier, for images of one or three channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int = 1) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_Convolution(1, 32, 3, stride=2), nn.BatchNorm2d(32, EPSILON), nn.ReLU6(inplace=True))
+        self.stem = nn.Sequential(
+            _Convolution(inputs, 32, 3, stride=2), nn.BatchNorm2d(32, EPSILON), nn.ReLU6(inplace=True)
+        )
         self.blocks = nn.ModuleList()
         channels = 32
         for count, kernel, stride, expansion, features in STAGES:
@@ -55,7 +57,7 @@ class LiteEncoder(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Standardised gray image (N, 1, H, W) -> five maps of `SKIP_FEATURES` at 1/2 ... 1/32 of the side."""
+        """Standardised image (N, inputs, H, W) -> five maps of `SKIP_FEATURES` at 1/2 ... 1/32 of the side."""
         x = self.stem(x)
         maps = []
         for index, block in enumerate(self.blocks):
@@ -73,17 +75,18 @@ class LiteAutoEncoder(nn.Module):
         patch: side of the square of pixels that the finest level sees and draws at once, 2 or 4. With 4 the encoder
             looks at the input halved, which makes the network almost four times cheaper at the same input size.
         classes: maps in the output, background first.
+        inputs: channels of the input.
 
     Raises:
         ValueError: from `forward`, if a side of the input is no multiple of `LiteAutoEncoder.stride`.
     """
 
-    def __init__(self, standardise: bool = True, patch: int = 2, classes: int = 2) -> None:
+    def __init__(self, standardise: bool = True, patch: int = 2, classes: int = 2, inputs: int = 1) -> None:
         super().__init__()
         self.standardise = standardise
         self.stride = 16 * patch
         self.halve = nn.AvgPool2d(2) if patch == 4 else nn.Identity()
-        self.encoder = LiteEncoder()
+        self.encoder = LiteEncoder(inputs)
         self.decoder = nn.ModuleList()
         *skips, channels = SKIP_FEATURES[1:]
         for skip, features in zip(reversed(skips), DECODER_FEATURES, strict=True):
@@ -91,12 +94,12 @@ class LiteAutoEncoder(nn.Module):
             channels = features
         self.spread = nn.Sequential(nn.Conv2d(channels, 4 * SPREAD_FEATURES, 1), nn.PixelShuffle(2))
         self.to_patches = nn.PixelUnshuffle(patch)
-        self.fine = _plain(SPREAD_FEATURES + patch**2 + SKIP_FEATURES[0], FINE_FEATURES * patch)
+        self.fine = _plain(SPREAD_FEATURES + inputs * patch**2 + SKIP_FEATURES[0], FINE_FEATURES * patch)
         self.head = nn.Conv2d(FINE_FEATURES * patch, classes * patch**2, 1)
         self.from_patches = nn.PixelShuffle(patch)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Gray image (N, 1, H, W) float -> logits (N, classes, H, W)."""
+        """Image (N, inputs, H, W) float -> logits (N, classes, H, W)."""
         check_sides(image, self.stride)
         image = standardised(image) if self.standardise else image
         first, *skips, x = self.encoder(self.halve(image))

@@ -49,11 +49,11 @@ class Exported:
 
 
 def export_segmenter(network: nn.Module, images: NDArray[np.float32]) -> Exported:
-    """ONNX: gray (1, 1, H, W) float32 as `InputSize` says -> P(defect) of the same shape.
+    """ONNX: (1, channels, H, W) float32 as `InputSize` says -> P(defect) (1, 1, H, W).
 
     Args:
         network: trained, of two logits; a cascade goes in fewer operations.
-        images: (N, 1, H, W) to compare on.
+        images: (N, channels, H, W) to compare on.
 
     Raises:
         BundleError: the export differs from the trained network.
@@ -63,7 +63,7 @@ def export_segmenter(network: nn.Module, images: NDArray[np.float32]) -> Exporte
 
 
 def export_classifier(network: CompactCNN, crops: NDArray[np.float32]) -> Exported:
-    """ONNX: crops (N, 1, 227, 227) float32 in 0..1 -> class probabilities (N, classes). See `export_segmenter`."""
+    """ONNX: crops (N, channels, 227, 227) float32 in 0..1 -> probabilities (N, classes). See `export_segmenter`."""
     trained = nn.Sequential(network, nn.Softmax(dim=1))
     return _export(trained, trained, crops, "classifier", {0: "batch"})
 

@@ -23,6 +23,7 @@ class FCN8(nn.Module):
         norm: batch normalisation after every convolution of the encoder; not in VGG16.
         standardise: see `casae.networks.cascade.AutoEncoder`.
         classes: maps in the output.
+        inputs: channels of the input.
 
     Raises:
         ValueError: from `forward`, if a side of the input is no multiple of `FCN8.stride`.
@@ -30,13 +31,15 @@ class FCN8(nn.Module):
 
     stride = 32
 
-    def __init__(self, width: int = 64, *, norm: bool = False, standardise: bool = False, classes: int = 2) -> None:
+    def __init__(
+        self, width: int = 64, *, norm: bool = False, standardise: bool = False, classes: int = 2, inputs: int = 1
+    ) -> None:
         super().__init__()
         self.standardise = standardise
         features = [width * factor for factor in FACTORS]
         self.blocks = nn.ModuleList(
             _block(before, after, count, norm)
-            for (before, after), count in zip(itertools.pairwise([1, *features]), CONVOLUTIONS, strict=True)
+            for (before, after), count in zip(itertools.pairwise([inputs, *features]), CONVOLUTIONS, strict=True)
         )
         self.classifier = nn.Sequential(
             nn.Conv2d(features[-1], HIDDEN * width, 7, padding=3),

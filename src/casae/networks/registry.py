@@ -15,9 +15,9 @@ from casae.recipes import SegmenterSettings
 Factory = Callable[[SegmenterSettings, bool, int], nn.Module]
 """(settings, whether it standardises its input, number of maps) -> a network.
 
-It takes gray images (N, 1, H, W), float32 in 0..1, and draws as many maps of logits, (N, maps, H, W): background first,
-two where it tells defects from background. Its `stride`, which divides `settings.stride`, is what the sides of its
-input are multiples of; others it refuses by a ValueError.
+It takes images (N, channels, H, W), float32 in 0..1, of the `channels` of the settings: 1 for gray, 3 for RGB. It draws
+as many maps of logits, (N, maps, H, W): background first, two where it tells defects from background. Its `stride`,
+which divides `settings.stride`, is what the sides of its input are multiples of; others it refuses by a ValueError.
 """
 
 RULES = "see Factory in casae.networks.registry"
@@ -42,15 +42,16 @@ def autoencoder(
 
 
 def _atrous(settings: SegmenterSettings, standardise: bool, classes: int) -> nn.Module:
-    return autoencoder(settings, standardise=standardise, classes=classes)
+    return autoencoder(settings, standardise=standardise, inputs=settings.channels or 1, classes=classes)
 
 
 def _efficientnet(settings: SegmenterSettings, standardise: bool, classes: int) -> nn.Module:
-    return LiteAutoEncoder(standardise, max(2, settings.patch), classes)
+    return LiteAutoEncoder(standardise, max(2, settings.patch), classes, settings.channels or 1)
 
 
 def _fcn8(settings: SegmenterSettings, standardise: bool, classes: int) -> nn.Module:
-    return FCN8(settings.width, norm=settings.norm, standardise=standardise, classes=classes)
+    inputs = settings.channels or 1
+    return FCN8(settings.width, norm=settings.norm, standardise=standardise, classes=classes, inputs=inputs)
 
 
 FACTORIES: dict[str, Factory] = {"atrous": _atrous, "efficientnet-lite0": _efficientnet, "fcn8": _fcn8}
@@ -72,7 +73,7 @@ def first_network(settings: SegmenterSettings, standardise: bool, classes: int) 
         return factory(settings, standardise, classes)
     try:
         network = factory(settings, standardise, classes)
-        problem = _broken_rule(network, settings.stride, classes)
+        problem = _broken_rule(network, settings, classes)
     except Exception as error:  # whatever the code of others raises
         raise UsageError(f"encoder {name}: {type(error).__name__}: {error}; {RULES}") from error
     if problem:
@@ -80,16 +81,16 @@ def first_network(settings: SegmenterSettings, standardise: bool, classes: int) 
     return network
 
 
-def _broken_rule(network: object, side: int, maps: int) -> str:
+def _broken_rule(network: object, settings: SegmenterSettings, maps: int) -> str:
     """What of `Factory` a network of others breaks; empty if nothing."""
     if not isinstance(network, nn.Module):
         return f"is no torch module but {type(network).__name__}"
-    stride = getattr(network, "stride", None)
+    stride, side = getattr(network, "stride", None), settings.stride
     if not isinstance(stride, int) or stride < 1 or side % stride:
         return f"has the stride {stride}, which does not divide {side}"
     network.eval()
     with torch.no_grad():
-        drawn = network(torch.zeros(1, 1, 2 * side, 3 * side))
+        drawn = network(torch.zeros(1, settings.channels or 1, 2 * side, 3 * side))
     network.train()
     wanted = (1, maps, 2 * side, 3 * side)
     shape = tuple(drawn.shape) if isinstance(drawn, torch.Tensor) else type(drawn).__name__

@@ -1,9 +1,10 @@
 """Whole synthetic components: a surface with some defects on it, its label, and folders of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from casae.config import MAX_MEGAPIXELS
 from casae.errors import OutputError, UsageError
+from casae.synthetic import tints
 from casae.synthetic.defects import BRUSHES, CLASSES
 from casae.synthetic.surfaces import FULL_WIDTH, draw_surface, expose
 
@@ -19,18 +21,24 @@ MM_PER_PIXEL_AT_FULL_WIDTH = 0.002
 LEARNED, VALIDATION = 0.7, 0.1  # shares of the pictures; the others are for the end
 SETTINGS, LICENCE = "dataset.toml", "synthetic, drawn by casae; free of rights"
 CLEAN_EVERY = 6  # one image in so many has no defect
+Kind = Literal["components", "tints"]
+NAMES: dict[Kind, tuple[str, ...]] = {"components": CLASSES, "tints": tints.CLASSES}  # of their classes
 
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """A picture (H, W, 3) uint8 RGB and its label values (H, W) uint8: 0 background, k = `CLASSES[k - 1]`."""
+    """A picture (H, W, 3) uint8 RGB and its label values (H, W) uint8: 0 background, k = `NAMES[kind][k - 1]`."""
 
     picture: NDArray[np.uint8]
     label: NDArray[np.uint8]
 
 
 def draw_component(
-    seed: int | tuple[int, ...], height: int = 2040, width: int = 2720, defects: int | None = None
+    seed: int | tuple[int, ...],
+    height: int = 2040,
+    width: int = 2720,
+    defects: int | None = None,
+    kind: Kind = "components",
 ) -> Component:
     """Draw a component; the same arguments draw the same one.
 
@@ -39,16 +47,18 @@ def draw_component(
         height: of the picture, px.
         width: of the picture, px.
         defects: how many; by default 1 to 7, and none in one picture of six.
+        kind: "components" have damage, dust and the like; "tints" show in hue alone.
 
     Raises:
         UsageError: a side is too small for a defect to be seen.
     """
     _check_sides(height, width)
     rng = np.random.default_rng(seed)
+    if kind == "tints":
+        return Component(*tints.draw_tinted(rng, height, width, _count(rng) if defects is None else defects))
     picture = draw_surface(height, width, rng)
     label = np.zeros((height, width), np.uint8)
-    if defects is None:
-        defects = 0 if rng.random() < 1 / CLEAN_EVERY else int(rng.integers(1, 8))
+    defects = _count(rng) if defects is None else defects
     scale = max(height, width) / FULL_WIDTH
     for _ in range(defects):
         value = int(rng.integers(1, len(CLASSES) + 1))
@@ -58,7 +68,13 @@ def draw_component(
     return Component(expose(picture, rng), label)
 
 
-def write_components(out: Path, count: int, seed: int, height: int, width: int) -> Iterator[Path]:
+def _count(rng: np.random.Generator) -> int:
+    return 0 if rng.random() < 1 / CLEAN_EVERY else int(rng.integers(1, 8))
+
+
+def write_components(
+    out: Path, count: int, seed: int, height: int, width: int, kind: Kind = "components"
+) -> Iterator[Path]:
     """Write a dataset in the `folder:` format, image by image, with lists val and test; what is added later is learned.
 
     Yields:
@@ -86,9 +102,9 @@ def write_components(out: Path, count: int, seed: int, height: int, width: int) 
                 file.write_text("".join(f"{name}\n" for name in names[start:stop]))
             else:
                 file.unlink(missing_ok=True)
-        (out / SETTINGS).write_text(_settings(width))
+        (out / SETTINGS).write_text(_settings(width, NAMES[kind]))
         for index, name in enumerate(names):
-            component = draw_component((seed, index), height, width)
+            component = draw_component((seed, index), height, width, kind=kind)
             file = out / "images" / f"{name}.png"
             file.write_bytes(_png(cv2.cvtColor(component.picture, cv2.COLOR_RGB2BGR)))
             (out / "masks" / f"{name}.png").write_bytes(_png(component.label))
@@ -104,9 +120,9 @@ def _check_sides(height: int, width: int) -> None:
         raise UsageError(f"{width} x {height} px: too small for a defect to show; each side needs {SMALLEST_SIDE} px")
 
 
-def _settings(width: int) -> str:
+def _settings(width: int, classes: Sequence[str]) -> str:
     scale = MM_PER_PIXEL_AT_FULL_WIDTH * FULL_WIDTH / width
-    return f"classes = {json.dumps(CLASSES)}\nmm_per_pixel = {scale:.6g}\nlicence = {json.dumps(LICENCE)}\n"
+    return f"classes = {json.dumps(classes)}\nmm_per_pixel = {scale:.6g}\nlicence = {json.dumps(LICENCE)}\n"
 
 
 def _png(picture: NDArray[np.uint8]) -> bytes:

@@ -68,7 +68,7 @@ class Augmentation:
         """Move image and label together; what enters from outside mirrors the inside.
 
         Args:
-            image: gray (H, W).
+            image: (H, W) or (H, W, 3).
             label: (H, W) uint8 of label values; moved without interpolation.
             window: what to look at; by default all of the image.
 
@@ -110,10 +110,10 @@ class Augmentation:
     def light(
         self, image: NDArray[np.float32], rng: np.random.Generator, levels: Levels | None = None
     ) -> NDArray[np.float32]:
-        """Vary gain, gamma, bias, evenness, focus and noise of a gray image (H, W) float32; clipped to 0..1.
+        """Vary gain, gamma, bias, evenness, focus and noise of an image float32; clipped to 0..1.
 
         Args:
-            image: in units of full scale.
+            image: (H, W) or (H, W, 3) in units of full scale; colours stay what they are.
             rng: randomness of this view.
             levels: `visible_levels` of the whole image. Where it has little contrast, brightness and noise vary as
                 much less, or they would drown what there is to see.
@@ -129,7 +129,8 @@ class Augmentation:
             lit -= np.float32((1 - calm * self.drift) * (gain * mean**power + bias - mean))
         if self.shading:
             grid = rng.normal(0, rng.uniform(0, even * self.shading), (SHADING_GRID, SHADING_GRID)).astype(np.float32)
-            lit *= 1 + cv2.resize(grid, lit.shape[::-1], interpolation=cv2.INTER_CUBIC)
+            uneven = 1 + cv2.resize(grid, lit.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+            lit *= uneven if lit.ndim == 2 else uneven[..., None]
         if rng.random() < self.blur:
             lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.2))
         lit = lit + rng.standard_normal(lit.shape, dtype=np.float32) * rng.uniform(0, calm * self.noise)

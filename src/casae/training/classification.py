@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from casae.image import planes
 from casae.inspection.classification import classifier_input
 from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
@@ -28,9 +29,9 @@ PARTS, TRUSTS = 5, np.linspace(0, 1, 11)  # of the images, and what sizes may co
 ROUGHEST = 0.05  # added to the deviation of a feature, which may be the same in all crops
 
 
-def build(settings: ClassifierSettings, classes: int) -> CompactCNN:
-    """The compact CNN that the settings describe, with fresh weights."""
-    network = CompactCNN(classes, width=settings.width)
+def build(settings: ClassifierSettings, classes: int, channels: int = 1) -> CompactCNN:
+    """The compact CNN that the settings describe, with fresh weights, for crops of one or three channels."""
+    network = CompactCNN(classes, width=settings.width, inputs=channels)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             if settings.initial == "kaiming":
@@ -74,7 +75,7 @@ class ClassificationTask(Task):
     ) -> None:
         super().__init__(network, budget, settings.learning_rate, settings.one_cycle)
         self.settings, self.validation = settings, validation
-        images = len({id(crop.gray) for crop in validation})
+        images = len({id(crop.image) for crop in validation})
         self.score_decides = not settings.one_cycle or images >= ENOUGH_DEFECTIVE
         weighted = settings.optimiser == "adamw"
         balance = _balance(crops, classes) / repeats(crops, classes) if weighted else np.ones(classes)
@@ -99,7 +100,7 @@ class ClassificationTask(Task):
         right = 0
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             batch = self.validation[start : start + VALIDATION_BATCH]
-            crops = np.stack([classifier_input(crop.gray, crop.rectangle) for crop in batch])[:, None]
+            crops = np.stack([planes(classifier_input(crop.pixels, crop.rectangle)) for crop in batch])
             found = self.trained(torch.from_numpy(crops).to(self.device)).argmax(1).cpu().numpy()
             right += int((found == [crop.defect_class for crop in batch]).sum())
         return right / len(self.validation)

@@ -12,6 +12,7 @@ from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
 from casae.image import brightened
 from casae.inspection.regions import find_regions
+from casae.labelled.colour import RGB, channels_of
 from casae.labelled.defects import LabelledCrop, labelled_crops, smallest_region
 from casae.labelled.duplicates import Likeness, identical, seen_in_test, some
 from casae.labelled.holdout import Fold, has_own_list, hold_out
@@ -124,7 +125,8 @@ def prepare(
         DatasetError: too few labelled images, the same picture on both sides, or a label that does not fit.
         ImageError: an image cannot be read.
     """
-    part, held, images, validation, notes = _divided(dataset, split, settings, fold, known)
+    channels, colour_why = channels_of(dataset.split(split), settings.segmenter.channels)
+    part, held, images, validation, notes = _divided(dataset, split, settings, fold, known, channels)
     if not any(image.label.any() for image in images):
         raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
     unmasked = sum(not sample.labelled for sample in dataset.split(split).samples)
@@ -136,9 +138,9 @@ def prepare(
         rule = f"Scores will be too good: the start weights have learned {len(again)} held-out images"
         notes.append(Note("warning", rule, tuple(again)))
     white = white_of([*images, *validation])
-    images = [replace(image, gray=brightened(image.gray, white or 1.0)) for image in images]
-    validation = [replace(image, gray=brightened(image.gray, white or 1.0)) for image in validation]
-    size, why = segmentation.input_of(images, settings.segmenter)
+    images = [replace(image, pixels=brightened(image.pixels, white or 1.0)) for image in images]
+    validation = [replace(image, pixels=brightened(image.pixels, white or 1.0)) for image in validation]
+    size, why = segmentation.input_of(images, settings.segmenter, channels)
     if fold is None:  # a fold's images are judged by no other
         held, validation, left = affordable(held, validation, size, settings)
         notes += left
@@ -146,11 +148,16 @@ def prepare(
     smallest = settings.min_area_px or smallest_region([*images, *validation])
     run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more)
     found = [Note("info", note) for note in dataset.notes] + [Note("warning", warning) for warning in dataset.warnings]
-    return run, [*planned(run, why), *look_over(run), *found, *check_classes(run), *notes]
+    return run, [*planned(run, why, colour_why), *look_over(run), *found, *check_classes(run), *notes]
 
 
 def _divided(
-    dataset: Dataset, split: str, settings: TrainingSettings, fold: Fold | None, known: frozenset[str]
+    dataset: Dataset,
+    split: str,
+    settings: TrainingSettings,
+    fold: Fold | None,
+    known: frozenset[str],
+    channels: int,
 ) -> tuple[Dataset, Dataset, list[LabelledImage], list[LabelledImage], list[Note]]:
     """What is learned from and what is held out, and their images; copies are grouped first, then it is drawn once."""
     own_list = fold is None and has_own_list(dataset, split)
@@ -158,7 +165,7 @@ def _divided(
     if own_list:
         names = {sample.name for part in (wanted, dataset.split("val").labelled) for sample in part.samples}
         wanted = dataset.only(names, split)
-    loaded = load(wanted, all_good=False)
+    loaded = load(wanted, all_good=False, channels=channels)
     notes = []
     missing = len(wanted.samples) - len(loaded)
     if missing:
@@ -222,8 +229,8 @@ def check_classes(run: Run) -> list[Note]:
     return [Note("warning", f"No labelled defect of class {missing} to learn from: it will hardly be recognised")]
 
 
-def planned(run: Run, why: str) -> list[Note]:
-    """What the training will do and why, in five lines; `why` is the reason for its input."""
+def planned(run: Run, why: str, colour_why: str) -> list[Note]:
+    """What the training will do and why, in five lines; `why` is the reason for its input, `colour_why` for colour."""
     free = sum(not image.label.any() for image in run.images)
     defects = sum(area >= run.min_area_px for area in run.areas)
     good = f", {free} pictures without" if free else ""
@@ -240,9 +247,10 @@ def planned(run: Run, why: str) -> list[Note]:
     model = run.folder.name.removesuffix(FOLDER)
     learns = f"Learns from {len(run.images)} pictures ({defects} defects{good}){more}; {judged}{run.part.strays}"
     page = f", and {model}.html, which shows how good it is" if run.validation else ""
+    tones = f" in {'colour' if size.channels == RGB else 'gray'} ({colour_why})" if colour_why else ""
     lines = (
         learns,
-        f"Looks at {pictures}{scaled}{f': {why}' if why else ''}",
+        f"Looks at {pictures}{tones}{scaled}{f': {why}' if why else ''}",
         f"Begins with {start}; computes in {precision} on {device.type}",
         f"Takes {_how_long(run)}; Ctrl-C ends it",
         f"Writes {model}.casae{page}",

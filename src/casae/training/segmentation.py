@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,16 +27,20 @@ from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
 KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from weights
 
 
-def build(settings: SegmenterSettings, *, standardised: bool = False, classes: int = 2) -> CASAE:
+def build(
+    settings: SegmenterSettings, *, standardised: bool = False, classes: int = 2, channels: Literal[1, 3] = 1
+) -> CASAE:
     """The cascade that the settings describe, with fresh weights.
 
     Args:
         settings: of the networks.
         standardised: the input comes so.
         classes: maps that network 1 draws, background first; more than two only where it stands alone.
+        channels: of the images, 1 or 3.
     """
+    settings = settings.model_copy(update={"channels": channels})
     sees_image = settings.second_sees_image
-    second = autoencoder(settings, inputs=2 if sees_image else 1)
+    second = autoencoder(settings, inputs=1 + channels if sees_image else 1)
     casae = CASAE(
         first_network(settings, settings.standardise and not standardised, classes),
         second,
@@ -66,13 +70,23 @@ def optimiser(trained: nn.Module, first: nn.Module, settings: SegmenterSettings,
     return torch.optim.AdamW(groups, rate, weight_decay=1e-2, fused=True)
 
 
-def input_of(images: Sequence[LabelledImage], settings: SegmenterSettings) -> tuple[InputSize, str]:
+def input_of(
+    images: Sequence[LabelledImage], settings: SegmenterSettings, channels: Literal[1, 3] = 1
+) -> tuple[InputSize, str]:
     """The input for these images, and what was chosen for them and why, in words."""
     fit, scale, why = choose_fit(images, settings)
     size, stride = settings.size, settings.stride
     height, width = tile_size(images, size, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
     standardised, centred = settings.standardise and fit == "tile", settings.standardise and fit != "tile"
-    brought = InputSize(height=height, width=width, fit=fit, scale=scale, standardised=standardised, centred=centred)
+    brought = InputSize(
+        height=height,
+        width=width,
+        fit=fit,
+        scale=scale,
+        standardised=standardised,
+        centred=centred,
+        channels=channels,
+    )
     return brought, why
 
 
@@ -125,7 +139,7 @@ class SegmentationTask(Task):
         self._criterion = LOSSES[settings.loss]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Gray (N, 1, H, W) -> logits (N, 2, H, W) of the cascade as far as this stage."""
+        """Images (N, channels, H, W) -> logits (N, 2, H, W) of the cascade as far as this stage."""
         logits: Tensor = self.casae.first(image)
         return logits if self.stage == 1 else self.casae.refine(logits, image)
 
@@ -181,7 +195,7 @@ class SegmentationTask(Task):
         def segmenter(values: NDArray[np.float32]) -> NDArray[np.float32]:
             return probability_of(self(torch.from_numpy(values).to(self.device))).float().cpu().numpy()
 
-        return segmentation.defect_probability(segmenter, image.gray, self.size)
+        return segmentation.defect_probability(segmenter, image.pixels, self.size)
 
     def _counts(self, image: LabelledImage) -> Counts:
         return Counts.of(segmentation.threshold(self.probability(image), DEFAULT_GS), image.label > 0)

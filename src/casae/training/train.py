@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from casae.config import CORE_GS, DEFAULT_GS
 from casae.datasets.sample import Dataset
 from casae.errors import UsageError
-from casae.image import gray_levels, resize, standardise, to_unit
+from casae.image import gray_levels, planes, resize, standardise, to_unit
 from casae.inspection.classification import classifier_input
 from casae.labelled.defects import labelled_crops
 from casae.labelled.holdout import Fold
@@ -139,7 +139,8 @@ def train(
         device=device,
         known=known,
     )
-    casae = segmentation.build(settings.segmenter, standardised=run.size.standardised)
+    size = run.size
+    casae = segmentation.build(settings.segmenter, standardised=size.standardised, channels=size.channels)
     with _begun(run, casae, start, known, resume, kept=_earlier(out, fold)):
         return _learn(run, casae, dataset, out, command, notes, known, fold)
 
@@ -330,7 +331,7 @@ def _train_classifier(run: Run) -> tuple[CompactCNN | None, float | None]:
     if classes == 1:
         return None, None
     seed_everything(run.settings.seed, verbose=False)  # whatever came before: resumed or not, the start is the same
-    network = classification.build(settings, classes)
+    network = classification.build(settings, classes, run.size.channels)
     run.reporter.stage("classifier")
     validation = labelled_crops(run.validation, classes, run.min_area_px)
     views = classification.views_of(run.crops, settings, classes, run.settings.seed)
@@ -357,17 +358,17 @@ def _segmenter_examples(run: Run) -> NDArray[np.float32]:
     chosen = (run.validation or run.images)[:COMPARED]
     examples = []
     for image in chosen:
-        gray = resize(image.gray, size.height, size.width)
-        values = to_unit(gray)
-        examples.append(standardise(values, gray_levels(gray)) if size.standardised else values)
-    return np.stack(examples)[:, None]
+        pixels = resize(image.pixels, size.height, size.width)
+        values = to_unit(pixels)
+        examples.append(planes(standardise(values, gray_levels(pixels)) if size.standardised else values))
+    return np.stack(examples)
 
 
 def _export_classifier(run: Run, network: CompactCNN | None) -> tuple[bytes | None, float | None]:
     if network is None:
         return None, None
-    examples = [classifier_input(crop.gray, crop.rectangle) for crop in run.crops[:COMPARED]]
-    exported = export.export_classifier(network, np.stack(examples)[:, None])
+    examples = [planes(classifier_input(crop.pixels, crop.rectangle)) for crop in run.crops[:COMPARED]]
+    exported = export.export_classifier(network, np.stack(examples))
     return exported.onnx, exported.difference
 
 

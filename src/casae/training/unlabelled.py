@@ -21,7 +21,7 @@ from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
 from casae.files import find_images
-from casae.image import brightened, to_gray
+from casae.image import as_seen, brightened
 from casae.inspection import segmentation as inspection
 from casae.labelled.images import LabelledImage
 from casae.models.bundle import InputSize
@@ -78,7 +78,7 @@ def pseudo_labelled(
     """Images with the defects that a network sees in them: the surest of those with a defect, and of those without.
 
     Args:
-        network: gray (N, 1, H, W) -> logits (N, 2, H, W).
+        network: images (N, channels, H, W) -> logits (N, 2, H, W).
         files: looked at in this order; unreadable ones are named and left out.
         size: of the network's input.
         reporter: shows how far it is.
@@ -88,24 +88,24 @@ def pseudo_labelled(
     """
     budget, began = Budget(steps=len(files)), time.monotonic()
     found: dict[bool, list[tuple[float, LabelledImage]]] = {True: [], False: []}
-    pixels = 0
+    looked_at = 0
     network.eval()
     for file in files:
         budget.advance()
-        if stop.requested or pixels > MOST_PIXELS or (seconds and time.monotonic() - began > seconds):
+        if stop.requested or looked_at > MOST_PIXELS or (seconds and time.monotonic() - began > seconds):
             break
         try:
-            gray = brightened(to_gray(read_image(file)), white)
+            pixels = brightened(as_seen(read_image(file), size.channels), white)
         except ImageError as error:
             reporter.say(f"left out: {error}")
             continue
-        pixels += gray.size
-        probability = _seen_twice(network, gray, size)
+        looked_at += pixels.size
+        probability = _seen_twice(network, pixels, size)
         seen = bool((probability >= DOUBTFUL).any())
         sureness = (np.sum(probability >= SURE) + SLACK_PX) / (np.sum(probability >= DOUBTFUL) + SLACK_PX)
         sureness = sureness if seen else 1 - probability.max()  # or every missed defect would be among the surest
         label = inspection.threshold(probability, DEFAULT_GS).astype(np.uint8)
-        found[seen].append((float(sureness), LabelledImage(file.stem, gray, label)))
+        found[seen].append((float(sureness), LabelledImage(file.stem, pixels, label)))
         reporter.step(budget)
     kept = [sorted(each, key=lambda pair: -pair[0])[: round(KEPT * len(each))] for each in found.values()]
     return [image for each in kept for _, image in each]
@@ -122,7 +122,7 @@ class AlternatingViews(SegmenterViews):
         return self.kinds[position % 2][position // 2]
 
 
-def _seen_twice(network: nn.Module, gray: NDArray[Any], size: InputSize) -> NDArray[np.float32]:
+def _seen_twice(network: nn.Module, image: NDArray[Any], size: InputSize) -> NDArray[np.float32]:
     def look(values: NDArray[np.float32]) -> NDArray[np.float32]:
         upright = torch.from_numpy(values)
         first = probability_of(network(upright))
@@ -130,4 +130,4 @@ def _seen_twice(network: nn.Module, gray: NDArray[Any], size: InputSize) -> NDAr
         return ((first + second) / 2).float().numpy()
 
     with torch.inference_mode():
-        return inspection.defect_probability(look, gray, size)
+        return inspection.defect_probability(look, image, size)

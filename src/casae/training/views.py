@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from casae.config import Fit
-from casae.image import Frame, Image, gray_levels, lies_across, standardise, to_unit
+from casae.image import Frame, Image, gray_levels, lies_across, planes, standardise, to_gray, to_unit, transposed
 from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
 from casae.labelled.defects import LabelledCrop, is_thin, thickness
@@ -38,15 +38,15 @@ POINTS = 2000  # pixels remembered of a region, at most
 
 
 class SegmenterViews(TorchDataset[Pair]):
-    """What views for the segmenter have in common: gray (1, h, w) float32, defect (h, w) float32 of 0 and 1.
+    """What views for the segmenter have in common: image (channels, h, w) float32, defect (h, w) float32 of 0 and 1.
 
     However many images are free of defects, half of the views are of the others.
 
     Args:
-        pairs: gray and defect of each image.
+        pairs: image, gray (H, W) or RGB (H, W, 3), and defect of each.
         views: an epoch, at least.
         paste: probability that a view gets the defects of another one as well.
-        standardised: bring gray to mean 0 and deviation 1 by those of the whole image; else it is in 0..1.
+        standardised: bring values to mean 0 and deviation 1 by those of the whole image; else it is in 0..1.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SegmenterViews(TorchDataset[Pair]):
         self.standardised = standardised
         self.pairs, self.paste, self.augmentation = pairs, paste, Augmentation()
         self._levels = [gray_levels(image) for image, _ in pairs] if standardised else []
-        self.light_levels = [visible_levels(image, defect) for image, defect in pairs]
+        self.light_levels = [visible_levels(to_gray(image), defect) for image, defect in pairs]
         self.views, self.seed = max(views, len(pairs)), seed
         self._donors = [index for index, (_, defect) in enumerate(pairs) if defect.any()]
         self._shown = balanced(self._donors, len(pairs))
@@ -74,10 +74,10 @@ class SegmenterViews(TorchDataset[Pair]):
             image, defect = pasted(image, defect, *self.view(donor, rng))
         if self.standardised:
             image = standardise(image, self._levels[index])
-        return torch.from_numpy(image[None]), torch.from_numpy(defect.astype(np.float32))
+        return torch.from_numpy(planes(image)), torch.from_numpy(defect.astype(np.float32))
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """A random view of image `index`: gray (h, w) float32 in 0..1, defect (h, w) uint8 of 0 and 1."""
+        """A random view of image `index`: (h, w) or (h, w, 3) float32 in 0..1, defect (h, w) uint8 of 0 and 1."""
         raise NotImplementedError
 
     def augmented(self, augmentation: Augmentation, stage: int = 1) -> Self:
@@ -105,9 +105,9 @@ class MaskViews(SegmenterViews):
         target: Callable[[NDArray[np.uint8], Frame], NDArray[np.uint8]] = input_target,
     ) -> None:
         pairs = []
-        for gray, label in (_lying_as(image, height, width) for image in images):
-            frame = Frame.of(gray.shape, height, width, fit)
-            pairs.append((to_unit(frame.put(gray)), target(label, frame)))
+        for pixels, label in (_lying_as(image, height, width) for image in images):
+            frame = Frame.of(pixels.shape, height, width, fit)
+            pairs.append((to_unit(frame.put(pixels)), target(label, frame)))
         super().__init__(pairs, views, seed, paste)
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -135,7 +135,7 @@ class TileViews(SegmenterViews):
         min_area: float = 1,
     ) -> None:
         lying = [_lying_as(image, height, width) for image in images]
-        pairs = [(gray, (label > 0).view(np.uint8)) for gray, label in lying]
+        pairs = [(pixels, (label > 0).view(np.uint8)) for pixels, label in lying]
         super().__init__(pairs, views, seed, paste, standardised)
         self.height, self.width = height, width
         self.places = [_Places.of(label, min_area) for _, label in lying]
@@ -150,9 +150,9 @@ class TileViews(SegmenterViews):
 
     def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See `SegmenterViews.view`."""
-        gray, defect = self.pairs[index]
-        window = Window(self.height, self.width, self._centre(self.places[index], gray.shape, rng))
-        return self.augmentation(gray, defect, rng, window, self.light_levels[index])
+        pixels, defect = self.pairs[index]
+        window = Window(self.height, self.width, self._centre(self.places[index], pixels.shape, rng))
+        return self.augmentation(pixels, defect, rng, window, self.light_levels[index])
 
     def _centre(self, places: "_Places", shape: tuple[int, ...], rng: np.random.Generator) -> tuple[float, float]:
         if places.regions and rng.random() < AROUND_DEFECTS:
@@ -164,10 +164,10 @@ class TileViews(SegmenterViews):
 
 
 def _lying_as(image: LabelledImage, height: int, width: int) -> tuple[Image, NDArray[np.uint8]]:
-    """Gray and label as the network sees them, see `casae.image.lies_across`."""
-    if lies_across(image.gray.shape, height, width):
-        return image.gray.T.copy(), image.label.T.copy()
-    return image.gray, image.label
+    """Pixels and label as the network sees them, see `casae.image.lies_across`."""
+    if lies_across(image.label.shape, height, width):
+        return transposed(image.pixels), transposed(image.label)
+    return image.pixels, image.label
 
 
 def _inside(centre: float, length: int, window: int) -> float:
@@ -177,7 +177,7 @@ def _inside(centre: float, length: int, window: int) -> float:
 
 
 class CropViews(TorchDataset[Pair]):
-    """Random views of defects for the compact CNN: crop (1, 227, 227) float32 in 0..1, class.
+    """Random views of defects for the compact CNN: crop (channels, 227, 227) float32 in 0..1, class.
 
     The rectangle itself is disturbed, as a rectangle around a found region differs from that around a drawn one; and
     that of a thin defect is often around a piece, as inspections find hairlines and fibres in pieces.
@@ -207,10 +207,10 @@ class CropViews(TorchDataset[Pair]):
         place, rng = draw(position, self.views, len(self._shown), self.seed)
         index = self._shown[place]
         crop = self.crops[index]
-        view = classifier_input(crop.gray, _disturbed(_piece(crop.region, rng), rng))
+        view = classifier_input(crop.pixels, _disturbed(_piece(crop.region, rng), rng))
         view = view[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
         view = self.augmentation.light(np.ascontiguousarray(view), rng, self._levels[index])
-        return torch.from_numpy(view[None]), torch.tensor(crop.defect_class)
+        return torch.from_numpy(planes(view)), torch.tensor(crop.defect_class)
 
 
 class EpochSampler(Sampler[int]):
@@ -259,9 +259,9 @@ def pasted(
     Cut-paste of labelled defects as in Ghiasi et al. 2021 (arXiv:2012.07177), with a soft rim.
 
     Args:
-        image: gray (H, W) in 0..1; stays as it is.
+        image: (H, W) or (H, W, 3) in 0..1; stays as it is.
         defect: its defects (H, W) of 0 and 1; stays as it is.
-        other: gray (H, W) in 0..1 that the defects come from.
+        other: of the same shape; the defects come from it.
         added: its defects (H, W) of 0 and 1.
     """
     if not added.any():
@@ -271,8 +271,8 @@ def pasted(
     rim = (cv2.dilate(near, kernel) > near) & (added == 0)
     rim = rim if rim.any() else near > 0
     cover = cv2.GaussianBlur(near.astype(np.float32), (0, 0), RIM / 2)
-    level = float(image[rim].mean() - other[rim].mean())
-    mixed = image + cover * (other + level - image)
+    level = (image[rim].mean(0) - other[rim].mean(0)).astype(np.float32)
+    mixed = image + (cover if image.ndim == 2 else cover[..., None]) * (other + level - image)
     return np.clip(mixed, 0, 1), np.maximum(np.where(near > 0, 0, defect).astype(np.uint8), added)
 
 
