@@ -37,8 +37,8 @@ class DatasetSettings(Frozen):
         mm_per_pixel: side of a pixel in millimetres.
         calibration: file of `casae calibrate` beside this one, instead of `mm_per_pixel`.
         licence: one sentence for the model card.
-        masks: what their values mean: "classes", each its class, or "binary", white on black. Left out, the masks of
-            several classes hold classes, and those of a single one may be either.
+        masks: what their values mean: "classes", each its class, "binary", white on black, or "any", all but 0. Left
+            out, the masks of several classes hold classes, and those of a single one may be either.
         ignore: mask values that count as background, such as those of a border around defects.
     """
 

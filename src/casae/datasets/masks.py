@@ -20,8 +20,8 @@ DARK = 3  # of 255: a JPEG of 0 and 1
 NOISE, BLOCK = 32, 8  # what a JPEG may make of black and white, of 255, and how many pixels beside an edge
 
 
-Meaning = Literal["classes", "binary"]
-"""Of a mask's values: each names a class, or what is nearer to white than to black is defect."""
+Meaning = Literal["classes", "binary", "any"]
+"""Of a mask's values: each names a class; or what is nearer to white than to black is defect; or what is not 0."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,21 @@ def label_values(file: Path, mask_class: int | None, classes: int, meaning: Mean
     data = read_file(file)
     mask = decode_image(data, str(file))
     same = mask.ndim == 2 or (np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2]))
-    if mask_class is None and meaning != "binary" and not (same and classes == 1):
+    by_class = mask_class is None and meaning in (None, "classes")
+    if by_class and not (same and classes == 1):
         indices = _palette_indices(data, mask, file)
         if indices is not None:
             return indices
     if is_transparent(data, mask):
         raise ImageError(f"{file}: is partly transparent; flatten it on black and save it again")
     if mask.ndim == 3:
-        if not same and mask_class is None and meaning != "binary":
+        if not same and by_class:
             raise ImageError(f"{file}: a colour picture is no label mask; save gray values or a palette of classes")
         mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
-    if mask_class is not None:
-        return np.where(mask > 127, np.uint8(mask_class), np.uint8(0))
     is_jpeg = data.startswith(JPEG)
+    if meaning == "any" or mask_class is not None:
+        cut = 0 if meaning == "any" and not is_jpeg else 127
+        return np.where(mask > cut, np.uint8(mask_class or UNCLASSED), np.uint8(0))
     if meaning == "binary" or (meaning is None and classes == 1 and _is_white_on_black(mask, is_jpeg)):
         if is_jpeg and 0 < mask.max() <= DARK:
             raise ImageError(f"{file}: is a JPEG of {mask.max()} at most, almost black; save masks as PNG, 0 and 255")

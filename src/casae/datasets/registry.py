@@ -14,6 +14,13 @@ from casae.datasets.folder import read_folder
 from casae.datasets.names import read_splits
 from casae.datasets.nanotwice import read_nanotwice
 from casae.datasets.neu_seg import read_neu_seg
+from casae.datasets.published import (
+    read_kolektor_sdd,
+    read_kolektor_sdd2,
+    read_magnetic_tile,
+    read_rsdds,
+    read_visa,
+)
 from casae.datasets.sample import Dataset
 from casae.datasets.sd_saliency_900 import read_sd_saliency_900
 from casae.errors import CasaeError, DatasetError
@@ -28,6 +35,11 @@ READERS: Mapping[str, Reader] = {
     "neu-seg": read_neu_seg,
     "nanotwice": read_nanotwice,
     "dagm": read_dagm,
+    "kolektor-sdd": read_kolektor_sdd,
+    "kolektor-sdd2": read_kolektor_sdd2,
+    "visa": read_visa,
+    "magnetic-tile": read_magnetic_tile,
+    "rsdds": read_rsdds,
     **{name: reader(name) for name in FORMATS},
 }
 PLACES = {  # where each keeps its images
@@ -36,6 +48,11 @@ PLACES = {  # where each keeps its images
     "neu-seg": "images/training/ and images/test/",
     "nanotwice": "Anomalous/images/",
     "dagm": "Class1/Test/",
+    "kolektor-sdd": "kos01/, kos02/ ...",
+    "kolektor-sdd2": "train/ and test/",
+    "visa": "Data/Images/",
+    "magnetic-tile": "MT_Blowhole/Imgs/ ...",
+    "rsdds": "Rail surface images/",
 }
 ENTRY_POINTS = "casae.datasets"  # group in which other packages register a `Reader` by its name
 
