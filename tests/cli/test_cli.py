@@ -303,3 +303,24 @@ def test_a_calibration_is_made_and_used(picture, dark_model, spotted, tmp_path):
     ):
         done = casae("calibrate", *arguments, cwd=tmp_path)
         assert (done.returncode, rule in done.stderr) == (2, True), done.stderr
+
+
+def test_the_loop_of_an_engineer_at_the_command_line(components, dark_model, tmp_path):
+    shutil.copytree(components, tmp_path / "my-part")
+    shutil.rmtree(tmp_path / "my-part" / "splits", ignore_errors=True)
+    done = casae("data", "split", "folder:my-part", "--share", 0.3, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "labelled pictures in my-part/splits/test.txt" in done.stdout
+    again = casae("data", "split", "folder:my-part", cwd=tmp_path)
+    assert (again.returncode, "has a list test already" in again.stderr) == (2, True)
+    done = casae("data", "show", "folder:my-part", "--split", "test", "--out", "shown", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "shown" / "sheet-1.jpg").is_file()
+    done = casae("inspect", "my-part/images", "--model", dark_model, cwd=tmp_path)
+    assert done.returncode == 0
+    done = casae("data", "convert", "results:casae-results", "labelme:found", cwd=tmp_path)
+    assert "read again: every pixel as before" in done.stdout
+    words = ["compare", dark_model, dark_model, f"folder:{two_classes(components, tmp_path / 'two')}", "--split", "all"]
+    done = casae(*words, "--sheet", "changed.jpg", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "these images do not tell which is better" in done.stdout

@@ -6,7 +6,8 @@ import typer
 
 DATASET_HELP = (
     "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, yolo, voc, mvtec, severstal, "
-    "sd-saliency-900, neu-seg, nanotwice, dagm, kolektor-sdd, kolektor-sdd2, visa, magnetic-tile, rsdds."
+    "sd-saliency-900, neu-seg, nanotwice, dagm, kolektor-sdd, kolektor-sdd2, visa, magnetic-tile, rsdds, results "
+    "(a folder of casae inspect)."
 )
 
 Core = Annotated[

@@ -1,5 +1,6 @@
 """`casae data ...`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,6 +74,91 @@ def convert(
     for failure in done.failures:
         typer.echo(f"casae: {failure}", err=True)
     if done.differing or done.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def split(
+    dataset: Annotated[str, typer.Argument(help="folder:PATH of a dataset without a list test.")],
+    share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Of the labelled pictures.")] = 0.2,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Regular expression that finds the part in a picture's name, '^[^_]+'."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+) -> None:
+    """Draw list test: whole groups of pictures, classes in proportion, copies never apart.
+
+    Without --group, folders in the names are groups; without folders, neighbours by name. Exit codes: 0 done, 2 wrong
+    usage or data, or there is a list test.
+    """
+    from casae.datasets.registry import open_dataset
+    from casae.errors import UsageError
+    from casae.files import write_whole
+    from casae.labelled.split import draw_test
+
+    data = open_dataset(dataset)
+    if not dataset.startswith("folder:"):
+        raise UsageError(f"{dataset}: lists are written for folder:PATH; convert it first with casae data convert")
+    if "test" in data.splits:
+        raise UsageError(f"{dataset}: has a list test already; delete splits/test.txt to draw another")
+    drawn = draw_test(data, share, seed, group)
+    file = Path(data.name.removeprefix("folder:")) / "splits" / "test.txt"
+    write_whole(file, "".join(f"{name}\n" for name in drawn.test))
+    typer.echo(f"{len(drawn.test)} of {len(data.labelled.samples)} labelled pictures in {file}")
+    typer.echo(f"groups: {drawn.groups}, by {drawn.by}")
+    names = {0: "free of defects", 255: "defect without class"} | dict(enumerate(data.classes, start=1))
+    for value, (inside, total) in drawn.classes.items():
+        typer.echo(f"{names[value]}: {inside} of {total}")
+
+
+@app.command()
+def show(
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("casae-labels"),
+    split: Annotated[str, typer.Option(help="List to show, or 'all'.")] = "all",
+) -> None:
+    """Draw labels in colour on their pictures: one file each, and contact sheets of many.
+
+    Exit codes: 0 done, 1 some are unreadable (named, the rest drawn), 2 wrong usage or data.
+    """
+    from casae.cli.progress import progress
+    from casae.datasets.registry import open_dataset
+    from casae.labelled.show import write_labels
+
+    data = open_dataset(dataset)
+    part = data.split(split)
+    with progress("drawing", len(part.labelled.samples)) as step:
+        sheets, failures = write_labels(part, out, step)
+    typer.echo(f"{len(part.labelled.samples) - len(failures)} pictures in {out}; on one sheet: {sheets[0]}")
+    for failure in failures:
+        typer.echo(f"casae: {failure}", err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def add(
+    source: Annotated[str, typer.Argument(metavar="SRC", help=DATASET_HELP)],
+    target: Annotated[str, typer.Argument(metavar="DST", help="folder:PATH that gets the pictures and their masks.")],
+    new_classes: Annotated[bool, typer.Option("--new-classes", help="Add classes that DST does not know.")] = False,
+) -> None:
+    """Add labelled pictures to a dataset, such as results that were corrected: labelme:corrected folder:my-part.
+
+    Exit codes: 0 done, 1 some could not be added (named), 2 wrong usage or data.
+    """
+    from casae.cli.progress import progress
+    from casae.datasets.add import add as run
+    from casae.datasets.registry import open_dataset
+
+    data = open_dataset(source)
+    with progress("adding", len(data.labelled.samples)) as step:
+        done = run(data, target, new_classes, step)
+    known = f", {done.known} were there already" if done.known else ""
+    typer.echo(f"{len(done.added)} pictures added to {target}{known}")
+    for failure in done.failures:
+        typer.echo(f"casae: {failure}", err=True)
+    if done.failures:
         raise typer.Exit(1)
 
 

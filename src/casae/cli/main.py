@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from casae.cli import benchmark, calibrate, data, evaluate, inspect, quantise, reproduce, rules, synthetic, train
+from casae.cli import (
+    benchmark,
+    calibrate,
+    compare,
+    data,
+    evaluate,
+    inspect,
+    quantise,
+    reproduce,
+    rules,
+    synthetic,
+    train,
+)
 
 app = typer.Typer(
     name="casae",
@@ -19,6 +31,7 @@ app = typer.Typer(
 app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("quantise")(quantise.quantise)
 app.command("benchmark")(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)

@@ -22,7 +22,7 @@ from casae.labels.labelset import LabelSet, Picture
 from casae.labels.shapes import Shape
 
 FOLDER = "folder"
-TARGETS = (FOLDER, *FORMATS)
+TARGETS = (FOLDER, *(name for name, form in FORMATS.items() if form.write))
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,9 @@ def _write(
         _write_folder(data, [sample for sample, _, _ in written], folder)
     else:
         usual = FORMATS[form].file
-        FORMATS[form].write(labels, folder / usual if usual else folder)
+        write = FORMATS[form].write
+        assert write is not None  # one of `TARGETS`
+        write(labels, folder / usual if usual else folder)
     names = {sample.name: name for sample, _, name in written}
     for title, listed in data.splits.items():
         if not (title == "train" and data.train_is_rest):

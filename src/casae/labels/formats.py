@@ -12,6 +12,8 @@ from casae.labels.labelme import read_labelme, write_labelme
 from casae.labels.labelset import LabelSet, Picture
 from casae.labels.mvtec import loses as mvtec_loses
 from casae.labels.mvtec import place_of, read_mvtec, write_mvtec
+from casae.labels.results import FILE as RESULTS_FILE
+from casae.labels.results import read_results
 from casae.labels.severstal import PICTURES, read_severstal, write_severstal
 from casae.labels.voc import PICTURES as VOC_PICTURES
 from casae.labels.voc import read_voc, write_voc
@@ -27,7 +29,7 @@ class Format:
 
     Attributes:
         read: from its file or folder to what it says.
-        write: into a folder that holds the pictures.
+        write: into a folder that holds the pictures; None where it is only read.
         file: name of its file in such a folder; None where it has one beside each picture.
         endings: of such files, where a folder is named instead.
         pictures: folder of the pictures in it; empty for the folder itself.
@@ -37,7 +39,7 @@ class Format:
     """
 
     read: Callable[[Path], LabelSet]
-    write: Callable[[LabelSet, Path], None]
+    write: Callable[[LabelSet, Path], None] | None = None
     file: str | None = None
     endings: tuple[str, ...] = ()
     pictures: str = "images"
@@ -55,6 +57,7 @@ FORMATS: Mapping[str, Format] = {
     "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True),
     "mvtec": Format(read_mvtec, write_mvtec, pictures="", tells_unlabelled=False, place=place_of, loses=mvtec_loses),
     "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
+    "results": Format(read_results, file=RESULTS_FILE, endings=(".jsonl",)),
 }
 
 

@@ -1,0 +1,111 @@
+"""Two models on the same labelled pictures: who wins where."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from casae.datasets.sample import Dataset
+from casae.errors import DatasetError
+from casae.evaluation.scores import Evaluation, ImageScore, evaluate
+from casae.image import Image
+from casae.inspection.inspector import Inspector
+from casae.labelled.show import drawn
+
+EQUAL = 0.005  # of IoU; less is no difference
+DRAWS = 2000  # of the bootstrap
+BOTH, FIRST, SECOND = 1, 2, 3  # values of what is drawn
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One picture under both models.
+
+    Attributes:
+        first, second: scores of each.
+    """
+
+    first: ImageScore
+    second: ImageScore
+
+    @property
+    def gain(self) -> float:
+        """IoU of the second model less that of the first; without a defect, by whether anything was found."""
+        return _quality(self.second) - _quality(self.first)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same pictures.
+
+    Attributes:
+        first, second: their evaluations.
+        pairs: the pictures, those first in which the second model gains most.
+        gain: IoU of all pixels, second less first, with its 95 % interval (bootstrap over pictures).
+    """
+
+    first: Evaluation
+    second: Evaluation
+    pairs: tuple[Compared, ...]
+    gain: tuple[float, float, float]
+
+    @property
+    def wins(self) -> tuple[int, int, int]:
+        """Pictures in which the first model is better, both are alike, the second is better."""
+        gains = [pair.gain for pair in self.pairs]
+        return sum(g < -EQUAL for g in gains), sum(abs(g) <= EQUAL for g in gains), sum(g > EQUAL for g in gains)
+
+
+def compare(
+    first: Inspector,
+    second: Inspector,
+    part: Dataset,
+    seed: int = 0,
+    done: Callable[[object], object] = lambda score: None,
+) -> Comparison:
+    """Judge two models on a part of a dataset.
+
+    Args:
+        first: that is in use, say.
+        second: that may take its place.
+        part: already cut to the split to judge on.
+        seed: of the bootstrap.
+        done: called after each picture, once a model.
+
+    Raises:
+        DatasetError: a model has other classes than the dataset, or nothing can be judged.
+    """
+    one, two = evaluate(first, part, done), evaluate(second, part, done)
+    by_name = {score.name: score for score in two.images}
+    pairs = [Compared(score, by_name[score.name]) for score in one.images if score.name in by_name]
+    if not pairs:
+        raise DatasetError(f"{part.name}: no picture was judged by both models; check them with casae evaluate")
+    counts = np.array([[_pixels(pair.first), _pixels(pair.second)] for pair in pairs], np.float64)
+    drawn_pairs = np.random.default_rng(seed).integers(len(pairs), size=(DRAWS, len(pairs)))
+    totals = counts[drawn_pairs].sum(1)
+    gains = _iou(totals[:, 1]) - _iou(totals[:, 0])
+    whole = counts.sum(0)
+    low, high = np.quantile(gains, [0.025, 0.975])
+    gain = float(_iou(whole[1:2])[0] - _iou(whole[0:1])[0])
+    return Comparison(one, two, tuple(sorted(pairs, key=lambda pair: -pair.gain)), (gain, float(low), float(high)))
+
+
+def difference(image: Image, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A picture (H, W) or (H, W, 3) with what both found, what only the first and what only the second did."""
+    found = np.select([first & second, first, second], [BOTH, FIRST, SECOND], 0).astype(np.uint8)
+    return drawn(image, found)
+
+
+def _quality(score: ImageScore) -> float:
+    if score.pixels.tp + score.pixels.fn:
+        return score.pixels.iou
+    return 0.0 if score.found_regions else 1.0
+
+
+def _pixels(score: ImageScore) -> tuple[int, int]:
+    return score.pixels.tp, score.pixels.tp + score.pixels.fp + score.pixels.fn
+
+
+def _iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    return counts[:, 0] / np.maximum(counts[:, 1], 1)
