@@ -5,6 +5,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ from casae.networks import registry
 
 ROOT = Path(__file__).parent.parent
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+SHORT = (
+    "--preset scratch --size 64 --epochs-1 1 --epochs-2 1 --set views=16 --set width=4"
+    " --set classifier.width=6 --set classifier.iterations=4"
+)
 QUICK = 'minutes=0.03, preset="scratch", width=4, size=64, classifier__width=6'
 
 
@@ -72,6 +78,26 @@ def test_what_an_integrator_reads_runs(components, tmp_path, monkeypatch, capsys
     page = "docs/tutorials/integrate.md"
     exec(compile(python_of(page), page, "exec"), {})
     assert capsys.readouterr().out.split()[0] in ("OK", "REVIEW", "NG")
+
+
+def run_page(page: str, folder: Path) -> None:
+    """Every command of a page, one after the other, trainings cut short; files that it shows are written before."""
+    text = (ROOT / page).read_text("utf-8")
+    for name, content in re.findall(r"```toml\n# (\S+)\n(.*?)```", text, re.DOTALL):
+        (folder / name).write_text(content)
+    for line in [line for own, line in commands() if own == page]:
+        quick = line.replace("--minutes 10", SHORT)
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(quick)], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_the_loop_with_labelme_runs_as_it_stands(tmp_path):
+    run_page("docs/tutorials/labelme-loop.md", tmp_path)
+    assert (tmp_path / "found" / "component-0000.json").is_file()
+    assert (tmp_path / "changed.jpg").is_file()
 
 
 @pytest.mark.slow

@@ -92,7 +92,10 @@ def add(
 
 
 def _classes(data: Dataset, own: Dataset, new_classes: bool, root: Path) -> tuple[str, ...]:
-    missing = [name for name in data.classes if name not in own.classes]
+    labels = [sample.label for sample in data.samples if sample.label]
+    used = set().union(*(label.present(len(data.classes)) for label in labels))
+    named = [name for value, name in enumerate(data.classes, start=1) if value in used]
+    missing = [name for name in named if name not in own.classes]
     if missing and not new_classes:
         known = ", ".join(own.classes)
         raise UsageError(f"{root}: knows no class {missing[0]!r}, only {known}; rename it, or say --new-classes")
@@ -125,7 +128,7 @@ def _copy(sample: Sample, name: str, data: Dataset, classes: tuple[str, ...], ro
     label = sample.draw(size_of(sample.image), len(data.classes))
     values = np.arange(256, dtype=np.uint8)
     for value, each in enumerate(data.classes, start=1):
-        values[value] = classes.index(each) + 1
+        values[value] = classes.index(each) + 1 if each in classes else 0  # nothing is of that class
     values[UNCLASSED] = UNCLASSED
     image = root / "images" / PurePosixPath(f"{name}{sample.image.suffix}")
     mask = root / "masks" / PurePosixPath(f"{name}.png")

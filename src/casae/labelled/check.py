@@ -18,6 +18,7 @@ from casae.image import Image
 from casae.labelled.colour import COLOUR, is_clearer_in_colour
 
 RIM_PX, RIM_SHARE = 5, 0.8  # width of a rim at most; of the outline
+OTHERS = frozenset({"labels.txt"})  # that other tools keep beside pictures: names of classes
 
 
 @dataclass
@@ -181,6 +182,7 @@ def _check_others(dataset: Dataset, findings: Findings) -> None:
             file.suffix.lower() or file.name
             for file in folder.iterdir()
             if file not in known
+            and file.name not in OTHERS
             and not file.name.startswith(".")
             and file.suffix.lower() not in SUFFIXES
             and file.is_file()
