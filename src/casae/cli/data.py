@@ -162,6 +162,61 @@ def add(
         raise typer.Exit(1)
 
 
+@app.command()
+def review(
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)],
+    model: Annotated[str, typer.Option(help="A .casae file; models of its folds beside it judge first.")],
+    split: Annotated[str, typer.Option(help="List to review, or 'all'.")] = "all",
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the most doubtful pictures here (JPEG).")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Pictures to list.")] = 30,
+) -> None:
+    """List labelled pictures that the model doubts, the most doubtful first: mend these labels first.
+
+    A model agrees with what it has learned; train with --folds 5, and each picture is judged by one that has not.
+
+    Exit codes: 0 done, 1 some are unreadable (named, the rest judged), 2 wrong usage or data.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from casae.cli.progress import progress
+    from casae.datasets.registry import open_dataset
+    from casae.evaluation.review import judges_of, write_sheet
+    from casae.evaluation.review import review as run
+
+    part = open_dataset(dataset).split(split)
+    judges = judges_of(model)
+    with progress("reviewing", len(part.labelled.samples)) as step:
+        doubtful, failures = run(part, judges, step)
+    console = Console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("picture", "what", "label", "model", "px", "at x, y", "sure"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("px", "sure") else "left")
+    for each in doubtful[:rows]:
+        for index, doubt in enumerate(each.doubts):
+            name = "" if index else escape(each.name)
+            place = f"{doubt.x}, {doubt.y}"
+            words = (doubt.kind, escape(doubt.labelled), escape(doubt.found), str(doubt.area_px), place)
+            table.add_row(name, *words, f"{100 * doubt.sure:.0f} %")
+    if doubtful:
+        console.print(table)
+    console.print(f"{len(doubtful)} of {len(part.labelled.samples)} pictures are doubtful", highlight=False)
+    by_heart = sum(each.by_heart for each in doubtful)
+    if by_heart or len(judges) == 1:
+        text = "the model has learned from pictures that it judges; train with --folds 5 to doubt more"
+        console.print(text, style="yellow", markup=False)
+    if sheet is not None and doubtful:
+        write_sheet(sheet, part, doubtful, judges)
+        console.print(f"The most doubtful: {sheet}", soft_wrap=True, markup=False)
+    for failure in failures.values():
+        typer.echo(f"casae: {failure}", err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
 def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:
     from rich.markup import escape
     from rich.table import Table
