@@ -14,59 +14,60 @@ DEEPEST = 3.0  # px from it that count
 MOST = 0.6  # px from the outermost centre to the end; a pixel's half, and what the tip of a curve hides
 ROUND = 1.5  # depth of an end that is a parabola, in units of its area by its width; 1 where it is flat
 THIN = 4.0  # px; of less, both ends would be looked at at once
+FEW = 500  # pixels of which all are looked at; of more, those near an end
+
+Directions = NDArray[np.float64]
+"""Unit vectors (N, 2), (x, y)."""
 
 
-def extent(x: NDArray[np.int32], y: NDArray[np.int32], direction: tuple[float, float]) -> float:
-    """Of pixels with centres (x, y), (N,) each, along a unit vector, px."""
-    along = (x * direction[0] + y * direction[1]).astype(np.float64)
-    lowest, highest = float(along.min()), float(along.max())
-    span = highest - lowest
-    half = (abs(direction[0]) + abs(direction[1])) / 2
-    return span + _beyond(highest - along, span, half) + _beyond(along - lowest, span, half)
+def extents(x: NDArray[np.int32], y: NDArray[np.int32], directions: Directions) -> NDArray[np.float64]:
+    """Of pixels with centres (x, y), (N,) each, along each direction, px."""
+    along = directions @ np.stack([x, y]).astype(np.float64)
+    lowest, highest = along.min(1, keepdims=True), along.max(1, keepdims=True)
+    if along.shape[1] > FEW:
+        along = along[:, ((highest - along < DEEPEST) | (along - lowest < DEEPEST)).any(0)]
+    span, half = highest - lowest, np.abs(directions).sum(1, keepdims=True) / 2
+    ends = [_beyond(depths, span, half) for depths in (highest - along, along - lowest)]
+    return (span + ends[0] + ends[1])[:, 0]
 
 
-def feret_diameters(x: NDArray[np.int32], y: NDArray[np.int32], boundary: NDArray[np.int32]) -> tuple[float, float]:
-    """Largest and smallest distance of two parallel lines that hold pixels between them (ISO 9276-6), px.
+def feret_directions(boundary: NDArray[np.int32]) -> Directions:
+    """Of the largest and the smallest distance of two parallel lines around pixels (ISO 9276-6), (2, 2).
 
     Args:
-        x: of the pixels, (N,); `y` likewise.
-        boundary: some of them, (B, 2), (x, y), the outermost among them.
+        boundary: the outermost pixels, (N, 2), (x, y).
     """
     corners = cv2.convexHull(boundary).reshape(-1, 2).astype(np.float64)
     if len(corners) == 1:
-        return 1.0, 1.0
+        return np.eye(2)
     apart = corners[:, None] - corners[None]
     longest = np.unravel_index(int((apart**2).sum(2).argmax()), apart.shape[:2])
     sides = np.roll(corners, -1, axis=0) - corners
-    normals = np.stack([-sides[:, 1], sides[:, 0]], axis=1) / np.linalg.norm(sides, axis=1)[:, None]
-    narrowest = normals[int(np.ptp(corners @ normals.T, axis=0).argmin())]
-    largest = extent(x, y, _unit(apart[longest]))
-    smallest = extent(x, y, (float(narrowest[0]), float(narrowest[1])))
-    return max(largest, smallest), min(largest, smallest)
+    normals = np.stack([-sides[:, 1], sides[:, 0]], axis=1)
+    normals /= np.hypot(normals[:, 0], normals[:, 1])[:, None]
+    across = corners @ normals.T
+    narrowest = normals[int((across.max(0) - across.min(0)).argmin())]
+    return np.stack([apart[longest] / np.hypot(*apart[longest]), narrowest])
 
 
-def _unit(vector: NDArray[np.float64]) -> tuple[float, float]:
-    length = float(np.hypot(*vector))
-    return float(vector[0]) / length, float(vector[1]) / length
+def _beyond(depths: NDArray[np.float64], span: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From the outermost centre to the end of each direction, px.
 
-
-def _beyond(depths: NDArray[np.float64], span: float, half: float) -> float:
-    """From the outermost centre to the end, px; `depths` are those of all centres below it.
-
-    Seen from the side a pixel counts as a bar of twice `half`.
+    Args:
+        depths: of all centres below the outermost one, (directions, N); the others are (directions, 1).
+        span: of the centres; `half` of what a pixel is wide as seen from the side, where it counts as a bar.
+        half: see `span`.
     """
-    depths = depths[depths < DEEPEST]
 
-    def ratio(depth: float) -> float:
+    def ratio(depth: NDArray[np.float64]) -> NDArray[np.float64]:
         """Area above a depth, by the width there: how deep it is under a flat end."""
-        area = float(np.clip((depth - depths) / (2 * half) + 0.5, 0, 1).sum())
         below = depths - depth
-        width = int(((below > -half) & (below <= half)).sum()) / (2 * half)
-        return area / max(width, 1e-9)
+        area = np.clip(0.5 - below / (2 * half), 0, 1).sum(1, keepdims=True)
+        width = ((below > -half) & (below <= half)).sum(1, keepdims=True) / (2 * half)
+        return area / np.maximum(width, 1e-9)
 
-    near = min(NEAR, max(span / 2, NEAR / 4))
+    near = np.minimum(NEAR, np.maximum(span / 2, NEAR / 4))
     depth = ratio(near)
-    if span >= THIN:
-        growth = (ratio(FARTHER) - depth) / (FARTHER - NEAR)
-        depth *= min(max(1 / max(growth, 1e-9), 1.0), ROUND)
-    return min(max(depth - near, 0.0), MOST)
+    growth = np.maximum((ratio(np.full_like(span, FARTHER)) - depth) / (FARTHER - NEAR), 1e-9)
+    depth *= np.where(span >= THIN, np.clip(1 / growth, 1, ROUND), 1)
+    return np.clip(depth - near, 0, MOST)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from casae.config import Frozen
 from casae.image import FULL_SCALE, Image
-from casae.inspection.extent import extent, feret_diameters
+from casae.inspection.extent import extents, feret_directions
 from casae.inspection.regions import Region
 from casae.inspection.skeleton import CentreLine
 
@@ -87,17 +87,16 @@ def measure(region: Region, gray: Image, defective: Image, mm_per_pixel: float |
 
 def _lengths(region: Region) -> tuple[dict[str, float], float]:
     """In px, by the name of the measure, and from one end to the other as the crow flies."""
-    along, across = region.rectangle.axes.tolist()
-    length, width = (extent(region.columns, region.rows, tuple(axis)) for axis in (along, across))
-    largest, smallest = feret_diameters(region.columns, region.rows, region.boundary)
+    directions = np.concatenate([region.rectangle.axes, feret_directions(region.boundary)])
+    along, across, largest, smallest = extents(region.columns, region.rows, directions).tolist()
     line = CentreLine.of(region)
-    skeleton_length = line.length if line else max(length, width)
+    skeleton_length = line.length if line else max(along, across)
     found = {
-        "length": max(length, width),
-        "width": min(length, width),
+        "length": max(along, across),
+        "width": min(along, across),
         "perimeter": region.perimeter,
-        "feret_max": largest,
-        "feret_min": smallest,
+        "feret_max": max(largest, smallest),
+        "feret_min": min(largest, smallest),
         "skeleton_length": skeleton_length,
         "mean_width": region.area / skeleton_length,
     }

@@ -3,8 +3,9 @@
 Thinning by Guo and Hall (1989), Commun. ACM 32(3), 359; the length is that of the longest way along what is left.
 """
 
-import heapq
 import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,20 +15,18 @@ from numpy.typing import NDArray
 
 from casae.inspection.regions import Region
 
-MOST_SIDE = 1024  # px of a bounding box; larger regions, and thicker ones, are looked at on a smaller scale
-MOST_RADIUS = 12.0  # px
+MOST_SIDE = 256  # px of a bounding box; larger regions, and thicker ones, are looked at on a smaller scale
+MOST_THICKNESS = 6.0  # px
+COMPACT = 3.0  # times as long as thick, by area and perimeter: of a bar, twice as long as wide
 ROUGHNESS = 0.75  # px that a way along whole pixels strays from a smooth one
 WINDOW = 5  # of its points that are averaged
 CORNER = 1.7  # times its radius, at most, a corner is away from the middle of the last square in a bar
 
 # Neighbours clockwise from the upper one are the bits of a code, upper = 1, upper right = 2 ...
 CODES = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
-DIAGONAL = math.sqrt(2)
-HALF = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, DIAGONAL), (1, -1, DIAGONAL))
-STEPS = (*HALF, *((-down, -across, length) for down, across, length in HALF))
 
-Node = tuple[int, int]
-Graph = dict[Node, list[tuple[Node, float]]]
+Bridges = dict[int, list[int]]
+"""Pixel -> pixels of other pieces that it is joined with, each by its place in the raveled image."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,16 @@ class CentreLine:
     @classmethod
     def of(cls, region: Region) -> Self | None:
         """Thin a region, pieces of a joined one bridged where they are closest; None where there is no line in it."""
-        inside = np.pad(region.box().view(np.uint8), 1)
+        thickness = 2 * region.area / max(region.perimeter, 1)
+        if region.rectangle.length < COMPACT * thickness:
+            return None
+        inside = region.box().view(np.uint8)
+        shrink = math.ceil(max(max(inside.shape) / MOST_SIDE, thickness / MOST_THICKNESS))
+        inside = np.pad(_smaller(inside, shrink), 1)
         radius = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        shrink = math.ceil(max(max(inside.shape) / MOST_SIDE, float(radius.max()) / MOST_RADIUS))
-        if shrink > 1:
-            inside = np.pad(_smaller(inside, shrink), 1)
-            radius = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        way = _longest_way(_graph(thinned(inside)))
-        points = np.array(way, np.float64)
-        radii = np.array([radius[node] for node in way], np.float64) - 0.5
-        first, last = _end(points, radii), len(way) - 1 - _end(points[::-1], radii[::-1])
+        points = _longest_way(thinned(inside), len(region.boundaries) > 1)
+        radii = radius[tuple(points.astype(np.intp).T)].astype(np.float64) - 0.5
+        first, last = _end(points, radii), len(points) - 1 - _end(points[::-1], radii[::-1])
         if last - first < 2 * radii.max():
             return None
         points = _smooth(points[first : last + 1])
@@ -71,11 +70,11 @@ def thinned(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lines one pixel thick in the middle of what is 1, (H, W); its border must be 0."""
     left = inside.copy()
     while True:
-        before = int(left.sum())
+        before = cv2.countNonZero(left)
         for table in TABLES:
             codes = cv2.filter2D(left, -1, CODES)
             left &= cv2.LUT(codes, table)
-        if int(left.sum()) == before:
+        if cv2.countNonZero(left) == before:
             return left
 
 
@@ -93,81 +92,76 @@ TABLES = [np.array([not _may_go(code, second) for code in range(256)], np.uint8)
 
 def _smaller(inside: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """1 where any pixel of a square of `factor` px was, so that nothing thin is torn."""
-    height, width = (-(-side // factor) * factor for side in inside.shape)
-    padded = np.zeros((height, width), np.uint8)
-    padded[: inside.shape[0], : inside.shape[1]] = inside
-    return padded.reshape(height // factor, factor, width // factor, factor).max((1, 3))
+    if factor == 1:
+        return inside
+    square = np.ones((factor, factor), np.uint8)
+    return np.ascontiguousarray(cv2.dilate(inside, square, anchor=(0, 0), borderValue=0)[::factor, ::factor])
 
 
-def _graph(line: NDArray[np.uint8]) -> Graph:
-    rows, columns = np.nonzero(line)
-    nodes = list(zip(rows.tolist(), columns.tolist(), strict=True))
-    known = set(nodes)
-    graph: Graph = {
-        (row, column): [
-            ((row + down, column + across), length)
-            for down, across, length in STEPS
-            if (row + down, column + across) in known
-        ]
-        for row, column in nodes
-    }
-    _bridge(graph)
-    return graph
+def _longest_way(line: NDArray[np.uint8], bridged: bool) -> NDArray[np.float64]:
+    """Pixels (N, 2), row and column, from one end to the other of the longest of all shortest ways, in steps.
+
+    Args:
+        line: thinned, (H, W); its border is 0.
+        bridged: there may be several pieces, which are joined where they are closest.
+    """
+    width = line.shape[1]
+    nodes = set(np.flatnonzero(line).tolist())
+    steps = (1, -1, width, -width, width + 1, width - 1, 1 - width, -width - 1)
+    bridges = _bridges(nodes, steps, width) if bridged else {}
+    first = _way(next(iter(nodes)), nodes, steps, bridges)[0]
+    way = np.array(_way(first, nodes, steps, bridges))
+    return np.stack([way // width, way % width], axis=1).astype(np.float64)
 
 
-def _bridge(graph: Graph) -> None:
-    """Join what hangs together with the nearest of the rest, until all does."""
-    rest = set(graph)
-    joined = _reached(graph, next(iter(graph)))
-    rest -= joined
-    while rest:
-        ours, others = np.array(sorted(joined)), np.array(sorted(rest))
-        nearest = [int(((ours - other) ** 2).sum(1).argmin()) for other in others]
-        gaps = np.linalg.norm(others - ours[nearest], axis=1)
-        best = int(gaps.argmin())
-        one, other = tuple(ours[nearest[best]].tolist()), tuple(others[best].tolist())
-        graph[one].append((other, float(gaps[best])))
-        graph[other].append((one, float(gaps[best])))
-        more = _reached(graph, other) - joined
-        joined |= more
-        rest -= more
-
-
-def _reached(graph: Graph, start: Node) -> set[Node]:
-    seen, ahead = {start}, [start]
+def _way(start: int, nodes: set[int], steps: Sequence[int], bridges: Bridges) -> list[int]:
+    """From what is farthest from a node back to it, in the fewest steps."""
+    before, unseen = {start: start}, nodes - {start}
+    ahead = deque([start])
+    node = start
     while ahead:
-        for node, _ in graph[ahead.pop()]:
-            if node not in seen:
-                seen.add(node)
-                ahead.append(node)
-    return seen
-
-
-def _longest_way(graph: Graph) -> list[Node]:
-    """Nodes from one end to the other of the longest of all shortest ways; exact where there are no loops."""
-    start = next(iter(graph))
-    first, _ = _farthest(graph, start)
-    return _farthest(graph, first)[1]
-
-
-def _farthest(graph: Graph, start: Node) -> tuple[Node, list[Node]]:
-    """The node farthest from another along the lines, and the way there (Dijkstra 1959)."""
-    lengths, before = {start: 0.0}, dict[Node, Node]()
-    ahead, last = [(0.0, start)], start
-    while ahead:
-        length, node = heapq.heappop(ahead)
-        if length > lengths[node]:
-            continue
-        last = node
-        for other, step in graph[node]:
-            if length + step < lengths.get(other, math.inf):
-                lengths[other] = length + step
-                before[other] = node
-                heapq.heappush(ahead, (length + step, other))
-    way = [last]
+        node = ahead.popleft()
+        near = unseen.intersection([node + step for step in steps])
+        if node in bridges:
+            near |= unseen.intersection(bridges[node])
+        if near:
+            unseen -= near
+            before.update(dict.fromkeys(near, node))
+            ahead.extend(sorted(near))
+    way = [node]
     while way[-1] != start:
         way.append(before[way[-1]])
-    return last, way
+    return way
+
+
+def _bridges(nodes: set[int], steps: Sequence[int], width: int) -> Bridges:
+    """Steps from piece to piece: what hangs together is joined with the nearest of the rest, until all does."""
+    bridges: Bridges = {}
+    joined = _reached(next(iter(nodes)), nodes, steps)
+    rest = nodes - joined
+    while rest:
+        ours, others = np.array(sorted(joined)), np.array(sorted(rest))
+        places = np.stack([ours // width, ours % width], axis=1)
+        targets = np.stack([others // width, others % width], axis=1)
+        gaps = [((places - target) ** 2).sum(1) for target in targets]
+        best = int(np.argmin([gap.min() for gap in gaps]))
+        one, other = int(ours[gaps[best].argmin()]), int(others[best])
+        bridges.setdefault(one, []).append(other)
+        bridges.setdefault(other, []).append(one)
+        more = _reached(other, nodes, steps)
+        joined |= more
+        rest -= more
+    return bridges
+
+
+def _reached(start: int, nodes: set[int], steps: Sequence[int]) -> set[int]:
+    seen, ahead = {start}, [start]
+    while ahead:
+        node = ahead.pop()
+        more = {node + step for step in steps} & nodes - seen
+        seen |= more
+        ahead += more
+    return seen
 
 
 def _end(points: NDArray[np.float64], radii: NDArray[np.float64]) -> int:
