@@ -10,12 +10,12 @@ from hypothesis.extra import numpy as arrays
 
 from casae.datasets.registry import open_dataset
 from casae.errors import DatasetError
-from casae.labels.formats import FORMATS, read_labels
+from casae.labels.formats import FORMATS, WRITTEN, read_labels
 from casae.labels.labelset import LabelSet, Picture
 from casae.labels.shapes import Shape
 
 CLASSES = ("dent", "Kratzer ü")
-LOSSLESS = [name for name in FORMATS if name not in ("yolo", "mvtec")]
+LOSSLESS = [name for name in WRITTEN if name not in ("yolo", "mvtec")]
 UNUSUAL = np.array(  # a hole, a diagonal line one pixel wide, parts that touch, a single pixel
     [
         [1, 1, 1, 1, 0, 0, 0, 2],

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import typer
 
 DATASET_HELP = (
-    "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, yolo, voc, mvtec, severstal, "
-    "sd-saliency-900, neu-seg, nanotwice, dagm, kolektor-sdd, kolektor-sdd2, visa, magnetic-tile, rsdds, results "
-    "(a folder of casae inspect)."
+    "READER:PATH, such as folder:my-part; others: coco, labelme, cvat, label-studio, label-studio-png, yolo, voc, "
+    "mvtec, severstal, sd-saliency-900, neu-seg, nanotwice, dagm, kolektor-sdd, kolektor-sdd2, visa, magnetic-tile, "
+    "rsdds, results (a folder of casae inspect)."
 )
 
 Core = Annotated[

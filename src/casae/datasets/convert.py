@@ -17,12 +17,12 @@ from casae.decoding import size_of
 from casae.errors import DatasetError, ImageError, OutputError, UsageError
 from casae.files import write_whole
 from casae.image import encode
-from casae.labels.formats import FORMATS, UNNAMED
+from casae.labels.formats import FORMATS, UNNAMED, WRITTEN
 from casae.labels.labelset import LabelSet, Picture
 from casae.labels.shapes import Shape
 
 FOLDER = "folder"
-TARGETS = (FOLDER, *(name for name, form in FORMATS.items() if form.write))
+TARGETS = (FOLDER, *WRITTEN)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casae.errors import DatasetError
+from casae.labels.brush_png import read_brush_png
 from casae.labels.coco import read_coco, write_coco
 from casae.labels.cvat import read_cvat, write_cvat
 from casae.labels.label_studio import read_label_studio, write_label_studio
@@ -53,12 +54,16 @@ FORMATS: Mapping[str, Format] = {
     "labelme": Format(read_labelme, write_labelme, pictures="", tells_unlabelled=True),
     "cvat": Format(read_cvat, write_cvat, "annotations.xml", (".xml",)),
     "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",), tells_unlabelled=True),
+    "label-studio-png": Format(read_brush_png),
     "yolo": Format(read_yolo, write_yolo, "data.yaml", (".yaml", ".yml"), loses=yolo_loses),
     "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True),
     "mvtec": Format(read_mvtec, write_mvtec, pictures="", tells_unlabelled=False, place=place_of, loses=mvtec_loses),
     "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
     "results": Format(read_results, file=RESULTS_FILE, endings=(".jsonl",)),
 }
+
+
+WRITTEN = tuple(name for name, form in FORMATS.items() if form.write)
 
 
 def read_labels(name: str, path: Path) -> LabelSet:

@@ -54,13 +54,7 @@ def _listed(file: Path) -> list[str]:
 
 
 def _picture(task: Node, images: Images) -> Picture:
-    data = task.at("data")
-    address = next((value for value in data.others().values() if isinstance(value, str)), None)
-    if data.has("image"):
-        address = data.at("image").text()
-    if address is None:
-        raise data.error("names no picture; export it again")
-    name = _name(address)
+    name = name_of(address_of(task))
     place = f"{task.file}: {task.place}"
     file = images.find(name, place) or images.find(UPLOADED.sub("", PurePosixPath(name).name), place)
     chosen = _chosen(task)
@@ -74,11 +68,26 @@ def _picture(task: Node, images: Images) -> Picture:
         shape = _shape(each, height, width)
         if shape:
             shapes.append(shape)
-    extra = task.others("annotations", "predictions", "data") | {"data": data.value}
+    extra = task.others("annotations", "predictions", "data") | {"data": task.at("data").value}
     return Picture(name, file, width, height, tuple(shapes), chosen is not None, extra, task.file)
 
 
-def _name(address: str) -> str:
+def address_of(task: Node) -> str:
+    """Where the picture of a task lies, as Label Studio has it.
+
+    Raises:
+        DatasetError: it names none.
+    """
+    data = task.at("data")
+    if data.has("image"):
+        return data.at("image").text()
+    address = next((value for value in data.others().values() if isinstance(value, str)), None)
+    if address is None:
+        raise data.error("names no picture; export it again")
+    return address
+
+
+def name_of(address: str) -> str:
     """The path in an address: of an upload, of a local file (`?d=`), or of any server."""
     parts = urlsplit(address)
     local = parse_qs(parts.query).get("d")
