@@ -17,6 +17,7 @@ from casae.errors import DatasetError
 from casae.files import find_images
 from casae.labels.formats import UNNAMED, read_labels
 from casae.labels.labelset import Picture
+from casae.labels.voc import SETS
 
 SOME = 3  # names that a note lists
 
@@ -101,7 +102,7 @@ def reader(form: str) -> Callable[[Path], Dataset]:
             f"{form}:{path}",
             classes=classes or ("defect",),
             samples=tuple(samples[name] for name in sorted(samples)),
-            splits={**read_splits(root, "ImageSets/Segmentation"), **read_splits(root)},
+            splits={**read_splits(root, SETS), **read_splits(root)},
             notes=_notes(labels.notes, list(samples.values())),
         )
 

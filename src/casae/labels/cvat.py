@@ -158,7 +158,7 @@ def write_cvat(labels: LabelSet, file: Path) -> None:
 def _meta_of(labels: LabelSet) -> ET.Element:
     """The list of classes, as CVAT writes it."""
     meta = ET.Element("meta")
-    names = ET.SubElement(ET.SubElement(meta, "job"), "labels")
+    names = ET.SubElement(ET.SubElement(meta, "task"), "labels")
     for name in labels.classes:
         ET.SubElement(ET.SubElement(names, "label"), "name").text = name
     return meta

@@ -17,6 +17,7 @@ from casae.labels.labelset import LabelSet, Picture, text_of
 from casae.labels.shapes import Shape
 
 PICTURES, MASKS, LIST = "JPEGImages", "SegmentationClass", "labelmap.txt"
+SETS = "ImageSets/Segmentation"  # lists of pictures
 UNDECIDED = (224, 224, 192)  # place 255
 BACKGROUND = ("background", "__background__", "_background_")
 Colour = tuple[int, int, int]
@@ -108,7 +109,7 @@ def _shapes(pixels: NDArray[np.uint8], colours: dict[Colour, str], mask: Path) -
 
 
 def write_voc(labels: LabelSet, folder: Path) -> None:
-    """Write masks and `labelmap.txt`.
+    """Write masks, `labelmap.txt` and a list of the pictures.
 
     Raises:
         OutputError: the place cannot be written.
@@ -117,9 +118,10 @@ def write_voc(labels: LabelSet, folder: Path) -> None:
     lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
     lines += [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
     write_whole(folder / LIST, "\n".join([*lines, ""]))
-    for picture in labels.pictures:
-        if not picture.labelled:
-            continue
+    labelled = [picture for picture in labels.pictures if picture.labelled]
+    names = [str(PurePosixPath(picture.name).with_suffix("")) for picture in labelled]
+    write_whole(folder / SETS / "default.txt", "".join(f"{name}\n" for name in names))  # others find pictures by lists
+    for picture in labelled:
         places = np.zeros((picture.height, picture.width), np.uint8)
         for shape in picture.shapes:
             shape.draw(places, labels.classes.index(shape.defect_class) + 1)
