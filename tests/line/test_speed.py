@@ -16,7 +16,7 @@ def test_every_stage_and_rate_is_measured(dark_model, file):
     rounds: list[None] = []
     speed = measure_speed(dark_model, file, InspectionSettings(threads=2), 4, [1, 2], lambda: rounds.append(None))
     *stages, whole = speed.stages
-    assert stages == ["read", "segment", "regions", "measure", "classify", "record"]
+    assert stages == ["read", "segment", "regions", "classify", "measure", "record"]
     assert whole == WHOLE
     assert all(timing.p50 <= timing.p95 <= timing.p99 for timing in speed.stages.values())
     assert set(speed.images_per_second) == {1, 2}

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +156,12 @@ class Inspector:
         lap("segment")
         found = self._find(probability, conditions)
         lap("regions")
-        sizes = {region: measure(region, gray, found.mask, conditions.mm_per_pixel) for region in found.regions}
+        with ThreadPoolExecutor(1) as beside:  # measured while the classifier computes
+            measuring = beside.submit(_measured, found, gray, conditions.mm_per_pixel)
+            names = self.name_regions(shown, found.regions, chain.from_iterable(map(Future.result, [measuring])))
+            lap("classify")
+            sizes = dict(zip(found.regions, measuring.result(), strict=True))
         lap("measure")
-        names = self.name_regions(shown, found.regions, sizes.values())
-        lap("classify")
         named = [(*name, region) for name, region in zip(names, found.regions, strict=True)]
         defects = []
         for number, (name, sure, region) in enumerate(join(named, conditions.join_px), start=1):
@@ -241,6 +244,10 @@ class Inspector:
             size = f"{image.shape[1]} x {image.shape[0]} px"
             its = f"{roi.shape[1]} x {roi.shape[0]}"
             raise ImageError(f"{name}: is {size}, the region of interest {its}; both must have one size")
+
+
+def _measured(found: Found, gray: Image, mm_per_pixel: float | None) -> list[Measures]:
+    return [measure(region, gray, found.mask, mm_per_pixel) for region in found.regions]
 
 
 def _segmenter(bundle: Bundle, model: str, settings: InspectionSettings, kept: CompiledNetworks) -> Network:
