@@ -10,6 +10,8 @@ from casae.calibration.calibration import Calibration, Lens
 from casae.calibration.estimate import Grid, from_coin, from_grid, from_ruler
 from casae.config import InspectionSettings
 from casae.errors import ImageError, UsageError
+from casae.line.run import inspect_files
+from casae.results.report import _card
 
 SIZE = (960, 720)  # width, height
 SCALE = 0.08  # mm a pixel, in the middle
@@ -143,3 +145,13 @@ def test_a_calibration_holds_for_pictures_of_its_size(dark_model, spotted):
         Inspector(dark_model, InspectionSettings(mm_per_pixel=1), calibration=some())
     with pytest.raises(UsageError, match="straightening needs a calibration that knows the lens"):
         Inspector(dark_model, calibration=some(lens=None), straighten=True)
+
+
+def test_crops_of_a_report_are_cut_from_the_straightened_picture(dark_model, spotted, tmp_path):
+    cv2.imwrite(str(tmp_path / "part.png"), spotted)
+    bent = some(lens=some().lens.model_copy(update={"radial": (9.0, 0.0)}))
+    inspector = Inspector(dark_model, calibration=bent, straighten=True)
+    (record,), _ = inspect_files(inspector, [tmp_path / "part.png"], tmp_path / "out")
+    crops = [_card(record, tmp_path / "out", each).defects[0][0] for each in (bent, some(), None)]
+    assert crops[0] != crops[1]
+    assert crops[2] is None

@@ -239,6 +239,12 @@ def test_what_holds_for_the_picture_holds_for_all_classes_together():
     assert judge_all([at(1)], table, specks=2).decision == "OK"
 
 
+def test_limits_on_the_picture_alone_say_all():
+    table = rules(picture={"max_total_area_px": 10})
+    assert judge_all([at(1, length=4), at(9, 9, length=6, name="dust")], table).decision == "OK"
+    assert judge_all([at(1, length=11)], table).reason == "all defects: 11 px² together, 10 allowed"
+
+
 def test_defects_may_not_crowd_in_any_square():
     table = rules(rule=[{"max_in_square": 2, "square_px": 10}])
     assert judge_all([at(0), at(10, 12), at(20)], table).decision == "OK"

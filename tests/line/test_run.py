@@ -372,6 +372,7 @@ def test_crops_of_cameras_with_12_bits_are_no_black_pictures(inspector, pictures
             update={"source": str(file), "sha256": sha256(file.read_bytes()).hexdigest(), "full_scale": 1 / 16}
         ),
         tmp_path,
+        None,
     )
     crop = cv2.imdecode(np.frombuffer(base64.b64decode(card.defects[0][0].split(",")[1]), np.uint8), 0)
     assert crop.max() > 150

@@ -189,7 +189,7 @@ class PictureRule(Together):
 class AcceptanceRules(Frozen):
     """A rules file (TOML): `[[rule]]` tables, a table `[picture]` and `review_below`.
 
-    Without any rule no defect is accepted.
+    Without any rule no defect is accepted; where `[picture]` stands alone, it says all.
 
     Attributes:
         rule: the rules. Of those for a defect's class and zone, the most special applies: for both, for the zone, for
@@ -211,6 +211,11 @@ class AcceptanceRules(Frozen):
                 where = f" on {zone}" if zone else ""
                 raise ValueError(f"{count} for {whose}{where}; put all limits into one")
         return rules
+
+    @property
+    def of_picture_alone(self) -> bool:
+        """Whether nothing but limits on a whole picture are given: these say all."""
+        return self.picture is not None and not self.rule
 
     def for_defect(self, defect_class: str, zones: Sequence[str]) -> list[Rule]:
         """The rules that judge a defect; several where it touches several zones, none where nothing accepts it."""

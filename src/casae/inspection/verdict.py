@@ -115,7 +115,7 @@ def _objections(defects: Sequence[Judged], rules: AcceptanceRules, specks: int) 
     tables: dict[int, Rule] = {}
     for defect in defects:
         applying = rules.for_defect(defect.name, defect.zones)
-        if not applying:
+        if not applying and not rules.of_picture_alone:
             yield Verdict("NG", "no rule", defect_class=defect.name, zone=next(iter(defect.zones), None))
         for rule in applying:
             tables[id(rule)] = rule

@@ -83,9 +83,11 @@ class Zones:
         Raises:
             ImageError: the picture has another size than the mask.
         """
-        if shape not in self._drawn:
-            self._drawn = {shape: {zone.name: self._draw(zone, shape) for zone in self.zones}}
-        return tuple(name for name, pixels in self._drawn[shape].items() if pixels[region.at].any())
+        drawn = self._drawn.get(shape)
+        if drawn is None:
+            drawn = {zone.name: self._draw(zone, shape) for zone in self.zones}
+            self._drawn = {shape: drawn}
+        return tuple(name for name, pixels in drawn.items() if pixels[region.at].any())
 
     def _draw(self, zone: Zone, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         height, width = shape

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.calibration.calibration import Calibration
 from casae.decoding import decode_image, read_file
 from casae.errors import ImageError
 from casae.files import common_folder, path_of, printable, within, write_whole
@@ -152,7 +153,8 @@ def write_report(
     scale = first.mm_per_pixel if first else None
     common = common_folder(found.folders)
     with ThreadPoolExecutor(DECODERS) as pool:
-        cards = list(pool.map(_card, found.shown, itertools.repeat(folder)))
+        calibration = inspector.conditions.calibration
+        cards = list(pool.map(_card, found.shown, itertools.repeat(folder), itertools.repeat(calibration)))
     html = environment.get_template("report.html.j2").render(
         title=printable(folder.absolute().name),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -185,10 +187,12 @@ def _share_looked_at(inspector: Inspector) -> str:
     return "" if inspector.roi is None else f"{100 * inspector.roi.mean():.0f} %"
 
 
-def _card(record: InspectionRecord, folder: Path) -> _Card:
+def _card(record: InspectionRecord, folder: Path, calibration: Calibration | None) -> _Card:
     overlay = _readable(folder / "overlays" / path_of(f"{record.name}.jpg"), None)
     image = _readable(path_of(record.source), record.sha256)
     image = None if image is None else brightened(image, record.full_scale)
+    if image is not None and record.straightened:  # its places are in the straightened picture
+        image = calibration.straightened(image) if calibration is not None else None
     shown = record.defects[:DEFECTS_A_CARD]
     pairs = [(None if image is None else _crop(image, defect), defect) for defect in shown]
     long = record.width_px >= LONG * record.height_px
