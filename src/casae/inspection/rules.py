@@ -1,5 +1,6 @@
 """Acceptance rules: what of a class, in a zone, of a size, so many and so close together is still acceptable."""
 
+import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -246,11 +247,10 @@ def read_rules(
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
-        fields = ", ".join(info.alias or name for name, info in Rule.model_fields.items())
-        known = f"there are review_below, [picture] and, of a [[rule]], {fields}"
-        unknown = error.errors()[0]["type"] == "extra_forbidden"
-        said = f"{place_in_toml(file, error.errors()[0]['loc'])}: {first_problem(error)}"
-        raise UsageError(f"{said}; {known}" if unknown else said) from error
+        first = error.errors()[0]
+        said = f"{place_in_toml(file, first['loc'])}: {first_problem(error)}"
+        known = f"; {_meant(str(first['loc'][-1]))}" if first["type"] == "extra_forbidden" else ""
+        raise UsageError(said + known) from error
     except ValueError as error:
         raise UsageError(
             f"{path}: not valid TOML ({error}); write such as [[rule]] and, below it, max_length_mm = 0.5"
@@ -258,6 +258,13 @@ def read_rules(
     for index, key, problem in _unknown_names(rules, classes, zones):
         raise UsageError(f"{place_in_toml(file, ('rule', index, key))}: {problem}")
     return rules
+
+
+def _meant(name: str) -> str:
+    """What a misspelt setting may have been meant to be."""
+    names = [info.alias or name for name, info in Rule.model_fields.items()]
+    near = difflib.get_close_matches(name, ["review_below", "picture", "rule", "max_specks", *names], 3)
+    return f"is {' or '.join(near)} meant?" if near else f"there are {', '.join(names)}"
 
 
 def check_names(rules: AcceptanceRules, classes: Sequence[str] | None, zones: Sequence[str] | None) -> None:

@@ -163,6 +163,8 @@ def write_report(
         model_sha256=first.model_sha256 if first else "",
         thresholds=_thresholds(first.gs, first.core_gs) if first else "",
         scale=scale,
+        calibration=calibration,
+        first=first,
         unit="mm" if scale else "px",
         images=len(records),
         found=found,
