@@ -6,14 +6,18 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from casae import InspectionSettings, Inspector
 from casae.datasets.registry import open_dataset
 from casae.errors import BundleError, DatasetError, MissingExtraError
 from casae.models.bundle import Int8, read_bundle, write_bundle
 from casae.models.runtime import core, load_openvino
+from casae.networks.export import export_segmenter
+from casae.recipes import settings_for
 from casae.training import quantise as module
-from casae.training.quantise import quantise
+from casae.training.quantise import _int8, quantise
+from casae.training.segmentation import build
 
 nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs .[int8]")
 
@@ -152,3 +156,12 @@ def test_int8_is_not_judged_on_good_parts_alone(dark_model, components):
     assert clean.samples
     with pytest.raises(DatasetError, match="no defect in 'clean'"):
         quantise(dark_model, clean, dark_model)
+
+
+@nncf
+def test_weights_stored_in_16_bits_do_not_stay_so():
+    torch.manual_seed(0)
+    settings = settings_for("scratch", width=8).segmenter
+    exported = export_segmenter(build(settings).eval(), np.random.default_rng(0).random((1, 1, 64, 64), np.float32))
+    form = _int8(exported.onnx, [np.zeros((1, 1, 64, 64), np.float32)])
+    assert len(form.weights) < 0.7 * len(exported.onnx)

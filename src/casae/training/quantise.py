@@ -160,7 +160,12 @@ def _images(part: Dataset) -> Iterator[tuple[Image, NDArray[np.bool_]]]:
 
 def _int8(onnx: bytes, inputs: list[Values]) -> Int8:
     openvino, nncf = load_openvino(), _nncf()
+    from openvino.passes import ConstantFolding, Manager
+
     exact = core().read_model(model=onnx)
+    folding = Manager()  # weights stored in 16 bits would stay so, and be undone at each inspection
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(exact)
     kept = nncf.IgnoredScope(names=_sensitive(exact), validate=False)
     with redirect_stdout(io.StringIO()):  # its progress bar is not a result
         quantised = nncf.quantize(
