@@ -26,16 +26,25 @@ def test_the_depth_that_was_learned_is_kept():
 @pytest.mark.parametrize(("level", "decision"), [(40, "REVIEW"), (60, "OK"), (150, "OK"), (210, "OK"), (250, "REVIEW")])
 def test_a_picture_far_from_what_was_learned_is_not_silently_accepted(level, decision):
     gray = np.full((9, 9), level, np.uint8)
-    verdict = reviewed(Verdict("OK", "no defect"), gray, LEARNED)
+    verdict = reviewed(Verdict("OK", "no defect"), gray, dark_manifest(brightness=LEARNED))
     assert verdict.decision == decision
-    assert reviewed(Verdict("NG", "no rule"), gray, LEARNED).decision == "NG"
-    assert reviewed(Verdict("OK", "no defect"), gray, None).decision == "OK"
+    assert reviewed(Verdict("NG", "no rule"), gray, dark_manifest(brightness=LEARNED)).decision == "NG"
+    assert reviewed(Verdict("OK", "no defect"), gray, dark_manifest(brightness=None)).decision == "OK"
+
+
+def test_a_gray_picture_is_not_silently_judged_by_a_model_of_colours():
+    gray, manifest = np.full((9, 9), 100, np.uint8), dark_manifest(brightness=LEARNED)
+    colours = manifest.model_copy(update={"input": manifest.input.model_copy(update={"channels": 3})})
+    verdict = reviewed(Verdict("OK", "no defect"), gray, colours)
+    assert (verdict.decision, verdict.reason) == ("REVIEW", "a gray picture, and the model has learned colours")
+    assert reviewed(Verdict("OK", "no defect"), gray, colours, in_colour=True).decision == "OK"
+    assert reviewed(Verdict("OK", "no defect"), gray, manifest).decision == "OK"
 
 
 def test_why_it_is_reviewed_is_said():
-    dark = reviewed(Verdict("OK", "no defect"), np.zeros((9, 9), np.uint8), LEARNED)
+    dark = reviewed(Verdict("OK", "no defect"), np.zeros((9, 9), np.uint8), dark_manifest(brightness=LEARNED))
     assert dark.reason == "far darker (mean 0) than learned pictures (limit 0.2)"
-    white = reviewed(Verdict("OK", "no defect"), np.full((9, 9), 255, np.uint8), LEARNED)
+    white = reviewed(Verdict("OK", "no defect"), np.full((9, 9), 255, np.uint8), dark_manifest(brightness=LEARNED))
     assert white.reason == "far brighter (mean 1) than learned pictures (limit 0.85)"
 
 

@@ -20,7 +20,7 @@ from casae.inspection.joining import join
 from casae.inspection.measurement import measure
 from casae.inspection.record import InspectionRecord
 from casae.inspection.rules import AcceptanceRules, check_scale
-from casae.inspection.verdict import SEVERITY, Decision, Judged, Verdict, judge
+from casae.inspection.verdict import SEVERITY, UNLIKE_LEARNED, Decision, Judged, Verdict, judge
 from casae.inspection.zones import Zones
 from casae.metrics import proportion
 from casae.results.folder import LINES
@@ -185,7 +185,7 @@ def judge_again(records: Iterable[InspectionRecord], rules: AcceptanceRules) -> 
             )
         verdict = judge([defect.judged for defect in record.defects], rules, record.specks)
         told = record.decided_by
-        if told.kind == "brightness" and verdict.decision == "OK":
+        if told.kind in UNLIKE_LEARNED and verdict.decision == "OK":
             verdict = Verdict("REVIEW", told.kind, value=told.value, limit=told.limit)
         yield Change(record, verdict)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from casae.image import Image, brightened, gray_levels, to_gray
 from casae.inspection.verdict import Verdict
-from casae.models.bundle import Brightness, Manifest
+from casae.models.bundle import Manifest
 
 DEPTHS = range(8, 17)  # bits of a camera
 HOT = 1e-4  # of the pixels of an image may be brighter than a camera's white
@@ -42,9 +42,17 @@ def in_full_scale(image: Image, manifest: Manifest) -> tuple[Image, float]:
     return brightened(image, white), white
 
 
-def reviewed(verdict: Verdict, gray: Image, known: Brightness | None) -> Verdict:
-    """The verdict, or REVIEW instead of OK where a picture (H, W) is far darker or brighter than what was learned."""
-    if known is None or verdict.decision != "OK":
+def reviewed(verdict: Verdict, gray: Image, manifest: Manifest, in_colour: bool = False) -> Verdict:
+    """The verdict, or REVIEW instead of OK where a picture (H, W) is unlike what was learned.
+
+    That is far darker or brighter, or not `in_colour` where the networks look at colours.
+    """
+    if verdict.decision != "OK":
+        return verdict
+    if manifest.input.channels > 1 and not in_colour:
+        return Verdict("REVIEW", "no colour")
+    known = manifest.brightness
+    if known is None:
         return verdict
     mean = round(gray_levels(gray)[0], 4)
     lowest = round(known.darkest / FACTOR, 4)

@@ -183,7 +183,7 @@ class Inspector:
             mask=found.mask,
             defects=tuple(defects),
             specks=found.specks,
-            verdict=reviewed(verdict, gray, self.manifest.brightness),
+            verdict=reviewed(verdict, gray, self.manifest, shown.ndim == 3),
         )
 
     def probability(self, image: Image) -> NDArray[np.float32]:

@@ -22,7 +22,10 @@ from casae.inspection.rules import (
 )
 
 Decision = Literal["OK", "REVIEW", "NG"]
-Kind = Literal["no defect", "within limits", "no rule", "limit", "class probability", "brightness"]
+Kind = Literal["no defect", "within limits", "no rule", "limit", "class probability", "brightness", "no colour"]
+UNLIKE_LEARNED: tuple[Kind, ...] = ("brightness", "no colour")
+"""Kinds that are about the whole picture, whatever is found in it."""
+
 SEVERITY: tuple[Decision, ...] = ("OK", "REVIEW", "NG")
 
 
@@ -83,6 +86,8 @@ class Verdict:
                 return f"{name}{where}: no rule accepts it"
             case "class probability":
                 return f"{name}: the class is {_percent(self.value)} sure, {_percent(self.limit)} needed"
+            case "no colour":
+                return "a gray picture, and the model has learned colours"
             case "brightness":
                 darker = (self.value or 0) < (self.limit or 0)
                 return f"far {'darker' if darker else 'brighter'} (mean {value}) than learned pictures (limit {limit})"
