@@ -4,12 +4,17 @@ import codecs
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from casae.errors import OutputError
+from pydantic import ValidationError
+
+from casae.config import Frozen, first_problem
+from casae.errors import OutputError, UsageError
+
+Settings = TypeVar("Settings", bound=Frozen)
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".pbm"}
@@ -45,6 +50,33 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ValueError("nested too deep") from None
     except ValueError as error:
         raise ValueError(str(error).split("\n")[0][:120]) from error
+
+
+def settings_of(kind: type[Settings], path: str | Path, way: str, mend: Callable[[str, bool], str]) -> Settings:
+    """The content of a TOML file as settings of a kind.
+
+    Args:
+        kind: of settings.
+        path: of the file.
+        way: out, where it is no TOML.
+        mend: from the name of a setting that breaks a rule, and whether there is none of that name, to a way out.
+
+    Raises:
+        UsageError: not readable, or it breaks a rule; names line and column.
+    """
+    file = Path(path)
+    try:
+        return kind.model_validate(read_toml(file))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = f"{place_in_toml(file, first['loc'])}: {first_problem(error)}"
+        *_, name = ("", *first["loc"])  # of a rule about the whole file there is none
+        more = mend(str(name), first["type"] == "extra_forbidden")
+        raise UsageError(f"{said}; {more}" if more else said) from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid TOML ({error}); {way}") from error
 
 
 def place_in_toml(file: Path, steps: Sequence[str | int]) -> str:

@@ -9,11 +9,11 @@ from typing import Annotated, Literal, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from casae.config import LARGEST_SCALE, SMALLEST_SCALE, Frozen, first_problem
+from casae.config import LARGEST_SCALE, SMALLEST_SCALE, Frozen
 from casae.errors import ImageError, UsageError
-from casae.files import place_in_toml, read_toml, write_whole
+from casae.files import settings_of, write_whole
 from casae.image import Image
 
 Pixels = Annotated[int, Field(ge=1, le=10**6)]
@@ -137,13 +137,5 @@ class Calibration(Frozen):
         Raises:
             UsageError: it cannot be read or is none.
         """
-        file = Path(path)
-        try:
-            return cls.model_validate(read_toml(file))
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-        except ValidationError as error:
-            place = place_in_toml(file, error.errors()[0]["loc"])
-            raise UsageError(f"{place}: {first_problem(error)}; write it anew with casae calibrate") from error
-        except ValueError as error:
-            raise UsageError(f"{path}: not valid TOML ({error}); write it anew with casae calibrate") from error
+        way = "write it anew with casae calibrate"
+        return settings_of(cls, path, way, lambda *_: way)

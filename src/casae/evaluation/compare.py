@@ -82,8 +82,8 @@ def compare(
     if not pairs:
         raise DatasetError(f"{part.name}: no picture was judged by both models; check them with casae evaluate")
     counts = np.array([[_pixels(pair.first), _pixels(pair.second)] for pair in pairs], np.float64)
-    drawn_pairs = np.random.default_rng(seed).integers(len(pairs), size=(DRAWS, len(pairs)))
-    totals = counts[drawn_pairs].sum(1)
+    rng = np.random.default_rng(seed)
+    totals = np.array([counts[rng.integers(len(pairs), size=len(pairs))].sum(0) for _ in range(DRAWS)])
     gains = _iou(totals[:, 1]) - _iou(totals[:, 0])
     whole = counts.sum(0)
     low, high = np.quantile(gains, [0.025, 0.975])

@@ -116,16 +116,22 @@ def review(
             raise DatasetError(f"{part.name}: the model knows {theirs}; review with a model of its own classes")
     found, failures = [], dict[str, str]()
     for sample in part.labelled.samples:
-        fresh = [judge for judge in judges if sample.name not in judge.learned]
+        judge, by_heart = _judge_of(sample.name, judges)
         try:
-            doubts = _doubts(sample, (fresh or judges)[0].inspector)
+            doubts = _doubts(sample, judge.inspector)
         except (ImageError, DatasetError) as error:
             failures[sample.name] = str(error)
         else:
             if doubts:
-                found.append(Doubtful(sample.name, tuple(doubts), not fresh))
+                found.append(Doubtful(sample.name, tuple(doubts), by_heart))
         done(sample.name)
     return sorted(found, key=lambda each: -each.doubts[0].weight), failures
+
+
+def _judge_of(name: str, judges: Sequence[Judge]) -> tuple[Judge, bool]:
+    """The first one that has not learned from a picture; else the first one, which knows it by heart."""
+    fresh = next((judge for judge in judges if name not in judge.learned), None)
+    return fresh or judges[0], fresh is None
 
 
 def _doubts(sample: Sample, inspector: Inspector) -> list[Doubt]:
@@ -166,7 +172,7 @@ def write_sheet(file: Path, part: Dataset, doubtful: Sequence[Doubtful], judges:
     pictures = []
     for each in doubtful[:SHOWN]:
         sample = samples[each.name]
-        judge = next((judge for judge in judges if each.name not in judge.learned), judges[0])
+        judge, _ = _judge_of(each.name, judges)
         image = read_image(sample.image)
         inspection = judge.inspector.inspect(image)
         found = np.zeros(inspection.mask.shape, np.uint8)

@@ -7,11 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from casae.config import Frozen, first_problem
+from casae.config import Frozen
 from casae.errors import UsageError
-from casae.files import place_in_toml, read_toml
+from casae.files import place_in_toml, settings_of
 
 EVERY_CLASS = "every class"
 WHOLE_PICTURE = "picture"
@@ -241,22 +241,10 @@ def read_rules(
     Raises:
         UsageError: not readable, an unknown field, or a class or zone that is not known; names line and column.
     """
-    file = Path(path)
-    try:
-        rules = AcceptanceRules.model_validate(read_toml(file))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        said = f"{place_in_toml(file, first['loc'])}: {first_problem(error)}"
-        known = f"; {_meant(str(first['loc'][-1]))}" if first["type"] == "extra_forbidden" else ""
-        raise UsageError(said + known) from error
-    except ValueError as error:
-        raise UsageError(
-            f"{path}: not valid TOML ({error}); write such as [[rule]] and, below it, max_length_mm = 0.5"
-        ) from error
+    way = "write such as [[rule]] and, below it, max_length_mm = 0.5"
+    rules = settings_of(AcceptanceRules, path, way, lambda name, unknown: _meant(name) if unknown else "")
     for index, key, problem in _unknown_names(rules, classes, zones):
-        raise UsageError(f"{place_in_toml(file, ('rule', index, key))}: {problem}")
+        raise UsageError(f"{place_in_toml(Path(path), ('rule', index, key))}: {problem}")
     return rules
 
 

@@ -116,26 +116,23 @@ def judge(defects: Sequence[Judged], rules: AcceptanceRules, specks: int = 0) ->
 
 
 def _objections(defects: Sequence[Judged], rules: AcceptanceRules, specks: int) -> Iterator[Verdict]:
-    groups: dict[tuple[int, str], list[Judged]] = defaultdict(list)
-    tables: dict[int, Rule] = {}
-    for defect in defects:
-        applying = rules.for_defect(defect.name, defect.zones)
-        if not applying and not rules.of_picture_alone:
+    applying = [rules.for_defect(defect.name, defect.zones) for defect in defects]
+    groups: dict[tuple[Rule, str], list[Judged]] = defaultdict(list)
+    for defect, own in zip(defects, applying, strict=True):
+        if not own and not rules.of_picture_alone:
             yield Verdict("NG", "no rule", defect_class=defect.name, zone=next(iter(defect.zones), None))
-        for rule in applying:
-            tables[id(rule)] = rule
-            groups[id(rule), defect.name].append(defect)
-    for defect in defects:
-        for rule in rules.for_defect(defect.name, defect.zones):
-            values = {field: getattr(defect.measures, field) for field in SIZES}
+        for rule in own:
+            groups[rule, defect.name].append(defect)
+    for defect, own in zip(defects, applying, strict=True):
+        values = {field: getattr(defect.measures, field) for field in SIZES}
+        for rule in own:
             yield from _beyond(values, rule, rule=rule.of, defect_class=defect.name, zone=rule.zone)
-    for (key, name), members in groups.items():
-        rule = tables[key]
+    for (rule, name), members in groups.items():
         yield from _beyond(_together(members, rule), rule, rule=rule.of, defect_class=name, zone=rule.zone)
     if rules.picture:
         values = _together(defects, rules.picture) | {"specks": specks}
         yield from _beyond(values, rules.picture, rule=WHOLE_PICTURE)
-    yield from _doubts(defects, rules)
+    yield from _doubts(defects, applying, rules)
 
 
 def _beyond(values: dict[str, float | None], table: Together, **told: Any) -> Iterator[Verdict]:
@@ -179,10 +176,9 @@ def _scale(measures: Sequence[Measures]) -> float:
     return next((each.length_mm / each.length_px for each in measures if each.length_mm is not None), float("nan"))
 
 
-def _doubts(defects: Sequence[Judged], rules: AcceptanceRules) -> Iterator[Verdict]:
-    for defect in sorted(defects, key=lambda each: each.probability):
-        applying = rules.for_defect(defect.name, defect.zones)
-        asked = [(rule.min_probability, rule.of) for rule in applying if rule.min_probability is not None]
+def _doubts(defects: Sequence[Judged], applying: Sequence[Sequence[Rule]], rules: AcceptanceRules) -> Iterator[Verdict]:
+    for defect, own in sorted(zip(defects, applying, strict=True), key=lambda pair: pair[0].probability):
+        asked = [(rule.min_probability, rule.of) for rule in own if rule.min_probability is not None]
         limit, rule = max(asked, default=(rules.review_below, "review_below"))
         if defect.probability < limit:
             yield Verdict(

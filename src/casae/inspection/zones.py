@@ -7,12 +7,12 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from casae.config import Frozen, first_problem
+from casae.config import Frozen
 from casae.decoding import decode_image, read_file
 from casae.errors import ImageError, UsageError
-from casae.files import place_in_toml, read_toml
+from casae.files import settings_of
 from casae.inspection.regions import Region
 from casae.labels.shapes import polygon
 
@@ -110,20 +110,11 @@ def read_zones(path: str | Path) -> Zones:
         UsageError: not readable, or an unknown field.
         ImageError: the mask is no gray picture of 8 bits.
     """
-    file = Path(path)
-    try:
-        content = _File.model_validate(read_toml(file))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except ValidationError as error:
-        place = place_in_toml(file, error.errors()[0]["loc"])
-        known = "there are mask and, of a [[zone]], name, polygon, value"
-        raise UsageError(f"{place}: {first_problem(error)}; {known}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not valid TOML ({error}); write such as [[zone]] and, below it, a name") from error
+    known = "there are mask and, of a [[zone]], name, polygon, value"
+    content = settings_of(_File, path, "write such as [[zone]] and, below it, a name", lambda *_: known)
     mask = None
     if content.mask is not None:
-        where = file.parent / content.mask
+        where = Path(path).parent / content.mask
         mask = decode_image(read_file(where), str(where))
         if mask.ndim != 2 or mask.dtype != np.uint8:
             raise ImageError(f"{where}: a mask of zones is a gray picture of 8 bits, one value a zone; draw it so")

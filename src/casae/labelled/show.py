@@ -11,7 +11,8 @@ from casae.datasets.sample import UNCLASSED, Dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
 from casae.files import write_whole
-from casae.image import Image, encode, resize, to_8bit
+from casae.image import Image, encode, resize
+from casae.inspection.overlay import to_rgb
 
 COLOURS = (  # RGB, of Okabe and Ito 2008, to be told apart by colour-blind people
     (230, 159, 0),
@@ -78,8 +79,7 @@ def colour_of(value: int) -> tuple[int, int, int]:
 
 def drawn(image: Image, label: NDArray[np.uint8]) -> Rgb:
     """A picture (H, W) or (H, W, 3) with its label (H, W) in colour, outlined outside the defects: (H, W, 3)."""
-    picture = to_8bit(image)
-    picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) if picture.ndim == 2 else picture.copy()
+    picture = to_rgb(image)
     line = max(1, round(min(picture.shape[:2]) / 300))
     around = np.ones((2 * line + 1, 2 * line + 1), np.uint8)
     for value in np.unique(label[label > 0]):
