@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from casae import Inspector
+from casae.cli import DATASET_HELP
+from casae.datasets.registry import READERS
 from conftest import two_classes
 
 
@@ -324,3 +326,7 @@ def test_the_loop_of_an_engineer_at_the_command_line(components, dark_model, tmp
     done = casae(*words, "--sheet", "changed.jpg", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "these images do not tell which is better" in done.stdout
+
+
+def test_the_help_names_every_reader():
+    assert [name for name in READERS if f" {name}" not in DATASET_HELP.replace(":", " ")] == []

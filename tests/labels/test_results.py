@@ -12,6 +12,7 @@ from casae.datasets.registry import open_dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError, UsageError
 from casae.inspection.regions import find_regions
+from casae.labelled.check import check
 from casae.labels.results import filled
 from casae.line.run import inspect_files
 
@@ -48,6 +49,10 @@ def test_results_are_labels(inspected, dark_model):
         assert np.array_equal(label > 0, found.mask)
     done = convert(data, f"coco:{inspected / 'coco'}")
     assert (done.pictures, done.differing) == (2, 0)
+
+
+def test_the_other_files_of_results_are_no_problem(inspected):
+    assert check(open_dataset(f"results:{inspected / 'out'}")).problems == []
 
 
 def test_pictures_that_changed_since_are_left_out(inspected):

@@ -64,14 +64,13 @@ def from_grid(pictures: Sequence[tuple[str, Image]], grid: Grid, name: str) -> C
     size = sizes.pop()
     views = [_marks_in(image, grid, source) for source, image in pictures]
     lens = _lens(views, grid.marks, size)
-    bent = _scale(views[0], grid.marks, size)
     straight = cv2.undistortPoints(views[0][:, None], lens.matrix, lens.distortion, P=lens.matrix)[:, 0]
     scale = _scale(straight, grid.marks, size)
     return Calibration(
         name=name,
         method=grid.kind,
         mm_per_pixel=float(f"{scale:.7g}"),
-        error_percent=_error(views[0], grid, bent if abs(bent / scale - 1) < 0.5 else scale),
+        error_percent=_error(views[0], grid, scale),
         straight_error_percent=_error(straight, grid, scale),
         width_px=size[0],
         height_px=size[1],

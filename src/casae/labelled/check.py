@@ -177,7 +177,7 @@ def _check_others(dataset: Dataset, findings: Findings) -> None:
     """Files beside the images and masks that are neither, such as masks of a type that is not read."""
     labels = [sample.label.files for sample in dataset.samples if sample.label]
     known = {sample.image for sample in dataset.samples} | {file for each in labels for file in each}
-    for folder in sorted({file.parent for file in known}):
+    for folder in sorted({file.parent for file in known if file.suffix.lower() in SUFFIXES}):
         others = Counter(
             file.suffix.lower() or file.name
             for file in folder.iterdir()
