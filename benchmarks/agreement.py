@@ -31,7 +31,7 @@ def main() -> None:
         total += Counts.of(rounded.inspect(sample.image).mask, found.mask)
         measures = [defect.measures for defect in found.defects]
         again = rounded.name_regions(to_gray(found.image), [defect.region for defect in found.defects], measures)
-        alike += sum(name == defect.name for (name, _), defect in zip(again, found.defects, strict=True))
+        alike += sum(one.or_unknown().name == each.name for one, each in zip(again, found.defects, strict=True))
         regions += len(again)
     differ = total.fp + total.fn
     print(f"{len(samples)} images, f32 and {wanted.precision}: IoU of the masks {total.iou:.4f}, ", end="")

@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from casae.models.bundle import Bundle, InputSize, Manifest, Origin, write_bundle
+from casae.inspection.novelty import Usual
+from casae.models.bundle import Bundle, InputSize, Manifest, Novelty, Origin, write_bundle
 from casae.synthetic.components import write_components
 
 
@@ -43,6 +46,20 @@ def brightness_classifier() -> bytes:
         helper.make_node("Concat", ["rest", "mean"], ["output"], axis=1),
     ]
     return onnx_model(nodes, {"one": 1.0}, (["n", 1, 227, 227], ["n", 2]))
+
+
+def telling(maker: Callable[[], bytes]) -> bytes:
+    """The model of `maker`, that also makes two features: mean gray, and mean square."""
+    model = onnx.load_from_string(maker())
+    model.graph.node.extend(
+        [
+            helper.make_node("Mul", ["input", "input"], ["square"]),
+            helper.make_node("Concat", ["input", "square"], ["both"], axis=1),
+            helper.make_node("ReduceMean", ["both"], ["features"], axes=[2, 3], keepdims=0),
+        ]
+    )
+    model.graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 2]))
+    return model.SerializeToString()
 
 
 def dark_manifest(**changes: object) -> Manifest:
@@ -83,6 +100,20 @@ def dark_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that marks dark pixels."""
     file = tmp_path_factory.mktemp("model") / "dark.casae"
     write_bundle(Bundle(dark_manifest(), dark_segmenter(), brightness_classifier(), "# dark\n"), file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def telling_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dark model, which also knows that pictures are bright, and crops of defects not too dark."""
+    pictures = Usual.of(np.random.default_rng(0).normal((0.75, 0.6), 0.05, (20, 2)))
+    crops = Usual.of(np.random.default_rng(1).normal((0.6, 0.4), 0.05, (20, 2)))
+    novelty = Novelty(picture=replace(pictures, limit=3.0).familiar, crop=replace(crops, limit=3.0).familiar)
+    file = tmp_path_factory.mktemp("model") / "telling.casae"
+    bundle = Bundle(
+        dark_manifest(name="telling"), telling(dark_segmenter), telling(brightness_classifier), "# telling\n"
+    )
+    write_bundle(replace(bundle, novelty=novelty), file)
     return file
 
 

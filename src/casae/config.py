@@ -17,6 +17,9 @@ LARGEST_SIDE = 8192  # of a network's input, px
 SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e3  # mm a pixel
 
 
+UNKNOWN = "unknown"  # what a defect is called that is of no class that was learned
+
+
 class Frozen(BaseModel):
     """Values that are read from people or files: nothing unknown among them, and none changes."""
 

@@ -330,3 +330,30 @@ def test_the_loop_of_an_engineer_at_the_command_line(components, dark_model, tmp
 
 def test_the_help_names_every_reader():
     assert [name for name in READERS if f" {name}" not in DATASET_HELP.replace(":", " ")] == []
+
+
+def test_novelty_says_what_it_did(telling_model, tmp_path):
+    (tmp_path / "gray" / "images").mkdir(parents=True)
+    (tmp_path / "gray" / "dataset.toml").write_text('classes = ["stain"]')
+    for number in range(12):
+        cv2.imwrite(str(tmp_path / "gray" / "images" / f"{number}.png"), np.full((64, 64), 100 + number, np.uint8))
+    (tmp_path / "gray" / "images" / "broken.png").write_bytes(b"no picture")
+    done = casae("novelty", telling_model, "folder:gray", "--out", "new.casae", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == (
+        "new.casae takes pictures like these 12 for usual, 12 of which were unlike the learned ones until now\n"
+    )
+    assert "broken.png" in done.stderr
+    done = casae("novelty", "component", "folder:gray", cwd=tmp_path)
+    assert (done.returncode, "is part of casae; copy component.casae" in done.stderr) == (2, True)
+
+
+def test_what_was_found_is_written_as_labels_too(telling_model, tmp_path):
+    image = np.full((64, 64), 210, np.uint8)
+    image[8:30, 8:30] = 0  # so dark that it is unknown
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    done = casae("inspect", "a.png", "--model", telling_model, "--labels", "folder:found", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "1 regions of 1 pictures as labels: folder:found\n")
+    assert set(np.unique(cv2.imread(str(tmp_path / "found" / "masks" / "a.png"), cv2.IMREAD_UNCHANGED))) == {0, 255}
+    done = casae("inspect", "a.png", "--model", telling_model, "--labels", "folder:found", cwd=tmp_path)
+    assert (done.returncode, "found: is not empty" in done.stderr) == (2, True)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casae.inspection.classification import Named
 from casae.inspection.distances import Outline, densest, distances, nearest
 from casae.inspection.joining import join
 from casae.inspection.regions import find_regions
@@ -16,16 +17,20 @@ def row(*spans: tuple[int, int]) -> list:
 
 
 def test_pieces_nearer_than_the_gap_are_one_over_others_too():
-    found = [("scratch", 0.9, region) for region in row((2, 12), (15, 20), (23, 33), (60, 70))]
-    assert [region.area for _, _, region in join(found, 2.9)] == [10, 10, 10, 5]
-    assert [region.area for _, _, region in join(found, 3)] == [25, 10]
+    found = [Named("scratch", 0.9, region) for region in row((2, 12), (15, 20), (23, 33), (60, 70))]
+    assert [each.region.area for each in join(found, 2.9)] == [10, 10, 10, 5]
+    assert [each.region.area for each in join(found, 3)] == [25, 10]
     assert join(found, 0) == found
 
 
 def test_other_classes_stay_apart_and_the_larger_piece_counts_more():
     first, second, third = row((2, 12), (15, 45), (48, 50))
-    joined = join([("scratch", 0.6, first), ("scratch", 0.8, second), ("dust", 0.9, third)], 5)
-    assert [(name, sure) for name, sure, _ in joined] == [("scratch", 0.75), ("dust", 0.9)]
+    pieces = [Named("scratch", 0.6, first, 0.9), Named("scratch", 0.8, second, 0.2), Named("dust", 0.9, third)]
+    joined = join(pieces, 5)
+    assert [(each.name, each.probability, each.novelty) for each in joined] == [
+        ("scratch", 0.75, 0.9),
+        ("dust", 0.9, None),
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=2, max_size=6, unique=True))

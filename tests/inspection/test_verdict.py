@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from casae.errors import UsageError
 from casae.inspection.measurement import measure, rounded
 from casae.inspection.regions import find_regions
-from casae.inspection.rules import SIZES, AcceptanceRules, check_scale, read_rules
+from casae.inspection.rules import SIZES, AcceptanceRules, check_names, check_scale, read_rules
 from casae.inspection.verdict import Judged, Verdict
 from casae.inspection.verdict import judge as judge_all
 
@@ -295,3 +295,24 @@ def test_a_wrong_rule_is_told_with_line_and_column(tmp_path, text, told):
     file.write_text(text)
     with pytest.raises(UsageError, match=told):
         read_rules(file, ["scratch", "dust"], [])
+
+
+def test_a_defect_of_no_learned_class_is_for_a_person_unless_a_rule_names_it():
+    limit = {"max_length_px": 10}
+    verdict = judge([("unknown", 0.9, sizes())], rules(rule=[limit]))
+    assert (verdict.decision, verdict.kind) == ("REVIEW", "unknown defect")
+    assert verdict.reason == "unknown: unlike the defects that were learned, and no rule is for such"
+    assert judge([("unknown", 0.9, sizes(11))], rules(rule=[limit])).decision == "NG"
+    assert judge([("unknown", 0.9, sizes())], rules(rule=[{"class": "unknown", **limit}])).decision == "OK"
+    assert judge([("unknown", 0.9, sizes())], rules()).reason == "unknown: no rule accepts it"
+    check_names(rules(rule=[{"class": "unknown", **limit}]), ["scratch"], [])
+
+
+def test_a_picture_far_from_learned_ones_is_for_a_person_where_it_would_pass():
+    assert judge_all([], rules(), novelty=1.0).decision == "OK"
+    assert judge_all([], rules(), novelty=None).decision == "OK"
+    verdict = judge_all([], rules(), novelty=1.01)
+    assert (verdict.decision, verdict.rule, verdict.limit) == ("REVIEW", "review_novelty", 1)
+    assert verdict.reason == "unlike the pictures that were learned (novelty 1.01, up to 1 is usual)"
+    assert judge_all([], rules(review_novelty=1.5), novelty=1.5).decision == "OK"
+    assert judge_all([Judged("dent", 0.9, sizes())], rules(), novelty=9).decision == "NG"

@@ -92,3 +92,13 @@ def test_a_file_that_holds_no_inspection_is_named(tmp_path):
     (tmp_path / "inspections.jsonl").write_text("{}\n")
     with pytest.raises(DatasetError, match=r"inspections\.jsonl: line 1 is no inspection"):
         open_dataset(f"results:{tmp_path}")
+
+
+def test_an_unknown_defect_is_a_label_without_class(tmp_path, telling_model):
+    image = np.full((64, 64), 210, np.uint8)
+    image[8:30, 8:30] = 0
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    inspect_files(Inspector(telling_model), [tmp_path / "a.png"], tmp_path / "out")
+    data = open_dataset(f"results:{tmp_path / 'out'}")
+    assert "unknown" not in data.classes
+    assert set(np.unique(data.samples[0].draw(image.shape, len(data.classes)))) == {0, 255}

@@ -18,6 +18,7 @@ import pytest
 
 from casae import InspectionSettings, Inspector
 from casae.errors import OutputError, UsageError
+from casae.inspection.classification import Named
 from casae.inspection.inspection import Picture
 from casae.inspection.record import InspectionRecord
 from casae.inspection.verdict import AcceptanceRules
@@ -194,7 +195,9 @@ def test_a_rejected_part_comes_first_however_many_are_accepted(dark_model, spott
     rules = AcceptanceRules.model_validate({"rule": [{"class": "stain", "max_area_px": 1000}]})
     inspector = Inspector(dark_model, rules=rules)
     name = {1: "glare", 2: "stain"}
-    monkeypatch.setattr(inspector, "name_regions", lambda image, found, _: [(name[len(found)], 0.9)] * len(found))
+    monkeypatch.setattr(
+        inspector, "name_regions", lambda image, found, _: [Named(name[len(found)], 0.9, each) for each in found]
+    )
     inspect_files(inspector, gather([str(tmp_path / "*.png")]).files, tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text()
     assert html.index("<h3>bad.png</h3>") < html.index("<h3>a0.png</h3>")
@@ -538,7 +541,7 @@ def test_nothing_is_written_through_links(inspector, pictures, tmp_path):
 
 
 def test_a_spreadsheet_runs_nothing(inspector, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(inspector, "name_regions", lambda image, found, _: [("=1+1", 0.9)] * len(found))
+    monkeypatch.setattr(inspector, "name_regions", lambda image, found, _: [Named("=1+1", 0.9, each) for each in found])
     inspect_files(inspector, [pictures / "a/part.png"], tmp_path)
     table = (tmp_path / "defects.csv").read_bytes()
     assert table.startswith(b"\xef\xbb\xbf")

@@ -1,10 +1,14 @@
 import contextlib
 import json
 import zipfile
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from casae import Inspector
 from casae.errors import BundleError, OutputError
+from casae.inspection.novelty import Usual
 from casae.models.bundle import Bundle, read_bundle, shipped_models, write_bundle
 from conftest import brightness_classifier, dark_manifest, dark_segmenter
 
@@ -119,3 +123,20 @@ def test_shipped_models_are_small_and_whole():
         assert bundle.manifest.name == name
         assert bundle.manifest.dataset.licence in bundle.card
         assert bundle.manifest.training.command in bundle.card
+
+
+def test_novelty_is_kept_and_its_parts_must_fit_each_other(telling_model, tmp_path):
+    bundle = read_bundle(telling_model)
+    assert (len(bundle.novelty.picture.mean), len(bundle.novelty.crop.mean)) == (2, 2)
+    short = bundle.novelty.picture.model_copy(update={"mean": (0.5,)})
+    write_bundle(replace(bundle, novelty=bundle.novelty.model_copy(update={"picture": short})), tmp_path / "x.casae")
+    with pytest.raises(BundleError, match="not a whole"):
+        read_bundle(tmp_path / "x.casae")
+
+
+def test_features_have_as_many_values_as_were_learned(telling_model, tmp_path):
+    bundle = read_bundle(telling_model)
+    other = Usual.of(np.random.default_rng(0).normal(size=(20, 3))).familiar
+    write_bundle(replace(bundle, novelty=bundle.novelty.model_copy(update={"picture": other})), tmp_path / "x.casae")
+    with pytest.raises(BundleError, match=r"knows 3 features of pictures, its network makes 2"):
+        Inspector(tmp_path / "x.casae").inspect(np.zeros((64, 64), np.uint8))

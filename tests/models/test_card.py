@@ -1,7 +1,10 @@
 import shutil
 
+import pytest
+
+from casae.errors import UsageError
 from casae.models.bundle import read_bundle
-from casae.models.card import add_scores, write_card
+from casae.models.card import add_scores, check_own, write_card
 from conftest import dark_manifest
 
 
@@ -30,3 +33,9 @@ def test_the_card_tells_what_its_scores_are_worth():
     assert "Validation images choose the weights where eight or more have defects" in write_card(held)
     nothing = dark_manifest(dataset={**dark_manifest().dataset.model_dump(), "validation_images": 0})
     assert "No image was held out" in write_card(nothing)
+
+
+def test_a_file_that_does_not_exist_yet_is_ones_own(tmp_path):
+    check_own(tmp_path / "new.casae", "quantise")
+    with pytest.raises(UsageError, match="component is part of casae"):
+        check_own("component", "quantise")

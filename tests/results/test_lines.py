@@ -46,6 +46,7 @@ def record(source, reason="", sha256="0", **changes):
             {"kind": "no defect"} | dict.fromkeys(("rule", "class", "zone", "field", "value", "limit"))
         ),
         "defects": (),
+        "novelty": None,
         "specks": 0,
     }
     return InspectionRecord.model_validate(values | changes)

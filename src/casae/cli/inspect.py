@@ -47,6 +47,10 @@ def inspect(
     zones: Annotated[
         Path | None, typer.Option(help="Named zones of the part (TOML), for rules to name; see the docs.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT:FOLDER", help="Also what was found as labels to correct, as casae data convert."),
+    ] = None,
     threads: Threads = 0,
     precision: Precision = "auto",
     max_megapixels: Annotated[
@@ -77,6 +81,10 @@ def inspect(
     if model is None:
         own = "your own my-part.casae that casae train wrote, or, to try casae, component"
         raise UsageError(f"--model: no model is named; say {own}")
+    if labels:
+        from casae.datasets.convert import target_of
+
+        target_of(labels)  # what is wrong is said before the work
     inspector = Inspector(model, settings, rules, roi, zones, calibration, straighten)
 
     from casae.line.files import gather
@@ -98,8 +106,22 @@ def inspect(
     if not json:
         _print(records, len(failures), out)
         _print_left_out(gathered, inspector.roi)
+    if labels:
+        say(_write_labels(out, labels))
     if failures or gathered.left_out:
         raise typer.Exit(1)
+
+
+def _write_labels(out: Path, labels: str) -> str:
+    """What was found as labels; returns what to say about it."""
+    from casae.datasets.convert import convert
+    from casae.errors import UsageError
+
+    try:
+        written = convert(f"results:{out}", labels)
+    except UsageError as error:
+        raise UsageError(f"{error}: casae data convert results:{out} {labels}") from error
+    return f"{written.shapes} regions of {written.pictures} pictures as labels: {labels}"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from casae.cli import (
     data,
     evaluate,
     inspect,
+    novelty,
     quantise,
     reproduce,
     rules,
@@ -33,6 +34,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("quantise")(quantise.quantise)
+app.command("novelty")(novelty.novelty)
 app.command("benchmark")(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)
 app.command("synthetic")(synthetic.synthetic)

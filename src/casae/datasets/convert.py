@@ -60,16 +60,11 @@ def convert(
         DatasetError: the source cannot be read; names file and place.
         OutputError: the folder cannot be written.
     """
-    form, colon, path = target.partition(":")
-    if not colon or form not in TARGETS:
-        raise UsageError(f"{target}: name FORMAT:FOLDER, a format of {', '.join(TARGETS)}")
-    folder = Path(path).expanduser()
     data = open_dataset(source) if isinstance(source, str) else source
+    form, folder = target_of(target)
+    failures: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise UsageError(f"{folder}: is not empty; name a new folder, so that nothing is written over")
-        failures: list[str] = []
         written, lost = _write(data, form, folder, lossy, done, failures)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another place") from error
@@ -78,6 +73,25 @@ def convert(
     pairs = [(sample, known.get(name)) for sample, _, name in written]
     differing = sum(_differing(before, data, after, again) for before, after in pairs)
     return Conversion(len(written), sum(len(p.shapes) for _, p, _ in written), differing, tuple(lost), tuple(failures))
+
+
+def target_of(target: str) -> tuple[str, Path]:
+    """The format and the folder of `FORMAT:FOLDER`.
+
+    Raises:
+        UsageError: no such format, or the folder is not empty.
+        OutputError: the folder cannot be looked into.
+    """
+    form, colon, path = target.partition(":")
+    if not colon or form not in TARGETS:
+        raise UsageError(f"{target}: name FORMAT:FOLDER, a format of {', '.join(TARGETS)}")
+    folder = Path(path).expanduser()
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder}: is not empty; name a new folder, so that nothing is written over")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another place") from error
+    return form, folder
 
 
 Written = tuple[Sample, Picture, str]

@@ -30,7 +30,7 @@ from casae.recipes import ENOUGH_DEFECTIVE
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
 LONGEST = 60.0  # seconds of looking
-MEANING = {  # of scores, as in docs/reference/scores.md
+MEANING = {  # of scores, as in docs/reference/scores.md; what is usual was learned from the held-out images too
     "iou": "overlap of found and labelled pixels; 1 is perfect",
     "mean_image_iou": "the same image by image, averaged",
     "precision": "share of the found pixels that are labelled",
@@ -139,7 +139,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
     html = environment.get_template("training.html.j2").render(
         manifest=training.inspector.manifest,
         training=training,
-        scores=training.result.scores(),
+        scores={name: score for name, score in training.result.scores().items() if name in MEANING},
         meaning=MEANING,
         curves={title: learning_curves(training.folder / name) for name, title in STAGES.items()},
         threshold=threshold_chart(sensitivity(training.costs, training.chosen.gs), training.chosen.core_gs),

@@ -144,7 +144,7 @@ def _doubts(sample: Sample, inspector: Inspector) -> list[Doubt]:
     gray = to_gray(seen)
     names = inspector.name_regions(seen, regions, (measure(region, gray, mask) for region in regions))
     doubts = []
-    for region, (name, sure) in zip(regions, names, strict=True):
+    for name, sure, region, *_ in names:
         x, y = region.pixels[0].tolist()
         values = np.bincount(label[region.at], minlength=256)
         values[0] = 0
@@ -177,7 +177,7 @@ def write_sheet(file: Path, part: Dataset, doubtful: Sequence[Doubtful], judges:
         inspection = judge.inspector.inspect(image)
         found = np.zeros(inspection.mask.shape, np.uint8)
         for defect in inspection.defects:
-            found[defect.region.at] = 1 + part.classes.index(defect.name)
+            found[defect.region.at] = 1 + part.classes.index(defect.nearest or defect.name)
         label = sample.draw(image.shape, len(part.classes))
         pictures += [(f"label: {each.name}", drawn(image, label)), ("found", drawn(image, found))]
     write_whole(file, encode(sheet(pictures, part.classes), ".jpg"))

@@ -11,6 +11,7 @@ from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
 from casae.image import Image, to_gray
+from casae.inspection.classification import Named
 from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
@@ -31,7 +32,10 @@ class ImageScore:
         found_regions: reported regions.
         false_regions: those that overlap no labelled pixel, of whatever size.
         true_crops: (true class, named class) of each labelled region with a class, cut out by its label.
-        found_crops: (true class, named class) of each reported region that overlaps a label with a class.
+        found_crops: (true class, named class) of each reported region that overlaps a label with a class; what an
+            inspection calls unknown counts as the class it is nearest to.
+        novelty: how unlike learned pictures, in units of the limit; None where the model cannot tell.
+        unknown: for each of `true_crops`, whether an inspection would call it unknown; empty where it cannot tell.
     """
 
     name: str
@@ -42,6 +46,8 @@ class ImageScore:
     false_regions: int
     true_crops: tuple[tuple[int, int], ...]
     found_crops: tuple[tuple[int, int], ...]
+    novelty: float | None = None
+    unknown: tuple[bool, ...] = ()
 
     @property
     def defective(self) -> bool:
@@ -88,6 +94,11 @@ class Evaluation:
         defective = [score for score in self.images if score.defective]
         good = [score for score in self.images if not score.defective]
 
+        seen = [score.novelty > 1 for score in self.images if score.novelty is not None]
+        unknown = [each for score in self.images for each in score.unknown]
+        unlike = {"images_unlike_learned": seen, "regions_called_unknown": unknown}
+        told = {name: proportion(sum(flags), len(flags)) for name, flags in unlike.items() if flags}
+
         return {
             "iou": share((tp, tp + fp + fn) for tp, fp, fn in labelled),
             "mean_image_iou": share((s.pixels.iou, s.defective) for s in self.images),
@@ -107,6 +118,7 @@ class Evaluation:
             "rejected_good_images": proportion(sum(s.found_regions > 0 for s in good), len(good)),
             "accuracy_true_crops": accuracy("true_crops"),
             "accuracy_found_regions": accuracy("found_crops"),
+            **told,
         }
 
     def recall_by_size(self) -> list[tuple[int, int | None, int, int]]:
@@ -168,12 +180,13 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
     classes = len(inspector.manifest.classes)
     image = read_image(sample.image)
     label = sample.draw(image.shape, classes)
-    probability = inspector.probability(image)
+    probability, novelty = inspector.look(image)
     mask, found, _ = inspector.find(probability)
     smallest = min(inspector.conditions.min_area_px, probability.size)
     true = true_regions(label, classes, inspector.conditions.min_area_px)
     named = [(value - 1, region) for value, region in true if value != UNCLASSED]
     matched = [(value - 1, r) for r in found if (value := _true_class(label, r)) not in (0, UNCLASSED)]
+    true_crops = _named(inspector, image, named, label > 0)
     return ImageScore(
         name=sample.name,
         pixels=Counts.of(mask, label > 0),
@@ -181,8 +194,10 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
         true_regions=tuple((r.area, bool(mask[r.at].any())) for _, r in true),
         found_regions=len(found),
         false_regions=sum(not label[region.at].any() for region in found),
-        true_crops=_named(inspector, image, named, label > 0),
-        found_crops=_named(inspector, image, matched, mask),
+        true_crops=_classes(inspector, named, true_crops),
+        found_crops=_classes(inspector, matched, _named(inspector, image, matched, mask)),
+        novelty=novelty,
+        unknown=tuple(each.novelty > 1 for each in true_crops if each.novelty is not None),
     )
 
 
@@ -201,9 +216,15 @@ def _true_class(label: NDArray[np.uint8], region: Region) -> int:
 
 def _named(
     inspector: Inspector, image: Image, regions: Sequence[tuple[int, Region]], defective: NDArray[np.bool_]
-) -> tuple[tuple[int, int], ...]:
-    classes = inspector.manifest.classes
+) -> list[Named]:
     seen, shown = inspector.in_full_scale(image), [region for _, region in regions]
     gray = to_gray(seen)
-    names = inspector.name_regions(seen, shown, (measure(region, gray, defective) for region in shown))
-    return tuple((true, classes.index(name)) for (true, _), (name, _) in zip(regions, names, strict=True))
+    return inspector.name_regions(seen, shown, (measure(region, gray, defective) for region in shown))
+
+
+def _classes(
+    inspector: Inspector, regions: Sequence[tuple[int, Region]], named: Sequence[Named]
+) -> tuple[tuple[int, int], ...]:
+    """(true class, named class) of each region."""
+    classes = inspector.manifest.classes
+    return tuple((true, classes.index(each.name)) for (true, _), each in zip(regions, named, strict=True))

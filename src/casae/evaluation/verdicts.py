@@ -14,13 +14,14 @@ from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError, UsageError
 from casae.evaluation.scores import true_regions
+from casae.inspection.classification import Named
 from casae.inspection.inspection import Conditions
 from casae.inspection.inspector import Inspector
 from casae.inspection.joining import join
 from casae.inspection.measurement import measure
 from casae.inspection.record import InspectionRecord
 from casae.inspection.rules import AcceptanceRules, check_scale
-from casae.inspection.verdict import SEVERITY, UNLIKE_LEARNED, Decision, Judged, Verdict, judge
+from casae.inspection.verdict import OF_PIXELS, SEVERITY, Decision, Judged, Verdict, judge
 from casae.inspection.zones import Zones
 from casae.metrics import proportion
 from casae.results.folder import LINES
@@ -91,10 +92,12 @@ def true_verdict(
     conditions, the smallest area, the gap that is joined and the scale hold.
     """
     names = dict(enumerate(classes, start=1)) | {UNCLASSED: "defect"}
-    found = [(names[value], 1.0, region) for value, region in true_regions(label, len(classes), conditions.min_area_px)]
+    found = [
+        Named(names[value], 1.0, region) for value, region in true_regions(label, len(classes), conditions.min_area_px)
+    ]
     defective = label > 0
     judged = []
-    for name, sure, region in join(sorted(found, key=lambda each: -each[2].area), conditions.join_px):
+    for name, sure, region, *_ in join(sorted(found, key=lambda each: -each.region.area), conditions.join_px):
         measures = measure(region, label, defective, conditions.mm_per_pixel)
         where = zones.of(region, label.shape) if zones else ()
         judged.append(Judged(name, sure, measures, region.outlines, where))
@@ -183,9 +186,9 @@ def judge_again(records: Iterable[InspectionRecord], rules: AcceptanceRules) -> 
             raise UsageError(
                 f"a rule names zone '{zone}', and {record.source} was inspected without; add --zones there"
             )
-        verdict = judge([defect.judged for defect in record.defects], rules, record.specks)
+        verdict = judge([defect.judged for defect in record.defects], rules, record.specks, record.novelty)
         told = record.decided_by
-        if told.kind in UNLIKE_LEARNED and verdict.decision == "OK":
+        if told.kind in OF_PIXELS and verdict.decision == "OK":
             verdict = Verdict("REVIEW", told.kind, value=told.value, limit=told.limit)
         yield Change(record, verdict)
 

@@ -47,7 +47,7 @@ def reviewed(verdict: Verdict, gray: Image, manifest: Manifest, in_colour: bool 
 
     That is far darker or brighter, or not `in_colour` where the networks look at colours.
     """
-    if verdict.decision != "OK":
+    if verdict.decision != "OK" and verdict.kind != "novelty":  # which says less than why it is unlike
         return verdict
     if manifest.input.channels > 1 and not in_colour:
         return Verdict("REVIEW", "no colour")

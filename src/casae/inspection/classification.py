@@ -1,18 +1,44 @@
 """Classification module (paper, section 4): upright crops -> class probabilities by the compact CNN."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.config import UNKNOWN
 from casae.image import Image, as_seen, planes, to_unit
-from casae.inspection.regions import Rectangle, crop_rectangle, upright_crop
+from casae.inspection.regions import Rectangle, Region, crop_rectangle, upright_crop
 
 CROP_SIDE = 227  # Table 2
 BATCH = 8  # crops a call; bounds memory on an image with thousands of regions
 FEW = 4  # crops at most that go one by one, so that two shapes of input are enough: each costs a compilation
 
 Classifier = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Named(NamedTuple):
+    """A region and what it is.
+
+    Attributes:
+        name: class.
+        probability: of it.
+        region: its pixels.
+        novelty: how unlike learned defects it is, in units of the limit; None where the model cannot tell.
+        nearest: of an unknown defect, the class that it would be.
+    """
+
+    name: str
+    probability: float
+    region: Region
+    novelty: float | None = None
+    nearest: str | None = None
+
+    def or_unknown(self) -> Self:
+        """Itself, or as an unknown defect where it is too unlike those that were learned."""
+        if self.novelty is None or self.novelty <= 1:
+            return self
+        return self._replace(name=UNKNOWN, nearest=self.name)
 
 
 def input_shapes(channels: int) -> tuple[tuple[int, ...], ...]:
@@ -33,7 +59,7 @@ def classifier_inputs(image: Image, rectangles: Sequence[Rectangle]) -> NDArray[
 def classify(
     classifier: Classifier, image: Image, rectangles: Sequence[Rectangle], channels: int = 1
 ) -> NDArray[np.float32]:
-    """Class probabilities (rectangles, classes) of the defects in an image (H, W) or (H, W, 3)."""
+    """What the classifier says of each defect in an image (H, W) or (H, W, 3): (rectangles, values)."""
     seen = as_seen(image, channels)
     found = []
     for start in range(0, len(rectangles), BATCH):

@@ -89,6 +89,9 @@ class Defect:
         region: pixels, outlines and minimum enclosing rectangle.
         measures: sizes, position, contrast.
         zones: of the part that it touches.
+        novelty: how unlike learned defects it is, in units of the limit, beyond which its class is "unknown"; None
+            where the model cannot tell.
+        nearest: of an unknown defect, the class that it would be.
     """
 
     number: int
@@ -97,6 +100,8 @@ class Defect:
     region: Region
     measures: Measures
     zones: tuple[str, ...] = ()
+    novelty: float | None = None
+    nearest: str | None = None
 
     @property
     def judged(self) -> Judged:
@@ -184,6 +189,7 @@ class Inspection:
         mask: defective pixels of the reported regions, bool (H, W).
         defects: largest first.
         specks: number of regions sure enough to report, but smaller than the smallest area.
+        novelty: how unlike learned pictures this one is, in units of the limit; None where the model cannot tell.
         verdict: whether the part passes.
     """
 
@@ -200,6 +206,7 @@ class Inspection:
     mask: NDArray[np.bool_]
     defects: tuple[Defect, ...]
     specks: int
+    novelty: float | None
     verdict: Verdict
 
     def record(self) -> "InspectionRecord":

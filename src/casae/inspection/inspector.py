@@ -19,11 +19,12 @@ from casae.errors import BundleError, ImageError, UsageError
 from casae.image import Image, check_image, to_gray
 from casae.inspection import segmentation
 from casae.inspection.brightness import in_full_scale, reviewed
-from casae.inspection.classification import classify, input_shapes
+from casae.inspection.classification import Named, classify, input_shapes
 from casae.inspection.detection import Found, reported, thresholds
 from casae.inspection.inspection import Conditions, Defect, Inspection, Part, Picture, new_id
 from casae.inspection.joining import join
-from casae.inspection.measurement import Measures, measure
+from casae.inspection.measurement import Measures, measure, rounded
+from casae.inspection.novelty import Usual
 from casae.inspection.regions import Region
 from casae.inspection.rules import AcceptanceRules, check_names, check_scale, read_rules
 from casae.inspection.sizes import weigh
@@ -77,8 +78,10 @@ class Inspector:
         self.zones = zones if zones is None or isinstance(zones, Zones) else read_zones(zones)
         kept = CompiledNetworks.of_user()
         network = _segmenter(bundle, str(model), self.settings, kept)
-        self.segmenter: segmentation.Segmenter = network
-        size = self.manifest.input
+        self.segmenter = network
+        size, usual = self.manifest.input, bundle.novelty
+        self._usual_picture = Usual.known(usual.picture) if usual else None
+        self._usual_crop = Usual.known(usual.crop) if usual and usual.crop else None
         network.prepare((1, size.channels, size.height, size.width))
         self.classifier = None
         classifier_precision = None
@@ -152,7 +155,7 @@ class Inspector:
         lap("read")
         gray = to_gray(shown)
         self._check_roi(gray, picture.source)
-        probability = self._probability(gray)
+        probability, novelty = self._look(gray)
         lap("segment")
         found = self._find(probability, conditions)
         lap("regions")
@@ -162,13 +165,13 @@ class Inspector:
             lap("classify")
             sizes = dict(zip(found.regions, measuring.result(), strict=True))
         lap("measure")
-        named = [(*name, region) for name, region in zip(names, found.regions, strict=True)]
+        named = join([each.or_unknown() for each in names], conditions.join_px)
         defects = []
-        for number, (name, sure, region) in enumerate(join(named, conditions.join_px), start=1):
+        for number, (name, sure, region, unlike, nearest) in enumerate(named, start=1):
             measures = sizes.get(region) or measure(region, gray, found.mask, conditions.mm_per_pixel)
             zones = self.zones.of(region, gray.shape) if self.zones else ()
-            defects.append(Defect(number, name, sure, region, measures, zones))
-        verdict = judge([defect.judged for defect in defects], conditions.rules, found.specks)
+            defects.append(Defect(number, name, sure, region, measures, zones, unlike, nearest))
+        verdict = judge([defect.judged for defect in defects], conditions.rules, found.specks, novelty)
         return Inspection(
             id=new_id(),
             time=datetime.now().astimezone(),
@@ -183,18 +186,33 @@ class Inspector:
             mask=found.mask,
             defects=tuple(defects),
             specks=found.specks,
+            novelty=novelty,
             verdict=reviewed(verdict, gray, self.manifest, shown.ndim == 3),
         )
 
     def probability(self, image: Image) -> NDArray[np.float32]:
-        """P(defect) of every pixel of an array (H, W) or (H, W, 3), float32 (H, W).
+        """P(defect) of every pixel of an array (H, W) or (H, W, 3), float32 (H, W). Raises as `look`."""
+        return self.look(image)[0]
+
+    def look(self, image: Image) -> tuple[NDArray[np.float32], float | None]:
+        """P(defect), see `probability`, and how unlike learned pictures an array is; None where that is not known.
 
         Raises:
             ImageError: the array is no usable image, or the region of interest has another size.
         """
         image = check_image(image)
         self._check_roi(image, "image")
-        return self._probability(self.in_full_scale(image))
+        return self._look(self.in_full_scale(image))
+
+    def features(self, image: Image) -> NDArray[np.float32]:
+        """What the segmenter makes of an array (H, W) or (H, W, 3), of each input that it saw: (inputs, F)."""
+        return segmentation.with_features(
+            self.segmenter, self.in_full_scale(check_image(image)), self.manifest.input, self.roi
+        )[1]
+
+    def crop_features(self, image: Image, regions: Sequence[Region]) -> NDArray[np.float32]:
+        """What the classifier makes of regions of an array (H, W) or (H, W, 3): (regions, F)."""
+        return self._classified(self.in_full_scale(check_image(image)), regions)[1]
 
     def in_full_scale(self, image: Image) -> Image:
         """What the networks see of a camera whose 8 to 15 bits lie in 16: the same image in full scale."""
@@ -204,24 +222,50 @@ class Inspector:
         """The regions to report of an image (H, W); see `reported`."""
         return self._find(probability, self.conditions)
 
-    def name_regions(
-        self, image: Image, regions: Sequence[Region], measures: Iterable[Measures]
-    ) -> list[tuple[str, float]]:
-        """Class name and probability of each region, the latter with four digits, as verdicts and records see it.
+    def name_regions(self, image: Image, regions: Sequence[Region], measures: Iterable[Measures]) -> list[Named]:
+        """The most probable class of each region, its probability with four digits, as verdicts and records see it.
 
         `measures` are only looked at where the model has `SizeClasses`.
         """
         classes = self.manifest.classes
         if self.classifier is None:
-            return [(classes[0], 1.0)] * len(regions)
-        rectangles = [region.rectangle for region in regions]
-        rows = classify(self.classifier, image, rectangles, self.manifest.input.channels)
+            return [Named(classes[0], 1.0, region) for region in regions]
+        rows, features = self._classified(image, regions)
         if self.manifest.sizes and regions:
             rows = weigh(self.manifest.sizes, rows, list(measures))
-        return [(classes[int(row.argmax())], round(float(row.max()), 4)) for row in rows]
+        unlike: list[float | None] = [None] * len(regions)
+        if self._usual_crop and regions:
+            unlike = [rounded(distance) for distance in self._distances(self._usual_crop, features, "crops")]
+        return [
+            Named(classes[int(row.argmax())], round(float(row.max()), 4), region, novelty)
+            for row, region, novelty in zip(rows, regions, unlike, strict=True)
+        ]
 
-    def _probability(self, image: Image) -> NDArray[np.float32]:
-        return segmentation.defect_probability(self.segmenter, image, self.manifest.input, self.roi)
+    def _look(self, image: Image) -> tuple[NDArray[np.float32], float | None]:
+        probability, features = segmentation.with_features(self.segmenter, image, self.manifest.input, self.roi)
+        if self._usual_picture is None or not len(features):
+            return probability, None
+        return probability, rounded(float(self._distances(self._usual_picture, features, "pictures").max()))
+
+    def _distances(self, usual: Usual, features: NDArray[np.float32], what: str) -> NDArray[np.float64]:
+        if features.shape[1] != len(usual.mean):
+            rule = f"knows {len(usual.mean)} features of {what}, its network makes {features.shape[1]}"
+            raise BundleError(f"{self.manifest.name}: {rule}; copy it again or train it anew")
+        return usual.distances(features)
+
+    def _classified(self, image: Image, regions: Sequence[Region]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Class probabilities (regions, classes) and features (regions, F)."""
+        network, count = self.classifier, len(self.manifest.classes)
+        if network is None or not regions:
+            return np.zeros((len(regions), count), np.float32), np.zeros((len(regions), 0), np.float32)
+        rectangles = [region.rectangle for region in regions]
+        rows = classify(
+            lambda crops: np.concatenate(network.with_features(crops), axis=1),
+            image,
+            rectangles,
+            self.manifest.input.channels,
+        )
+        return rows[:, :count], rows[:, count:]
 
     def _find(self, probability: NDArray[np.float32], conditions: Conditions) -> Found:
         return reported(probability, conditions.gs, conditions.core_gs, conditions.min_area_px, self.roi)

@@ -4,32 +4,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from casae.inspection.classification import Named
 from casae.inspection.distances import Outline, distances
 from casae.inspection.regions import Region
-
-Named = tuple[str, float, Region]
-"""Class, probability, pixels."""
 
 
 def join(found: Sequence[Named], gap_px: float) -> list[Named]:
     """Regions of one class at most so far apart become one, directly or over others; largest first.
 
-    A joined one is as sure of its class as its pieces are on average, by their area.
+    A joined one is as sure of its class as its pieces are on average, by their area, and as unlike learned defects as
+    the most unlike of them.
     """
     if not gap_px:
         return list(found)
     group = list(range(len(found)))
-    for name in {name for name, _, _ in found}:
-        members = [index for index, each in enumerate(found) if each[0] == name]
-        gaps = distances([Outline(found[index][2].outlines) for index in members], gap_px)
+    for name in {each.name for each in found}:
+        members = [index for index, each in enumerate(found) if each.name == name]
+        gaps = distances([Outline(found[index].region.outlines) for index in members], gap_px)
         for one, other in np.argwhere(np.isfinite(gaps)).tolist():
             here, there = sorted((group[members[one]], group[members[other]]))
             group = [here if each == there else each for each in group]
     joined = [_one([each for each, own in zip(found, group, strict=True) if own == number]) for number in set(group)]
-    return sorted(joined, key=lambda each: (-each[2].area, each[2].offset[1], each[2].offset[0]))
+    return sorted(joined, key=lambda each: (-each.region.area, each.region.offset[1], each.region.offset[0]))
 
 
 def _one(pieces: Sequence[Named]) -> Named:
-    areas = [region.area for _, _, region in pieces]
-    probability = sum(area * sure for area, (_, sure, _) in zip(areas, pieces, strict=True)) / sum(areas)
-    return pieces[0][0], round(probability, 4), Region.joined([region for _, _, region in pieces])
+    areas = [piece.region.area for piece in pieces]
+    probability = sum(area * piece.probability for area, piece in zip(areas, pieces, strict=True)) / sum(areas)
+    region = Region.joined([piece.region for piece in pieces])
+    novelty = max((piece.novelty for piece in pieces if piece.novelty is not None), default=None)
+    return pieces[0]._replace(probability=round(probability, 4), region=region, novelty=novelty)

@@ -20,7 +20,7 @@ PLAIN_NAME = r"^[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"  # no way int
 
 class _Named(Frozen):
     number: int = Field(description="1 is the largest defect of the image")
-    defect_class: str = Field(alias="class", description="name of the class")
+    defect_class: str = Field(alias="class", description="name of the class; 'unknown' for a defect of none of them")
     probability: float = Field(description="of that class, 0..1")
     rectangle: tuple[Point, Point, Point, Point] = Field(description="corners of the minimum enclosing rectangle")
 
@@ -29,6 +29,10 @@ class DefectRecord(Measures, _Named):
     """One defect: its name, its measures, its outline. Points are (x, y) in px, pixel centres, origin top left."""
 
     zones: tuple[str, ...] = Field(description="of the part that it touches")
+    novelty: float | None = Field(
+        description="how unlike learned defects, 1 is the limit; null where the model cannot tell"
+    )
+    nearest_class: str | None = Field(description="that an unknown defect would be; null for others")
     polygons: tuple[tuple[Point, ...], ...] = Field(description="outlines round its pixels, then those of holes")
 
     @property
@@ -42,12 +46,14 @@ class DecisionRecord(Frozen):
 
     kind: Kind = Field(description="of the reason")
     rule: str | None = Field(
-        description="its name, or class and zone; 'picture', 'review_below'; null where no rule applied"
+        description="its name, or class and zone; 'picture', 'review_below', 'review_novelty'; null where none applied"
     )
     defect_class: str | None = Field(alias="class", description="of the defects that decided; null for no class")
     zone: str | None = Field(description="of the rule that decided; null without one")
     field: str | None = Field(description="measure that decided; null without one")
-    value: float | None = Field(description="of that measure; of brightness, the picture's mean gray")
+    value: float | None = Field(
+        description="of that measure; of brightness, the picture's mean gray, of novelty its novelty"
+    )
     limit: float | None = Field(description="what was allowed; at REVIEW, what would have passed")
 
 
@@ -99,6 +105,9 @@ class InspectionRecord(Frozen):
     reason: str = Field(description="the sentence made from `decided_by`")
     decided_by: DecisionRecord
     defects: tuple[DefectRecord, ...]
+    novelty: float | None = Field(
+        description="how unlike learned pictures, 1 is the model's limit; null where it cannot tell"
+    )
     specks: int = Field(description="regions as sure as a defect, but smaller than `min_area_px`")
 
     @property
@@ -155,6 +164,7 @@ def record_of(inspection: Inspection) -> InspectionRecord:
             }
         ),
         defects=tuple(_defect(defect) for defect in inspection.defects),
+        novelty=inspection.novelty,
         specks=inspection.specks,
     )
 
@@ -178,6 +188,8 @@ def _defect(defect: Defect) -> DefectRecord:
             "probability": defect.probability,
             "rectangle": defect.region.rectangle.corners.round(2).tolist(),
             "zones": defect.zones,
+            "novelty": defect.novelty,
+            "nearest_class": defect.nearest,
             "polygons": [outline.tolist() for outline in defect.region.outlines],
             **dict(defect.measures),
         }

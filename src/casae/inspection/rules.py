@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from casae.config import Frozen
+from casae.config import UNKNOWN, Frozen
 from casae.errors import UsageError
 from casae.files import place_in_toml, settings_of
 
@@ -188,7 +188,7 @@ class PictureRule(Together):
 
 
 class AcceptanceRules(Frozen):
-    """A rules file (TOML): `[[rule]]` tables, a table `[picture]` and `review_below`.
+    """A rules file (TOML): `[[rule]]` tables, a table `[picture]`, `review_below` and `review_novelty`.
 
     Without any rule no defect is accepted; where `[picture]` stands alone, it says all.
 
@@ -197,11 +197,13 @@ class AcceptanceRules(Frozen):
             the class, for all.
         picture: beside them, for all defects of a picture.
         review_below: a part that would pass goes to REVIEW if a defect's class probability is below this.
+        review_novelty: and if its picture is more unlike those that were learned, in units of the model's own limit.
     """
 
     rule: tuple[Rule, ...] = ()
     picture: PictureRule | None = None
     review_below: float = Field(default=0.6, ge=0, le=1)
+    review_novelty: float = Field(default=1.0, gt=0)
 
     @field_validator("rule")
     @classmethod
@@ -251,7 +253,9 @@ def read_rules(
 def _meant(name: str) -> str:
     """What a misspelt setting may have been meant to be."""
     names = [info.alias or name for name, info in Rule.model_fields.items()]
-    near = difflib.get_close_matches(name, ["review_below", "picture", "rule", "max_specks", *names], 3)
+    near = difflib.get_close_matches(
+        name, ["review_below", "review_novelty", "picture", "rule", "max_specks", *names], 3
+    )
     return f"is {' or '.join(near)} meant?" if near else f"there are {', '.join(names)}"
 
 
@@ -270,7 +274,7 @@ def _unknown_names(
 ) -> Iterator[tuple[int, str, str]]:
     """Number of the rule, from 0, its key and what is wrong."""
     for index, rule in enumerate(rules.rule):
-        if classes is not None and rule.defect_class is not None and rule.defect_class not in classes:
+        if classes is not None and rule.defect_class not in (None, UNKNOWN, *classes):
             yield index, "class", f"the model knows no class '{rule.defect_class}'; it knows {', '.join(classes)}"
         if zones is not None and rule.zone is not None and rule.zone not in zones:
             known = f"there are {', '.join(zones)}" if zones else "name a file of zones (--zones)"

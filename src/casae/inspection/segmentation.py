@@ -22,6 +22,7 @@ from casae.image import (
     transposed,
 )
 from casae.models.bundle import InputSize
+from casae.models.runtime import Network
 
 GS_MAX = 255
 ROUNDING = 1e-3  # by which a probability may leave 0..1
@@ -50,6 +51,21 @@ def defect_probability(
         values = values - values.mean() if size.centred else values
         probability = frame.take(checked(segmenter(planes(values)[None])[0, 0]), seen.shape)
     return probability if roi is None else np.where(roi, probability, np.float32(0))
+
+
+def with_features(
+    network: Network, image: Image, size: InputSize, roi: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """P(defect), see `defect_probability`, and the network's features of each input that it saw: (inputs, F)."""
+    rows: list[NDArray[np.float32]] = []
+
+    def segmenter(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        probability, features = network.with_features(values)
+        rows.append(features)
+        return probability
+
+    probability = defect_probability(segmenter, image, size, roi)
+    return probability, np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
 
 
 def checked(probability: NDArray[np.float32]) -> NDArray[np.float32]:

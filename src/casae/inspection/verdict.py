@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from numpy.typing import ArrayLike
 
+from casae.config import UNKNOWN
 from casae.inspection.distances import Outline, densest, nearest
 from casae.inspection.measurement import Measures, rounded
 from casae.inspection.rules import (
@@ -22,9 +23,19 @@ from casae.inspection.rules import (
 )
 
 Decision = Literal["OK", "REVIEW", "NG"]
-Kind = Literal["no defect", "within limits", "no rule", "limit", "class probability", "brightness", "no colour"]
-UNLIKE_LEARNED: tuple[Kind, ...] = ("brightness", "no colour")
-"""Kinds that are about the whole picture, whatever is found in it."""
+Kind = Literal[
+    "no defect",
+    "within limits",
+    "no rule",
+    "limit",
+    "class probability",
+    "unknown defect",
+    "novelty",
+    "brightness",
+    "no colour",
+]
+OF_PIXELS: tuple[Kind, ...] = ("brightness", "no colour")
+"""Kinds that only the picture itself tells, not its record."""
 
 SEVERITY: tuple[Decision, ...] = ("OK", "REVIEW", "NG")
 
@@ -54,12 +65,12 @@ class Verdict:
     Attributes:
         decision: OK, REVIEW or NG.
         kind: what decided.
-        rule: whose rule, by its name, or its class and zone; "picture" for all defects; "review_below"; None where none
-            applied.
+        rule: whose rule, by its name, or its class and zone; "picture" for all defects; "review_below";
+            "review_novelty"; None where none applied.
         defect_class: of the defects that decided, None where it is no matter of a class.
         zone: of the rule, None without one.
         field: measure that decided: of `SIZES`, `TOGETHER` or `DISTANCES`, or "probability"; None without one.
-        value: of that field; of "brightness" the picture's mean gray.
+        value: of that field; of "brightness" the picture's mean gray, of "novelty" its novelty.
         limit: what was allowed; at REVIEW, what would have passed.
     """
 
@@ -86,6 +97,10 @@ class Verdict:
                 return f"{name}{where}: no rule accepts it"
             case "class probability":
                 return f"{name}: the class is {_percent(self.value)} sure, {_percent(self.limit)} needed"
+            case "unknown defect":
+                return f"{name}{where}: unlike the defects that were learned, and no rule is for such"
+            case "novelty":
+                return f"unlike the pictures that were learned (novelty {value}, up to {limit} is usual)"
             case "no colour":
                 return "a gray picture, and the model has learned colours"
             case "brightness":
@@ -95,7 +110,7 @@ class Verdict:
                 return f"{name}{where}{_broken(self)}"
 
 
-def judge(defects: Sequence[Judged], rules: AcceptanceRules, specks: int = 0) -> Verdict:
+def judge(defects: Sequence[Judged], rules: AcceptanceRules, specks: int = 0, novelty: float | None = None) -> Verdict:
     """Decide on the defects of one image; see `check_scale`.
 
     What is NG goes before what a person decides; of the same kind, the largest defect goes first.
@@ -104,6 +119,7 @@ def judge(defects: Sequence[Judged], rules: AcceptanceRules, specks: int = 0) ->
         defects: largest first.
         rules: that hold.
         specks: number of regions too small to be reported.
+        novelty: how unlike learned ones the picture is, in units of the model's limit; None where it cannot tell.
     """
     doubt = None
     for verdict in _objections(defects, rules, specks):
@@ -112,6 +128,8 @@ def judge(defects: Sequence[Judged], rules: AcceptanceRules, specks: int = 0) ->
         doubt = doubt or verdict
     if doubt:
         return doubt
+    if novelty is not None and novelty > rules.review_novelty:
+        return Verdict("REVIEW", "novelty", "review_novelty", value=novelty, limit=rules.review_novelty)
     return Verdict("OK", "within limits", value=len(defects)) if defects else Verdict("OK", "no defect")
 
 
@@ -178,6 +196,9 @@ def _scale(measures: Sequence[Measures]) -> float:
 
 def _doubts(defects: Sequence[Judged], applying: Sequence[Sequence[Rule]], rules: AcceptanceRules) -> Iterator[Verdict]:
     for defect, own in sorted(zip(defects, applying, strict=True), key=lambda pair: pair[0].probability):
+        if defect.name == UNKNOWN and not any(rule.defect_class == UNKNOWN for rule in own):
+            yield Verdict("REVIEW", "unknown defect", defect_class=UNKNOWN)
+            continue
         asked = [(rule.min_probability, rule.of) for rule in own if rule.min_probability is not None]
         limit, rule = max(asked, default=(rules.review_below, "review_below"))
         if defect.probability < limit:

@@ -44,7 +44,7 @@ def read_results(file: Path) -> LabelSet:
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{file}: {source}: {error!r} in its record; inspect it anew") from error
         pictures.append(Picture(name, image, width, height, shapes, source=file))
-    classes = {shape.defect_class for picture in pictures for shape in picture.shapes}
+    classes = {shape.defect_class for picture in pictures for shape in picture.shapes if shape.defect_class}
     return LabelSet("results", tuple(sorted(classes)), tuple(pictures), {}, tuple(notes))
 
 
@@ -61,7 +61,8 @@ def _problem(image: Path, record: Mapping[str, Any]) -> str:
 
 def _shape(defect: Mapping[str, Any]) -> Shape:
     pixels, left, top = filled(defect["polygons"])
-    shape = Shape.of(str(defect["class"]), pixels, left, top)
+    unknown = defect.get("nearest_class") is not None  # a person says what it is
+    shape = Shape.of("" if unknown else str(defect["class"]), pixels, left, top)
     if shape is None:
         raise ValueError("a polygon encloses nothing")
     return shape

@@ -1,6 +1,7 @@
 """One file NAME.casae: everything an inspection needs, and where it came from.
 
-A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class) and `card.md`.
+A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class), `novelty.json`
+(absent where it was not learned) and `card.md`.
 After `casae quantise`, `segmenter-int8.xml` and `segmenter-int8.bin` hold an int8 form for OpenVINO, beside
 `segmenter.onnx` or, with `--only`, in its place.
 Reading one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
@@ -25,8 +26,10 @@ from casae.files import without_controls, write_whole
 SCHEMA_VERSION = 1
 SUFFIX = ".casae"
 MANIFEST, SEGMENTER, CLASSIFIER, CARD = "model.json", "segmenter.onnx", "classifier.onnx", "card.md"
+NOVELTY = "novelty.json"
 INT8_XML, INT8_WEIGHTS = "segmenter-int8.xml", "segmenter-int8.bin"
 MAX_BYTES = 512 * 2**20  # of one part, unpacked
+MAX_FEATURES = 10_000  # of a picture or crop that tell how unlike others it is
 MAX_CLASSES = 254  # label values, of which 0 is background and 255 a defect without class
 SIZE_FEATURES = 6  # see `casae.inspection.sizes.features`
 
@@ -119,6 +122,43 @@ class SizeClasses(Frozen):
     bias: tuple[Finite, ...]
 
 
+class Familiar(Frozen):
+    """What features of learned pictures or crops are like: a Gaussian, wide in some directions and a ball in others.
+
+    `casae.inspection.novelty` makes it and measures by it.
+
+    Attributes:
+        mean: of each feature; `deviation` likewise, by which they are divided.
+        directions: unit vectors of these features, orthogonal to each other.
+        variances: along each of them.
+        rest: variance in every other direction.
+        limit: distance beyond which a picture is unlike those that were learned.
+    """
+
+    mean: tuple[Finite, ...] = Field(min_length=1, max_length=MAX_FEATURES)
+    deviation: tuple[Positive, ...] = Field(min_length=1, max_length=MAX_FEATURES)
+    directions: tuple[tuple[Finite, ...], ...]
+    variances: tuple[Positive, ...]
+    rest: Positive
+    limit: Positive
+
+    @model_validator(mode="after")
+    def _fit_each_other(self) -> Self:
+        features = len(self.mean)
+        if len(self.deviation) != features or any(len(each) != features for each in self.directions):
+            raise ValueError(f"mean, deviation and directions must all have {features} values")
+        if len(self.variances) != len(self.directions):
+            raise ValueError(f"{len(self.directions)} directions have {len(self.variances)} variances")
+        return self
+
+
+class Novelty(Frozen):
+    """`novelty.json`: what learned pictures and, where there were enough, learned crops of defects are like."""
+
+    picture: Familiar
+    crop: Familiar | None = None
+
+
 class Manifest(Frozen):
     """`model.json`. Unknown fields are refused; `schema_version` rises when the meaning of a field changes."""
 
@@ -177,6 +217,7 @@ class Bundle:
         card: model card, Markdown.
         sha256: of the whole file; empty before it was written.
         int8: the segmenter quantised; None where it is not worth having or nobody tried.
+        novelty: what learned pictures are like; None where too few were learned, or by a network without `levels`.
     """
 
     manifest: Manifest
@@ -185,6 +226,7 @@ class Bundle:
     card: str
     sha256: str = ""
     int8: Int8 | None = None
+    novelty: Novelty | None = None
 
 
 def write_bundle(bundle: Bundle, path: Path) -> str:
@@ -200,6 +242,8 @@ def write_bundle(bundle: Bundle, path: Path) -> str:
         parts[CLASSIFIER] = bundle.classifier
     if bundle.int8 is not None:
         parts |= {INT8_XML: bundle.int8.xml, INT8_WEIGHTS: bundle.int8.weights}
+    if bundle.novelty is not None:
+        parts[NOVELTY] = bundle.novelty.model_dump_json().encode()
     described = {name: Part(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
     manifest = bundle.manifest.model_copy(update={"files": described})
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -226,6 +270,7 @@ def read_bundle(model: str | Path) -> Bundle:
             manifest = _read_manifest(archive, path)
             parts = {name: _read_part(archive, name, part, path) for name, part in manifest.files.items()}
         card = parts[CARD].decode()
+        novelty = Novelty.model_validate_json(parts[NOVELTY]) if NOVELTY in parts else None
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except BundleError:
@@ -234,7 +279,7 @@ def read_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
     sha256 = hashlib.sha256(data).hexdigest()
     int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
-    return Bundle(manifest, parts.get(SEGMENTER), parts.get(CLASSIFIER), card, sha256, int8)
+    return Bundle(manifest, parts.get(SEGMENTER), parts.get(CLASSIFIER), card, sha256, int8, novelty)
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -273,6 +318,8 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     expected = {CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
     if INT8_XML in manifest.files:
         expected |= {INT8_XML, INT8_WEIGHTS}
+    if NOVELTY in manifest.files:
+        expected.add(NOVELTY)
     if SEGMENTER in manifest.files or INT8_XML not in manifest.files:
         expected.add(SEGMENTER)
     if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:

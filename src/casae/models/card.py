@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from casae.errors import UsageError
-from casae.models.bundle import Bundle, Manifest, read_bundle, resolve_model, shipped_models, write_bundle
+from casae.models.bundle import SUFFIX, Bundle, Manifest, read_bundle, resolve_model, shipped_models, write_bundle
 
 TEMPLATE = """# {name}
 
@@ -94,7 +94,8 @@ def check_own(model: str | Path, what: str) -> None:
     Raises:
         UsageError: it ships with casae.
     """
-    path = resolve_model(model).resolve()
+    path = Path(model)
+    path = (path if path.suffix == SUFFIX else resolve_model(model)).resolve()
     if path in {file.resolve() for file in shipped_models().values()}:
         raise UsageError(f"{what}: {model} is part of casae; copy {path.name} and name the copy")
 

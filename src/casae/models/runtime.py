@@ -101,7 +101,7 @@ class Network:
     """A network on the CPU, compiled when it is first needed; calls of several threads take turns.
 
     Args:
-        onnx: bytes of an ONNX model with one float32 input and one float32 output.
+        onnx: bytes of an ONNX model with a float32 input and a float32 output; a second one, (N, F), are features.
         name: stands in error messages.
         threads: processor threads to use, 0 for as many as there are.
         precision: of the arithmetic; "auto" is bf16 where the processor has it, else f32.
@@ -157,6 +157,10 @@ class Network:
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run on an input whose shape the model allows; each new shape is compiled once."""
+        return self.with_features(values)[0]
+
+    def with_features(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What a call says, and features of the input: (N, F); F is 0 where the model makes none."""
         _check_process()
         with self._turn:
             if self._preparing:
@@ -164,10 +168,11 @@ class Network:
                 self._preparing = None
             request = self._requests.get(values.shape) or self._compile(values.shape)
             try:
-                result: NDArray[np.float32] = request.infer([np.ascontiguousarray(values)])[0]
+                results = request.infer([np.ascontiguousarray(values)])
             except BROKEN as error:
                 raise BundleError(f"{self._name}: cannot be run; train or export it again") from error
-        return result
+        features = results[1] if len(results) > 1 else np.zeros((len(values), 0), np.float32)
+        return results[0], features
 
     def _try(self, *shapes: tuple[int, ...]) -> None:
         with suppress(BundleError):  # the call that needs the shape says so
@@ -207,18 +212,18 @@ class Network:
         return model
 
     def _check_network(self, model: Any) -> None:
-        """One input and one output of float32, and nothing that repeats itself, which could take for ever.
+        """One input and one or two outputs of float32, and nothing that repeats itself, which could take for ever.
 
         Raises:
             BundleError: it is otherwise.
         """
         ends = [*model.inputs, *model.outputs]
-        if len(model.inputs) != 1 or len(model.outputs) != 1:
-            rule = f"has {len(model.inputs)} inputs and {len(model.outputs)} outputs, one of each is used"
+        if len(model.inputs) != 1 or len(model.outputs) not in (1, 2):
+            rule = f"has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one, and one or two are used"
             raise BundleError(f"{self._name}: {rule}; export it again")
         if any(end.get_element_type().get_type_name() != "f32" for end in ends):
             kinds = " and ".join(end.get_element_type().get_type_name() for end in ends)
-            raise BundleError(f"{self._name}: input and output are {kinds}, both must be f32; export it again")
+            raise BundleError(f"{self._name}: inputs and outputs are {kinds}, all must be f32; export it again")
         repeated = sorted({op.get_type_name() for op in model.get_ops()} & REPEATING)
         if repeated:
             raise BundleError(
@@ -245,12 +250,14 @@ class Network:
         Raises:
             BundleError: it has another.
         """
-        result = compiled.outputs[0].get_partial_shape()
         if self._makes is None:
             return
+        result, *features = (output.get_partial_shape() for output in compiled.outputs)
         wanted = self._makes(shape)
         if result.is_dynamic or tuple(result.to_shape()) != wanted:
             raise BundleError(f"{self._name}: makes {result} of {shape} instead of {wanted}; export it again")
+        if any(each.is_dynamic or len(each) != 2 or each[0].get_length() != shape[0] for each in features):
+            raise BundleError(f"{self._name}: makes features {features[0]} of {shape}, not (N, F); export it again")
 
     def _known(self, key: str) -> Any:
         """What was compiled earlier, None where nothing usable is kept."""

@@ -71,6 +71,11 @@ class AutoEncoder(nn.Module):
         self.head = nn.Conv2d(features[0], classes * patch**2, 1)
         self.from_patches = nn.PixelShuffle(patch)
 
+    @property
+    def levels(self) -> Sequence[nn.Module]:
+        """See `casae.networks.registry.Factory`."""
+        return list(self.encoder)[:-1]
+
     def forward(self, image: Tensor) -> Tensor:
         """Image (N, inputs, H, W) float in 0..1 -> logits (N, classes, H, W)."""
         check_sides(image, self.stride)

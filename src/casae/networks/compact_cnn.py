@@ -1,5 +1,7 @@
 """The compact CNN of Tao et al. 2018, Table 2: upright gray crop -> class."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 
@@ -43,6 +45,11 @@ class CompactCNN(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(scaled(256), classes),
         )
+
+    @property
+    def levels(self) -> Sequence[nn.Module]:
+        """Whose maps tell what a crop is like: the last convolution's."""
+        return [self.features[-2]]
 
     def forward(self, crop: Tensor) -> Tensor:
         """Crops (N, inputs, 227, 227) float in 0..1 -> logits (N, classes)."""

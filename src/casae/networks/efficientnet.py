@@ -5,6 +5,8 @@ arXiv:1905.11946) in its Lite form, which has no squeeze-and-excitation and ReLU
 paper's encoder stands; decoder, cascade and head are as in the paper, only narrower.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -97,6 +99,11 @@ class LiteAutoEncoder(nn.Module):
         self.fine = _plain(SPREAD_FEATURES + inputs * patch**2 + SKIP_FEATURES[0], FINE_FEATURES * patch)
         self.head = nn.Conv2d(FINE_FEATURES * patch, classes * patch**2, 1)
         self.from_patches = nn.PixelShuffle(patch)
+
+    @property
+    def levels(self) -> Sequence[nn.Module]:
+        """See `casae.networks.registry.Factory`."""
+        return [self.encoder.blocks[index] for index in SKIPS[:-1]]
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (N, inputs, H, W) float -> logits (N, classes, H, W)."""

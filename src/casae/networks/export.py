@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from casae.networks.compact_cnn import CompactCNN
 from casae.networks.fuse import simplified
 
 OPSET = 17
+OUTPUTS = ["output", "features"]
 LARGEST_DIFFERENCE = 0.02  # of a probability; more means that the export is wrong
 LARGE = 64  # values; smaller constants stay as they are
 INT16_LARGEST = 32767
@@ -31,13 +33,28 @@ EXPECTED_WARNINGS = (  # of PyTorch's exporter: what it says of shapes is proved
 IMAGE_AXES = {0: "batch", 2: "height", 3: "width"}  # that may change
 
 
-class _Segmenter(nn.Module):
-    def __init__(self, casae: nn.Module) -> None:
-        super().__init__()
-        self.casae = casae
+class _WithFeatures(nn.Module):
+    """What a network says as probabilities, and the means (N, F) of the maps that its `levels` make, if it has any."""
 
-    def forward(self, image: Tensor) -> Tensor:
-        return probability_of(self.casae(image))
+    def __init__(self, network: nn.Module, levels: Sequence[nn.Module], said: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.levels, self.said = network, levels, said
+
+    def forward(self, values: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        means: list[Tensor] = []
+        hooks = [
+            level.register_forward_hook(lambda _, __, maps: means.append(maps.mean((2, 3)))) for level in self.levels
+        ]
+        try:
+            said = self.said(self.network(values))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return (said, torch.cat(means, 1)) if means else said
+
+
+def _segmenter(network: nn.Module) -> _WithFeatures:
+    return _WithFeatures(network, getattr(getattr(network, "first", network), "levels", ()), probability_of)
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,7 @@ class Exported:
 
 
 def export_segmenter(network: nn.Module, images: NDArray[np.float32]) -> Exported:
-    """ONNX: (1, channels, H, W) float32 as `InputSize` says -> P(defect) (1, 1, H, W).
+    """ONNX: (1, channels, H, W) float32 as `InputSize` says -> P(defect) (1, 1, H, W) and features (1, F).
 
     Args:
         network: trained, of two logits; a cascade goes in fewer operations.
@@ -59,17 +76,20 @@ def export_segmenter(network: nn.Module, images: NDArray[np.float32]) -> Exporte
         BundleError: the export differs from the trained network.
     """
     quick = simplified(network) if isinstance(network, CASAE) else network
-    return _export(_Segmenter(quick), _Segmenter(network), images, "segmenter", IMAGE_AXES)
+    return _export(_segmenter(quick), _segmenter(network), images, "segmenter", IMAGE_AXES)
 
 
 def export_classifier(network: CompactCNN, crops: NDArray[np.float32]) -> Exported:
-    """ONNX: crops (N, channels, 227, 227) float32 in 0..1 -> probabilities (N, classes). See `export_segmenter`."""
-    trained = nn.Sequential(network, nn.Softmax(dim=1))
+    """ONNX: crops (N, channels, 227, 227) float32 in 0..1 -> probabilities (N, classes) and features (N, F).
+
+    See `export_segmenter`.
+    """
+    trained = _WithFeatures(network, network.levels, nn.Softmax(dim=1))
     return _export(trained, trained, crops, "classifier", {0: "batch"})
 
 
 def _export(
-    network: nn.Module, trained: nn.Module, examples: NDArray[np.float32], name: str, axes: dict[int, str]
+    network: _WithFeatures, trained: _WithFeatures, examples: NDArray[np.float32], name: str, axes: dict[int, str]
 ) -> Exported:
     """Export a network that computes what a trained one does, which is proved."""
     network.eval()
@@ -83,8 +103,8 @@ def _export(
             (torch.from_numpy(examples[:1]),),
             stream,  # type: ignore[arg-type]  # documented as a path, accepts a stream with dynamo=False
             input_names=["input"],
-            output_names=["output"],
-            dynamic_axes={"input": axes, "output": axes},
+            output_names=OUTPUTS[: 2 if trained.levels else 1],
+            dynamic_axes={"input": axes, "output": axes, "features": {0: "batch"}},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -96,10 +116,19 @@ def _export(
     raise BundleError(f"{name}: the exported network differs by {difference:.3g} from the trained one; report this")
 
 
-def _difference(trained: nn.Module, exported: Network, examples: NDArray[np.float32]) -> float:
-    with torch.inference_mode():
-        pairs = [(trained(torch.from_numpy(example[None])).numpy(), exported(example[None])) for example in examples]
-    return max(float(np.abs(right - run).max()) for right, run in pairs)
+def _difference(trained: _WithFeatures, exported: Network, examples: NDArray[np.float32]) -> float:
+    """The largest of a probability, and of a feature in units of the largest one."""
+    differences = []
+    for example in examples:
+        with torch.inference_mode():
+            right = trained(torch.from_numpy(example[None]))
+        said, features = right if isinstance(right, tuple) else (right, None)
+        run, run_features = exported.with_features(example[None])
+        differences.append(np.abs(said.numpy() - run).max())
+        if features is not None:
+            unit = max(float(features.abs().max()), np.finfo(np.float32).tiny)
+            differences.append(np.abs(features.numpy() - run_features).max() / unit)
+    return float(max(differences))
 
 
 def _stored_in_16_bits(exact: bytes) -> bytes:

@@ -4,6 +4,7 @@ The paper names the FCN and no more; 8s, VGG16 and its width as a factor are our
 """
 
 import itertools
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -51,6 +52,11 @@ class FCN8(nn.Module):
             nn.Conv2d(HIDDEN * width, classes, 1),
         )
         self.score_4, self.score_3 = nn.Conv2d(features[3], classes, 1), nn.Conv2d(features[2], classes, 1)
+
+    @property
+    def levels(self) -> Sequence[nn.Module]:
+        """See `casae.networks.registry.Factory`."""
+        return list(self.blocks)[:-1]
 
     def forward(self, image: Tensor) -> Tensor:
         """Gray image (N, 1, H, W) float in 0..1 -> logits (N, classes, H, W)."""

@@ -18,6 +18,8 @@ Factory = Callable[[SegmenterSettings, bool, int], nn.Module]
 It takes images (N, channels, H, W), float32 in 0..1, of the `channels` of the settings: 1 for gray, 3 for RGB. It draws
 as many maps of logits, (N, maps, H, W): background first, two where it tells defects from background. Its `stride`,
 which divides `settings.stride`, is what the sides of its input are multiples of; others it refuses by a ValueError.
+It may have `levels`: modules of the encoder, each making maps (N, C, h, w), whose means tell what a picture is like
+(`casae.inspection.novelty`). Ours leave out the deepest, which knows more of defects than of the surface.
 """
 
 RULES = "see Factory in casae.networks.registry"

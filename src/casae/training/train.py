@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from casae.datasets.sample import Dataset
 from casae.errors import UsageError
 from casae.image import gray_levels, planes, resize, standardise, to_unit
 from casae.inspection.classification import classifier_input
+from casae.inspection.inspector import Inspector
 from casae.labelled.defects import labelled_crops
 from casae.labelled.holdout import Fold
 from casae.labelled.images import brightness_of
@@ -33,6 +34,7 @@ from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.curves import steps_of
 from casae.training.loop import COOL_DOWN, fit, seconds_spent
+from casae.training.novelty import learn_novelty
 from casae.training.plan import Note, Run, prepare
 from casae.training.progress import Reporter
 from casae.training.state import (
@@ -248,7 +250,12 @@ def _write(
         "export_difference_classifier": crop_difference,
     }
     manifest = _manifest(run, out.stem, command, scores | differences, notes)
-    write_bundle(Bundle(manifest, exported.onnx, classifier, write_card(manifest)), out)
+    bundle = Bundle(manifest, exported.onnx, classifier, write_card(manifest))
+    write_bundle(bundle, out)
+    images = [*run.images, *run.validation]
+    order = np.random.default_rng(0).permutation(len(images))
+    pictures = ((images[index].pixels, images[index].label) for index in order)
+    write_bundle(replace(bundle, novelty=learn_novelty(Inspector(out), pictures)), out)
     return differences
 
 
