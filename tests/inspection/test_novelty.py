@@ -37,6 +37,7 @@ def test_too_few_pictures_tell_nothing():
     assert learned(table[: FEWEST - 1], np.arange(FEWEST - 1)) is None
     assert learned(table, np.arange(len(table)) // 6) is None  # many tiles of few pictures
     assert learned(table, np.arange(len(table)) // 3) is not None
+    assert learned(table[:, :0], np.arange(len(table))) is None
 
 
 def test_a_picture_is_as_unlike_as_its_most_unlike_tile():

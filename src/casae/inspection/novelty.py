@@ -85,7 +85,7 @@ class Usual:
 
 
 def learned(features: Features, owners: ArrayLike) -> Usual | None:
-    """What is usual among features (N, F) of learned pictures; None where too few of them tell.
+    """What is usual among features (N, F) of learned pictures; None where too few tell, or there are no features.
 
     The limit is set on pictures that are held out: each of `FOLDS` parts is measured by what the others are like.
 
@@ -95,7 +95,7 @@ def learned(features: Features, owners: ArrayLike) -> Usual | None:
     """
     table, of = np.asarray(features, np.float64), np.asarray(owners)
     pictures = np.random.default_rng(0).permutation(np.unique(of))
-    if len(pictures) < FEWEST:
+    if len(pictures) < FEWEST or not table.shape[1]:
         return None
     held_out: list[float] = []
     for fold in np.array_split(pictures, min(FOLDS, len(pictures))):

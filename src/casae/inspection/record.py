@@ -9,13 +9,30 @@ from typing import Literal
 from pydantic import Field
 
 from casae.config import Frozen
-from casae.inspection.inspection import Defect, Inspection, Part
+from casae.inspection.inspection import Conditions, Defect, Inspection, Part
 from casae.inspection.measurement import Measures
 from casae.inspection.rules import AcceptanceRules
 from casae.inspection.verdict import Judged, Kind
 
 Point = tuple[float, float]
 PLAIN_NAME = r"^[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"  # no way into another folder
+
+
+JUDGED_BY = (  # fields that decide whether an earlier inspection of a picture still holds
+    "model_sha256",
+    "gs",
+    "core_gs",
+    "min_area_px",
+    "join_px",
+    "mm_per_pixel",
+    "calibration_sha256",
+    "straightened",
+    "rules_sha256",
+    "roi_sha256",
+    "zones_sha256",
+    "precision",
+    "classifier_precision",
+)
 
 
 class _Named(Frozen):
@@ -167,6 +184,16 @@ def record_of(inspection: Inspection) -> InspectionRecord:
         novelty=inspection.novelty,
         specks=inspection.specks,
     )
+
+
+def judged_by(conditions: Conditions) -> tuple[object, ...]:
+    """The values of `JUDGED_BY` that an inspection under these conditions will have."""
+    known, calibration = vars(conditions), conditions.calibration
+    made = {
+        "rules_sha256": rules_sha256(conditions.rules),
+        "calibration_sha256": calibration.sha256 if calibration else None,
+    }
+    return tuple((made | known)[name] for name in JUDGED_BY)
 
 
 def rules_sha256(rules: AcceptanceRules) -> str:

@@ -20,7 +20,6 @@ from casae.networks.compact_cnn import CompactCNN
 from casae.networks.fuse import simplified
 
 OPSET = 17
-OUTPUTS = ["output", "features"]
 LARGEST_DIFFERENCE = 0.02  # of a probability; more means that the export is wrong
 LARGE = 64  # values; smaller constants stay as they are
 INT16_LARGEST = 32767
@@ -92,6 +91,7 @@ def _export(
     network: _WithFeatures, trained: _WithFeatures, examples: NDArray[np.float32], name: str, axes: dict[int, str]
 ) -> Exported:
     """Export a network that computes what a trained one does, which is proved."""
+    made = {"output": axes, **({"features": {0: "batch"}} if trained.levels else {})}
     network.eval()
     trained.eval()
     stream = io.BytesIO()
@@ -103,8 +103,8 @@ def _export(
             (torch.from_numpy(examples[:1]),),
             stream,  # type: ignore[arg-type]  # documented as a path, accepts a stream with dynamo=False
             input_names=["input"],
-            output_names=OUTPUTS[: 2 if trained.levels else 1],
-            dynamic_axes={"input": axes, "output": axes, "features": {0: "batch"}},
+            output_names=list(made),
+            dynamic_axes={"input": axes, **made},
             opset_version=OPSET,
             dynamo=False,
         )

@@ -24,8 +24,8 @@ from casae.files import path_of, printable, write_new
 from casae.image import encode
 from casae.inspection.inspection import Conditions, Inspection
 from casae.inspection.overlay import draw_overlay
-from casae.inspection.record import DefectRecord, InspectionRecord, record_of
-from casae.results.lines import RecordLines, Records, identity_of, same_name
+from casae.inspection.record import DefectRecord, InspectionRecord, judged_by, record_of
+from casae.results.lines import RecordLines, Records, same_name
 from casae.results.lock import lock
 
 PICTURES = ("masks", "overlays")
@@ -97,7 +97,7 @@ class ResultsFolder:
         if entry is not None and entry.file != FileState.of(file.stat()):
             key = f"{hashlib.sha256(read_file(file)).hexdigest()} {source}"
             entry = self.lines.entry(key)
-        if entry is None or entry.conditions != identity_of(conditions) or not self._has_pictures(entry.name):
+        if entry is None or entry.conditions != judged_by(conditions) or not self._has_pictures(entry.name):
             return None
         return key
 

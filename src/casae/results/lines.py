@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from casae.decoding import FileState
 from casae.errors import OutputError
-from casae.inspection.inspection import Conditions
-from casae.inspection.record import PLAIN_NAME, InspectionRecord, rules_sha256
+from casae.inspection.record import JUDGED_BY, PLAIN_NAME, InspectionRecord
 
 NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0)  # a link in the place of our file is not written through
 
@@ -69,36 +68,7 @@ class _Head(BaseModel):
 
     @property
     def conditions(self) -> tuple[object, ...]:
-        thresholds = self.gs, self.core_gs, self.min_area_px, self.join_px, self.mm_per_pixel
-        return (
-            self.model_sha256,
-            *thresholds,
-            self.calibration_sha256,
-            self.straightened,
-            self.rules_sha256,
-            self.roi_sha256,
-            self.zones_sha256,
-            self.precision,
-            self.classifier_precision,
-        )
-
-
-def identity_of(conditions: Conditions) -> tuple[object, ...]:
-    """What decides whether an earlier inspection of a picture still holds."""
-    sizes = conditions.min_area_px, conditions.join_px, conditions.mm_per_pixel
-    return (
-        conditions.model_sha256,
-        conditions.gs,
-        conditions.core_gs,
-        *sizes,
-        conditions.calibration.sha256 if conditions.calibration else None,
-        conditions.straightened,
-        rules_sha256(conditions.rules),
-        conditions.roi_sha256,
-        conditions.zones_sha256,
-        conditions.precision,
-        conditions.classifier_precision,
-    )
+        return tuple(getattr(self, name) for name in JUDGED_BY)
 
 
 class RecordLines:
