@@ -6,6 +6,7 @@
     +-- DatasetError       a dataset whose files do not fit together
     +-- BundleError        a .casae file that is damaged, foreign or too new
     +-- OutputError        a place that cannot be written
+    +-- RecordsError       a database that cannot be opened, read or written
     +-- MissingExtraError  an optional part of casae is not installed
 
 Each message is one line: the file or value, the rule it breaks, and a way out.
@@ -34,6 +35,10 @@ class BundleError(CasaeError):
 
 class OutputError(CasaeError):
     """A place that cannot be written."""
+
+
+class RecordsError(CasaeError):
+    """A database of records that cannot be opened, read or written."""
 
 
 class MissingExtraError(CasaeError):

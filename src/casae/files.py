@@ -1,10 +1,12 @@
 """Paths and texts of files: which are images, names that can be written, files read and written whole."""
 
 import codecs
+import csv
+import errno
 import os
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +25,7 @@ UNREAD_SUFFIXES = frozenset(  # of pictures that nothing here reads
     {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".pfm", ".dng", ".cr2", ".cr3", ".nef"}
     | {".arw", ".raw", ".dcm", ".fits", ".svg", ".psd", ".ico", ".tga", ".mpo", ".czi", ".nd2", ".lif", ".svs"}
 )
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs what begins so
 
 
 def read_text(file: Path) -> str:
@@ -256,3 +259,34 @@ def common_folder(folders: Collection[Path]) -> str:
 def within(path: str, folder: str) -> str:
     """A path as seen from a folder that it is in; as it is without one."""
     return os.path.relpath(path, folder) if folder else path
+
+
+def write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table that spreadsheets open as it is; a kill or a full disk leaves the one before.
+
+    Raises:
+        OutputError: the disk does not take it.
+    """
+    part = file.with_name(f"{file.name}.part")
+    try:
+        if part.is_symlink():
+            part.unlink()
+        with part.open("w", newline="", encoding="utf-8-sig") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(header)
+            writer.writerows([_harmless(cell) for cell in row] for row in rows)
+        part.replace(file)
+    except OSError as error:
+        raise unwritten(file, error) from error
+
+
+def _harmless(cell: object) -> object:
+    """Text that a spreadsheet would run as a formula, with a quote before it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+def unwritten(place: Path, error: OSError) -> OutputError:
+    """The error of a place that cannot be written, with a way out."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = "free space, start again" if is_full else "close it elsewhere, or choose another --out"
+    return OutputError(f"{printable(place)}: cannot be written ({error.strerror}); {advice}")

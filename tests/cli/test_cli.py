@@ -357,3 +357,38 @@ def test_what_was_found_is_written_as_labels_too(telling_model, tmp_path):
     assert set(np.unique(cv2.imread(str(tmp_path / "found" / "masks" / "a.png"), cv2.IMREAD_UNCHANGED))) == {0, 255}
     done = casae("inspect", "a.png", "--model", telling_model, "--labels", "folder:found", cwd=tmp_path)
     assert (done.returncode, "found: is not empty" in done.stderr) == (2, True)
+
+
+def test_records_are_kept_found_reviewed_and_exported(dark_model, spotted, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), spotted)
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((48, 64), 200, np.uint8))
+    casae("inspect", "a.png", "b.png", "--model", dark_model, "--out", "results", cwd=tmp_path)
+
+    def records(*words: object) -> subprocess.CompletedProcess[str]:
+        return casae("records", *words, cwd=tmp_path)
+
+    assert records("import", "results").stdout == "2 new, 0 were there already\n"
+    assert records("import", "results").stdout == "0 new, 2 were there already\n"
+    listed = records("list").stdout
+    assert "1 OK, 0 REVIEW, 1 NG" in listed
+    found = records("find", "--decision", "NG", "--since", "1h").stdout.splitlines()
+    assert len(found) == 2
+    key = found[1].split()[0]
+    assert records("review", key, "OK", "--why", "dust", "--who", "ann").returncode == 0
+    shown = json.loads(records("show", key).stdout)
+    assert (shown["record"]["decision"], shown["reviews"][0]["new"]) == ("NG", "OK")
+    assert records("export", "all.csv").stdout == "2 inspections in all.csv\n"
+    assert records("prune", "--before", "2000-01-01").stdout.startswith(
+        "0 inspections from before 2000-01-01 00:00 would"
+    )
+    assert records("backup", "copy.db").returncode == 0
+    assert records("restore", "copy.db").stdout == "casae-home holds what copy.db held\n"
+    for words, code, said in (
+        (("show", "x"), 2, "x: no inspection has this id"),
+        (("find", "--since", "soon"), 2, "--since soon: is no time"),
+        (("import", "nowhere"), 2, "nowhere: holds no inspections.jsonl"),
+        (("list", "--home", "a.png"), 3, "a.png"),
+    ):
+        done = records(*words)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+        assert said in done.stderr

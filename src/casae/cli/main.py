@@ -16,6 +16,7 @@ from casae.cli import (
     inspect,
     novelty,
     quantise,
+    records,
     reproduce,
     rules,
     synthetic,
@@ -41,6 +42,7 @@ app.command("synthetic")(synthetic.synthetic)
 app.add_typer(data.app, name="data")
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(rules.app, name="rules")
+app.add_typer(records.app, name="records")
 
 
 COMMA = re.compile(r"(--\S+=)?\d+,\d+")  # a number as many people write it
@@ -74,7 +76,7 @@ def _command_of(error: typer.TyperException) -> str:
 def main() -> None:
     """Run; a user's mistake is one line on stderr and exit code 2, an error of casae's own a traceback and 2."""
     from casae.cli.streams import make_streams_safe
-    from casae.errors import CasaeError
+    from casae.errors import CasaeError, RecordsError
     from casae.files import without_controls
 
     make_streams_safe()
@@ -94,6 +96,7 @@ def main() -> None:
         code = 130
     except CasaeError as error:
         complain(str(error))
+        code = 3 if isinstance(error, RecordsError) else 2
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         complain(f"{where}{error.strerror or error}; check the path and its permissions")

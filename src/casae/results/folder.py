@@ -4,11 +4,9 @@
 Everything else is made from it.
 """
 
-import csv
-import errno
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 
 from casae.decoding import FileState, read_file
 from casae.errors import OutputError
-from casae.files import path_of, printable, write_new
+from casae.files import path_of, printable, unwritten, write_csv, write_new
 from casae.image import encode
 from casae.inspection.inspection import Conditions, Inspection
 from casae.inspection.overlay import draw_overlay
@@ -32,7 +30,6 @@ PICTURES = ("masks", "overlays")
 REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names, by Windows and the file systems of its drives
 LONGEST_NAME = 200  # bytes; file systems take 255, with a suffix and what tells names apart
 LINES, TABLE, REPORT, FAILURES = "inspections.jsonl", "defects.csv", "report.html", "failures.csv"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs what begins so
 
 
 @dataclass
@@ -69,7 +66,7 @@ class ResultsFolder:
                 self._lock.close()
                 raise
         except OSError as error:
-            raise _unwritten(self.folder, error) from error
+            raise unwritten(self.folder, error) from error
         return self
 
     def _check_pictures(self) -> None:
@@ -121,7 +118,7 @@ class ResultsFolder:
             mask.result()
             key = self.lines.append(record)
         except OSError as error:
-            raise _unwritten(self.folder, error) from error
+            raise unwritten(self.folder, error) from error
         if earlier is not None and earlier != key:
             self.replaced.append(inspection.source)
         return key, record
@@ -137,9 +134,9 @@ class ResultsFolder:
             OutputError: the disk does not take them.
         """
         rows = (_row(record, defect) for record in self.lines.read(self.lines) for defect in record.defects)
-        _write_csv(self.folder / TABLE, ["source", "id", "decision", *_COLUMNS], rows)
+        write_csv(self.folder / TABLE, ["source", "id", "decision", *_COLUMNS], rows)
         if failures:
-            _write_csv(self.folder / FAILURES, ["source", "reason"], failures.items())
+            write_csv(self.folder / FAILURES, ["source", "reason"], failures.items())
         else:
             (self.folder / FAILURES).unlink(missing_ok=True)
         return Records(self.lines, keys)
@@ -187,29 +184,3 @@ def _write_picture(file: Path, picture: NDArray[np.uint8], suffix: str) -> None:
     part = file.with_name(f"{file.name}.part")
     write_new(part, encode(picture, suffix))
     part.replace(file)
-
-
-def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a table that spreadsheets open as it is; a kill or a full disk leaves the one before."""
-    part = file.with_name(f"{file.name}.part")
-    try:
-        if part.is_symlink():
-            part.unlink()
-        with part.open("w", newline="", encoding="utf-8-sig") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(header)
-            writer.writerows([_harmless(cell) for cell in row] for row in rows)
-        part.replace(file)
-    except OSError as error:
-        raise _unwritten(file, error) from error
-
-
-def _harmless(cell: object) -> object:
-    """Text that a spreadsheet would run as a formula, with a quote before it."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
-
-
-def _unwritten(place: Path, error: OSError) -> OutputError:
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    advice = "free space, start again" if is_full else "close it elsewhere, or choose another --out"
-    return OutputError(f"{printable(place)}: cannot be written ({error.strerror}); {advice}")

@@ -1,0 +1,237 @@
+"""`casae records`."""
+
+import getpass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from casae.records.queries import Filter
+
+app = typer.Typer(help="Inspections in a database: keep, find, review, export, back up.", no_args_is_help=True)
+
+Home = Annotated[
+    str, typer.Option(metavar="HOME", help="Folder with records.db, or URL of a server: postgresql://USER@HOST/NAME.")
+]
+HOME = "casae-home"
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="From then on: 2026-11-29, 2026-11-29T14:00, 8h, 7d.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before then.")]
+DecisionOption = Annotated[Literal["OK", "REVIEW", "NG"] | None, typer.Option(help="As casae decided.")]
+ClassOption = Annotated[str | None, typer.Option("--class", metavar="NAME", help="With a defect of this class.")]
+Serial = Annotated[str | None, typer.Option(help="Of the part.")]
+Batch = Annotated[str | None, typer.Option(help="Of the part.")]
+Product = Annotated[str | None, typer.Option(help="Of the part.")]
+Station = Annotated[str | None, typer.Option(help="Where the picture was taken.")]
+Model = Annotated[str | None, typer.Option(help="Name of the model.")]
+Picture = Annotated[str | None, typer.Option(metavar="END", help="How the picture's path ends.")]
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@app.command("import")
+def import_(
+    results: Annotated[Path, typer.Argument(help="Folder of casae inspect.")],
+    home: Home = HOME,
+) -> None:
+    """Keep the inspections of a results folder; those that are there already are passed over.
+
+    Exit codes: 0 done, 2 wrong usage, 3 the database does not take them; then run it again.
+    """
+    from casae.cli.progress import progress
+    from casae.errors import UsageError
+    from casae.records.store import import_records
+    from casae.results.folder import LINES
+    from casae.results.lines import RecordLines
+
+    if not (results / LINES).is_file():
+        raise UsageError(f"{results}: holds no {LINES}; name a folder that casae inspect wrote")
+    lines = RecordLines(results / LINES)
+    with _opened(home) as engine, progress("keeping", len(lines)) as step:
+        new = import_records(engine, lines.read(lines), step)
+    typer.echo(f"{new} new, {len(lines) - new} were there already")
+
+
+@app.command("list")
+def list_(
+    home: Home = HOME,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows of a page.")] = 20,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Go on behind this inspection.")] = None,
+) -> None:
+    """The newest inspections, and how many there are of each decision. Exit codes: 0 done, 2 usage, 3 database."""
+    from casae.records.queries import Filter
+    from casae.records.store import counted
+
+    with _opened(home) as engine:
+        _print(engine, Filter(), after, limit)
+        counts = counted(engine)
+    typer.echo(", ".join(f"{counts.get(name, 0):,} {name}" for name in ("OK", "REVIEW", "NG")))
+
+
+@app.command()
+def find(
+    home: Home = HOME,
+    since: Since = None,
+    until: Until = None,
+    decision: DecisionOption = None,
+    defect_class: ClassOption = None,
+    serial: Serial = None,
+    batch: Batch = None,
+    product: Product = None,
+    station: Station = None,
+    model: Model = None,
+    picture: Picture = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows of a page.")] = 20,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Go on behind this inspection.")] = None,
+) -> None:
+    """Inspections by time, decision, class and part, newest first. Exit codes: 0 done, 2 usage, 3 database."""
+    wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, model, picture)
+    with _opened(home) as engine:
+        _print(engine, wanted, after, limit)
+
+
+@app.command()
+def show(key: Annotated[str, typer.Argument(metavar="ID")], home: Home = HOME) -> None:
+    """One inspection and what people said of it, as JSON. Exit codes: 0 done, 2 no such inspection, 3 database."""
+    from casae.cli.streams import print_utf8
+    from casae.records.queries import reviews_of
+    from casae.records.store import record_by_id
+
+    with _opened(home) as engine:
+        record = record_by_id(engine, key).model_dump(mode="json", by_alias=True)
+        told = {"record": record, "reviews": reviews_of(engine, key)}
+    print_utf8(json.dumps(told, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def review(
+    key: Annotated[str, typer.Argument(metavar="ID")],
+    decision: Annotated[Literal["OK", "NG"], typer.Argument(help="What the part truly is.")],
+    why: Annotated[str, typer.Option(help="The reason.")],
+    who: Annotated[str | None, typer.Option(help="Default: your user name.")] = None,
+    home: Home = HOME,
+) -> None:
+    """Say what a part truly is: a new row; the inspection stays. Exit codes: 0 kept, 2 usage, 3 database."""
+    from casae.records.store import review as run
+
+    with _opened(home) as engine:
+        typer.echo(run(engine, key, decision, who or getpass.getuser(), why))
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="FILE.csv, .jsonl or .parquet, new.")],
+    home: Home = HOME,
+    since: Since = None,
+    until: Until = None,
+    decision: DecisionOption = None,
+    defect_class: ClassOption = None,
+    serial: Serial = None,
+    batch: Batch = None,
+    product: Product = None,
+    station: Station = None,
+    model: Model = None,
+    picture: Picture = None,
+) -> None:
+    """Inspections as a table, or whole as JSON lines. Exit codes: 0 done, 2 usage or disk, 3 database."""
+    from casae.records.export import write
+
+    wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, model, picture)
+    with _opened(home) as engine:
+        typer.echo(f"{write(engine, wanted, out)} inspections in {out}")
+
+
+@app.command()
+def prune(
+    before: Annotated[str, typer.Option(metavar="TIME", help="Older ones: 2026-01-31, 90d.")],
+    home: Home = HOME,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; otherwise it is only said what would go.")] = False,
+) -> None:
+    """Drop old inspections that nobody reviewed; counters stay. Exit codes: 0 done or said, 2 usage, 3 database."""
+    from casae.records.queries import prunable
+    from casae.records.queries import prune as run
+
+    moment = _time(before, "--before")
+    with _opened(home) as engine:
+        count = run(engine, moment) if yes else prunable(engine, moment)
+    done = "are gone" if yes else "would go; say --yes"
+    typer.echo(f"{count:,} inspections from before {moment:%Y-%m-%d %H:%M} {done}")
+
+
+@app.command()
+def backup(file: Annotated[Path, typer.Argument(help="New file.")], home: Home = HOME) -> None:
+    """Copy the database while others go on writing. Exit codes: 0 done, 2 usage, 3 database."""
+    from casae.records.database import backup as run
+
+    with _opened(home) as engine:
+        run(engine, file)
+    typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="That backup wrote.")],
+    home: Annotated[Path, typer.Option(help="Folder; nothing else may use it meanwhile.")] = Path(HOME),
+) -> None:
+    """Put a backup in the place of the database, which stays beside it. Exit codes: 0 done, 2 usage, 3 database."""
+    from casae.records.database import restore as run
+
+    run(file, home)
+    typer.echo(f"{home} holds what {file} held")
+
+
+@contextmanager
+def _opened(home: str) -> "Iterator[Engine]":
+    from casae.errors import MissingExtraError
+
+    try:
+        from casae.records.database import opened
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"records need {error.name}; pip install 'casae[records]'") from error
+    with opened(home) as engine:
+        yield engine
+
+
+def _filter(since: str | None, until: str | None, *others: Any) -> "Filter":
+    from casae.records.queries import Filter
+
+    return Filter(
+        None if since is None else _time(since, "--since"), None if until is None else _time(until, "--until"), *others
+    )
+
+
+def _time(text: str, option: str) -> datetime:
+    """A moment, or so long ago; without an offset it is this machine's time."""
+    from casae.errors import UsageError
+
+    number, unit = text[:-1], text[-1:]
+    if unit in UNITS and number.isdigit():
+        return datetime.now(UTC) - timedelta(**{UNITS[unit]: int(number)})
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{option} {text}: is no time; say 2026-11-29, 2026-11-29T14:00 or 8h, 7d") from error
+
+
+def _print(engine: "Engine", wanted: "Filter", after: str | None, limit: int) -> None:
+    """A line each, as wide as it must be: an id or a name that is cut helps nobody."""
+    from casae.cli.streams import print_utf8
+    from casae.records.queries import page
+
+    rows = page(engine, wanted, after, limit)
+    lines = [("id", "decision", "reviewed", "defects", "part", "picture")]
+    for row in rows:
+        part = " ".join(filter(None, (row.product, row.batch, row.serial)))
+        lines.append((row.id, row.decision, row.reviewed or "", str(row.defects), part, Path(row.source).name))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines if rows else ():
+        print_utf8("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if len(rows) == limit:
+        typer.echo(f"more: --after {rows[-1].id}")
+    elif not rows:
+        typer.echo("no inspection")

@@ -1,0 +1,101 @@
+"""Inspections into a file: whole records as JSON lines, or a row each as CSV or Parquet."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from casae.errors import MissingExtraError, UsageError
+from casae.files import unwritten, write_csv
+from casae.inspection.record import InspectionRecord
+from casae.records.queries import PAGE, Filter, records
+
+COLUMNS = (
+    "id",
+    "inspected_at",
+    "source",
+    "sha256",
+    "decision",
+    "reason",
+    "model",
+    "model_sha256",
+    "novelty",
+    "machine",
+)
+OF_PART = ("serial", "batch", "product", "station")
+HEADER = (*COLUMNS, *OF_PART, "defects", "largest_px", "classes")
+
+
+def write(engine: Engine, wanted: Filter, out: Path) -> int:
+    """Write inspections, newest first, to FILE.csv, .jsonl or .parquet, page by page. Returns how many.
+
+    Raises:
+        UsageError: another suffix, or there is such a file.
+        MissingExtraError: Parquet needs pyarrow.
+        OutputError: the disk does not take it.
+        RecordsError: the database cannot be read.
+    """
+    kinds = {".csv": _write_csv, ".jsonl": _write_lines, ".parquet": _write_parquet}
+    if out.suffix not in kinds:
+        raise UsageError(f"{out}: name a file that ends in {', '.join(kinds)}")
+    if out.exists():
+        raise UsageError(f"{out}: is there already; name a new file")
+    counted = _Counted(records(engine, wanted))
+    try:
+        kinds[out.suffix](counted, out)
+    except OSError as error:
+        raise unwritten(out, error) from error
+    return counted.seen
+
+
+class _Counted:
+    """Records as they pass, and how many did."""
+
+    def __init__(self, found: Iterator[InspectionRecord]) -> None:
+        self.seen = 0
+        self._found = found
+
+    def __iter__(self) -> Iterator[InspectionRecord]:
+        for record in self._found:
+            self.seen += 1
+            yield record
+
+
+def _write_csv(found: _Counted, out: Path) -> None:
+    write_csv(out, HEADER, (_row(record).values() for record in found))
+
+
+def _write_lines(found: _Counted, out: Path) -> None:
+    part = out.with_name(f"{out.name}.part")
+    with part.open("w", encoding="utf-8") as stream:
+        stream.writelines(f"{record.model_dump_json(by_alias=True)}\n" for record in found)
+    part.replace(out)
+
+
+def _write_parquet(found: _Counted, out: Path) -> None:
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{out}: Parquet needs pyarrow; pip install 'casae[parquet]'") from error
+    numbers = {"defects": pyarrow.int32(), "largest_px": pyarrow.int64(), "novelty": pyarrow.float64()}
+    schema = pyarrow.schema([(name, numbers.get(name, pyarrow.string())) for name in (*HEADER, "record")])
+    part = out.with_name(f"{out.name}.part")
+    with ParquetWriter(part, schema) as writer:
+        rows = iter(found)
+        while page := list(islice(rows, PAGE)):
+            told = [_row(record) | {"record": record.model_dump_json(by_alias=True)} for record in page]
+            writer.write_table(pyarrow.Table.from_pylist(told, schema))
+    part.replace(out)
+
+
+def _row(record: InspectionRecord) -> dict[str, Any]:
+    return {
+        **{name: getattr(record, name) for name in COLUMNS},
+        **{name: getattr(record.part, name) for name in OF_PART},
+        "defects": len(record.defects),
+        "largest_px": record.largest_px,
+        "classes": "; ".join(sorted({defect.defect_class for defect in record.defects})),
+    }

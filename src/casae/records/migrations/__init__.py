@@ -1,0 +1,1 @@
+"""What makes and changes the tables, one file a step."""

@@ -1,0 +1,154 @@
+"""Inspections out of the database: filtered, newest first, a page at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Engine, RowMapping, Select, delete, exists, func, select
+
+from casae.inspection.record import InspectionRecord
+from casae.records.database import reading, writing
+from casae.records.schema import defects, images, inspections, models, reviews
+
+PAGE = 500  # rows that an export holds at once
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which inspections; what is None does not matter.
+
+    Attributes:
+        since, until: when they ended, from and before.
+        decision: OK, REVIEW or NG, before anybody reviewed it.
+        defect_class: with a defect of this class.
+        serial, batch, product, station: of the part.
+        model: its name.
+        source: end of the picture's path.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    decision: str | None = None
+    defect_class: str | None = None
+    serial: str | None = None
+    batch: str | None = None
+    product: str | None = None
+    station: str | None = None
+    model: str | None = None
+    source: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """For a query of `inspections`, `images` and `models`."""
+        same = ("decision", "serial", "batch", "product", "station")
+        told = [(name, value) for name in same if (value := getattr(self, name)) is not None]
+        found: list[ColumnElement[bool]] = [inspections.c[name] == value for name, value in told]
+        if self.since is not None:
+            found.append(inspections.c.id >= _first_id(self.since))
+        if self.until is not None:
+            found.append(inspections.c.id < _first_id(self.until))
+        if self.defect_class is not None:
+            found.append(
+                exists().where(defects.c.inspection_id == inspections.c.id, defects.c["class"] == self.defect_class)
+            )
+        if self.model is not None:
+            named = select(models.c.sha256).where(models.c.name == self.model)
+            found.append(inspections.c.model_sha256.in_(named))
+        if self.source is not None:
+            found.append(images.c.source.endswith(self.source, autoescape=True))
+        return found
+
+
+class Row(NamedTuple):
+    """An inspection in a list; `reviewed` is what a person said last, None where nobody did."""
+
+    id: str
+    decision: str
+    reviewed: str | None
+    kind: str
+    serial: str | None
+    batch: str | None
+    product: str | None
+    station: str | None
+    defects: int
+    largest_px: int
+    model: str
+    source: str
+
+
+def page(engine: Engine, wanted: Filter, after: str | None = None, limit: int = 50) -> list[Row]:
+    """The newest inspections, or those that follow the id `after`: as quick on the last page as on the first."""
+    columns = [inspections.c[name] for name in Row._fields if name in inspections.c]
+    latest = (
+        select(reviews.c.new)
+        .where(reviews.c.inspection_id == inspections.c.id)
+        .order_by(reviews.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = _of(wanted, after, limit).add_columns(
+        *columns, latest.label("reviewed"), models.c.name.label("model"), images.c.source
+    )
+    with reading(engine) as connection:
+        return [_row(row) for row in connection.execute(query).mappings()]
+
+
+def records(engine: Engine, wanted: Filter) -> Iterator[InspectionRecord]:
+    """All records, newest first, read in pages."""
+    after = None
+    while True:
+        query = _of(wanted, after, PAGE).add_columns(inspections.c.id, inspections.c.record)
+        with reading(engine) as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            yield InspectionRecord.model_validate_json(row.record)
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].id
+
+
+def reviews_of(engine: Engine, key: str) -> list[dict[str, str]]:
+    """What people said of an inspection, oldest first."""
+    query = select(reviews).where(reviews.c.inspection_id == key).order_by(reviews.c.id)
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def prunable(engine: Engine, before: datetime) -> int:
+    """How many inspections `prune` would drop."""
+    with reading(engine) as connection:
+        return connection.scalar(select(func.count()).select_from(inspections).where(*_old(before))) or 0
+
+
+def prune(engine: Engine, before: datetime) -> int:
+    """Drop inspections that ended before and that nobody reviewed; counters stay. Returns how many.
+
+    Raises:
+        RecordsError: the database does not take it; then nothing is dropped.
+    """
+    with writing(engine) as connection:
+        old = select(inspections.c.id).where(*_old(before))
+        connection.execute(delete(defects).where(defects.c.inspection_id.in_(old)))
+        return connection.execute(delete(inspections).where(*_old(before))).rowcount
+
+
+def _old(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    reviewed = exists().where(reviews.c.inspection_id == inspections.c.id)
+    return inspections.c.id < _first_id(before), ~reviewed
+
+
+def _of(wanted: Filter, after: str | None, limit: int) -> Select[tuple[()]]:
+    query = select().select_from(inspections).join(images).join(models).where(*wanted.conditions())
+    if after is not None:
+        query = query.where(inspections.c.id < after)
+    return query.order_by(inspections.c.id.desc()).limit(limit)
+
+
+def _row(row: RowMapping) -> Row:
+    return Row(**{name: row[name] for name in Row._fields})
+
+
+def _first_id(time: datetime) -> str:
+    """The smallest UUIDv7 of a moment: ids stand in the order of time."""
+    milliseconds = f"{round(time.timestamp() * 1000):012x}"
+    return f"{milliseconds[:8]}-{milliseconds[8:]}-0000-0000-000000000000"

@@ -1,0 +1,106 @@
+"""The tables. Nothing in them is ever changed: an inspection or a review that follows is a new row.
+
+`records/migrations` makes them; a test holds that both say the same.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+NAMES = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s"}
+SHA256, UUID, SHORT = String(64), String(36), String(8)
+metadata = MetaData(naming_convention=NAMES)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", SHA256, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("bytes", BigInteger),
+    Column("width_px", Integer, nullable=False),
+    Column("height_px", Integer, nullable=False),
+    UniqueConstraint("sha256", "source", name="uq_images_content"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("sha256", SHA256, primary_key=True),
+    Column("name", Text, nullable=False),
+)
+
+rules = Table("rules", metadata, Column("sha256", SHA256, primary_key=True), Column("content", Text))
+
+inspections = Table(
+    "inspections",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("known_by", SHA256, nullable=False, unique=True),
+    Column("image_id", ForeignKey("images.id"), nullable=False),
+    Column("model_sha256", ForeignKey("models.sha256"), nullable=False),
+    Column("rules_sha256", ForeignKey("rules.sha256"), nullable=False),
+    Column("serial", Text),
+    Column("batch", Text),
+    Column("product", Text),
+    Column("station", Text),
+    Column("decision", SHORT, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("defects", Integer, nullable=False),
+    Column("largest_px", Integer, nullable=False),
+    Column("novelty", Float),
+    Column("record", Text, nullable=False),
+    Index(None, "decision", "id"),
+    Index(None, "product", "id"),
+    Index(None, "serial", "id"),
+    Index(None, "batch", "id"),
+    Index(None, "image_id", "id"),
+)
+
+defects = Table(
+    "defects",
+    metadata,
+    Column("inspection_id", ForeignKey("inspections.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("class", Text, nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("area_px", Integer, nullable=False),
+    Column("length_px", Float, nullable=False),
+    Column("width_px", Float, nullable=False),
+    Column("length_mm", Float),
+    Column("area_mm2", Float),
+    Index(None, "class", "inspection_id"),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("inspection_id", ForeignKey("inspections.id"), nullable=False),
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("old", SHORT, nullable=False),
+    Column("new", SHORT, nullable=False),
+    Column("why", Text, nullable=False),
+    Index(None, "inspection_id", "id"),
+)
+
+counts = Table(
+    "counts",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("model_sha256", SHA256, primary_key=True),
+    Column("decision", SHORT, primary_key=True),
+    Column("inspections", Integer, nullable=False),
+)

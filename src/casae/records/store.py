@@ -1,0 +1,202 @@
+"""Inspections into the database: each once, in one transaction with all that belongs to it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+from casae.decoding import read_file
+from casae.errors import UsageError
+from casae.files import printable
+from casae.inspection.inspection import Conditions, Inspection, Part, new_id
+from casae.inspection.record import JUDGED_BY, InspectionRecord, judged_by, record_of
+from casae.records.database import reading, writing
+from casae.records.schema import counts, defects, images, inspections, models, reviews, rules
+
+Decision = Literal["OK", "REVIEW", "NG"]
+NO_PART = Part()
+TOGETHER = 100  # records in a transaction, each of which waits for the disk once
+
+
+@dataclass(frozen=True)
+class DatabaseStore:
+    """A database as the place where inspections are kept (`casae.line.run.Store`).
+
+    Attributes:
+        engine: of `open_database`.
+        part: of what comes without saying so.
+    """
+
+    engine: Engine
+    part: Part = NO_PART
+
+    def knows(self, file: Path, conditions: Conditions) -> str | None:
+        """The id of an earlier inspection of this very picture under these conditions, None without one."""
+        sha256 = hashlib.sha256(read_file(file)).hexdigest()
+        known_by = _known_by(sha256, printable(file), judged_by(conditions), self.part)
+        with reading(self.engine) as connection:
+            return connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))
+
+    def record(self, key: str) -> InspectionRecord:
+        """What is kept under an id.
+
+        Raises:
+            UsageError: nothing is.
+        """
+        return record_by_id(self.engine, key)
+
+    def add(self, inspection: Inspection) -> tuple[str, InspectionRecord]:
+        """Keep an inspection; it is on disk when this returns.
+
+        Raises:
+            RecordsError: the database does not take it.
+        """
+        record = record_of(inspection)
+        content = inspection.conditions.rules.model_dump_json()
+        return add_records(self.engine, [record], {record.rules_sha256: content})[0], record
+
+    def finish(self, keys: Iterable[str], failures: Mapping[str, str]) -> list[str]:
+        """Ids of a run that is over."""
+        return list(keys)
+
+
+def add_records(
+    engine: Engine, records: Iterable[InspectionRecord], rules_by_sha256: Mapping[str, str] | None = None
+) -> list[str]:
+    """Keep records in one transaction; the id of each, or that of the same inspection which is there already.
+
+    Raises:
+        RecordsError: the database does not take them; then none is kept.
+    """
+    with writing(engine) as connection:
+        return [_add(connection, record, rules_by_sha256 or {})[0] for record in records]
+
+
+def import_records(
+    engine: Engine, records: Iterable[InspectionRecord], done: Callable[[object], object] = lambda record: None
+) -> int:
+    """Keep many records, `TOGETHER` in a transaction; how many were new.
+
+    Raises:
+        RecordsError: the database does not take them; those of earlier transactions are kept.
+    """
+    left, new = iter(records), 0
+    while batch := list(islice(left, TOGETHER)):
+        with writing(engine) as connection:
+            new += sum(_add(connection, record, {})[1] for record in batch)
+        for record in batch:
+            done(record)
+    return new
+
+
+def record_by_id(engine: Engine, key: str) -> InspectionRecord:
+    """The record of an inspection.
+
+    Raises:
+        UsageError: there is none of this id.
+    """
+    with reading(engine) as connection:
+        found = connection.scalar(select(inspections.c.record).where(inspections.c.id == key))
+    if found is None:
+        raise UsageError(f"{key}: no inspection has this id; casae records list shows them")
+    return InspectionRecord.model_validate_json(found)
+
+
+def review(engine: Engine, key: str, decision: Decision, who: str, why: str) -> str:
+    """What a person says of a part, as a new row; the inspection stays. Returns the review's id.
+
+    Raises:
+        UsageError: there is no inspection of this id.
+        RecordsError: the database does not take it.
+    """
+    with writing(engine) as connection:
+        old = connection.scalar(
+            select(reviews.c.new).where(reviews.c.inspection_id == key).order_by(reviews.c.id.desc()).limit(1)
+        ) or connection.scalar(select(inspections.c.decision).where(inspections.c.id == key))
+        if old is None:
+            raise UsageError(f"{key}: no inspection has this id; casae records list shows them")
+        row = {"id": new_id(), "inspection_id": key, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        connection.execute(reviews.insert(), row | {"who": who, "old": old, "new": decision, "why": why})
+        return row["id"]
+
+
+def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[str, str]) -> tuple[str, bool]:
+    """Its id, or that of the same inspection, and whether it is new."""
+    identity = tuple(getattr(record, name) for name in JUDGED_BY)
+    known_by = _known_by(record.sha256, record.source, identity, record.part)
+    earlier = connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))
+    if earlier is not None:
+        return str(earlier), False
+    content = {"sha256": record.sha256, "source": record.source}
+    sizes = {"bytes": record.file_bytes, "width_px": record.width_px, "height_px": record.height_px}
+    _once(connection, images, content | sizes)
+    _once(connection, models, {"sha256": record.model_sha256, "name": record.model})
+    _once(connection, rules, {"sha256": record.rules_sha256, "content": known_rules.get(record.rules_sha256)})
+    image = select(images.c.id).where(images.c.sha256 == record.sha256, images.c.source == record.source)
+    row = {
+        "id": record.id,
+        "known_by": known_by,
+        "image_id": connection.scalar(image),
+        "model_sha256": record.model_sha256,
+        "rules_sha256": record.rules_sha256,
+        **record.part.model_dump(),
+        "decision": record.decision,
+        "kind": record.decided_by.kind,
+        "defects": len(record.defects),
+        "largest_px": record.largest_px,
+        "novelty": record.novelty,
+        "record": record.model_dump_json(by_alias=True),
+    }
+    if not _once(connection, inspections, row):  # another process was faster
+        return str(connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))), False
+    if record.defects:
+        names = [column.name for column in defects.c if column.name not in ("inspection_id", "class")]
+        values = ({name: getattr(defect, name) for name in names} for defect in record.defects)
+        rows = [
+            {"inspection_id": record.id, "class": defect.defect_class, **each}
+            for defect, each in zip(record.defects, values, strict=True)
+        ]
+        connection.execute(defects.insert(), rows)
+    _count(connection, record)
+    return record.id, True
+
+
+def _count(connection: Connection, record: InspectionRecord) -> None:
+    """Counters are kept on writing, so that no page counts a million rows."""
+    row = {
+        "day": datetime.fromisoformat(record.inspected_at).astimezone(UTC).date().isoformat(),
+        "product": record.part.product or "",
+        "model_sha256": record.model_sha256,
+        "decision": record.decision,
+    }
+    _once(connection, counts, row | {"inspections": 0})
+    mine = [counts.c[name] == value for name, value in row.items()]
+    connection.execute(update(counts).where(*mine).values(inspections=counts.c.inspections + 1))
+
+
+def _once(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert a row unless one with its key is there; whether it was not."""
+    insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
+    told = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
+    return connection.execute(told).first() is not None
+
+
+def _known_by(sha256: str, source: str, identity: tuple[object, ...], part: Part) -> str:
+    """Hash of the picture, its place, what judged it and the part: the same inspection again is no new one."""
+    told = json.dumps([sha256, source, identity, part.model_dump()])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def counted(engine: Engine) -> dict[str, int]:
+    """Inspections of each decision, by the counters."""
+    wanted = select(counts.c.decision, func.sum(counts.c.inspections)).group_by(counts.c.decision)
+    with reading(engine) as connection:
+        return {decision: int(total) for decision, total in connection.execute(wanted)}
