@@ -243,6 +243,6 @@ def test_a_newer_or_damaged_database_is_named(tmp_path, kept):
     with pytest.raises(RecordsError, match="file is not a database"):
         open_database(tmp_path / "bad")
     with pytest.raises(UsageError, match="no such database"):
-        open_database("nonsense://x")
+        open_database("mysql://x/y")
     with pytest.raises(RecordsError, match=r"postgresql\+psycopg://ann:\*\*\*@127.0.0.1:1/x"):
         open_database("postgresql://ann:secret@127.0.0.1:1/x")

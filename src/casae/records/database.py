@@ -1,4 +1,4 @@
-"""Open, migrate, copy and restore the database: SQLite in a folder, or any server that SQLAlchemy knows by its URL."""
+"""Open, migrate, copy and restore the database: SQLite in a folder, or PostgreSQL by its URL."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ FILE = "records.db"
 WAIT = 30.0  # s for another process to finish writing
 MIGRATIONS = Path(__file__).parent / "migrations"
 AT_ONCE = "AUTOCOMMIT"
+LOCK = 0xCA5AE  # that migrations of a server hold; any number that nobody else takes
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def open_database(home: str | Path) -> Engine:
     Reading needs no transaction; what writes does so within `writing`. Whoever opens it disposes of it.
 
     Args:
-        home: a folder, which then holds `records.db`, or the URL of a server, such as postgresql://HOST/NAME.
+        home: a folder, which then holds `records.db`, or the URL of a PostgreSQL, postgresql://USER@HOST/NAME.
 
     Raises:
         RecordsError: it cannot be opened, is damaged, newer than this casae, or a migration failed; nothing is lost.
@@ -135,7 +136,9 @@ def _url_of(home: str | Path) -> str:
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite":
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise NoSuchModuleError(parsed.get_backend_name())
+        if parsed.get_backend_name() == "postgresql":
             return create_engine(parsed, isolation_level=AT_ONCE, pool_pre_ping=True)
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed, connect_args={"timeout": WAIT, "isolation_level": None})
@@ -197,9 +200,12 @@ def _migrate(engine: Engine, url: str) -> None:
 
 
 def _upgrade(engine: Engine) -> None:
+    """In one transaction, for which another process that opens the database waits."""
     config = _config()
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection.execution_options(isolation_level="SERIALIZABLE")
+    with writing(engine) as connection:
+        if not _is_file(engine):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 

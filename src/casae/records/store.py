@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ def add_records(
         RecordsError: the database does not take them; then none is kept.
     """
     with writing(engine) as connection:
-        return [_add(connection, record, rules_by_sha256 or {})[0] for record in records]
+        return [key for key, _ in _add_all(connection, records, rules_by_sha256 or {})]
 
 
 def import_records(
@@ -91,7 +92,7 @@ def import_records(
     left, new = iter(records), 0
     while batch := list(islice(left, TOGETHER)):
         with writing(engine) as connection:
-            new += sum(_add(connection, record, {})[1] for record in batch)
+            new += sum(is_new for _, is_new in _add_all(connection, batch, {}))
         for record in batch:
             done(record)
     return new
@@ -126,6 +127,25 @@ def review(engine: Engine, key: str, decision: Decision, who: str, why: str) -> 
         row = {"id": new_id(), "inspection_id": key, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
         connection.execute(reviews.insert(), row | {"who": who, "old": old, "new": decision, "why": why})
         return row["id"]
+
+
+def _add_all(
+    connection: Connection, records: Iterable[InspectionRecord], known_rules: Mapping[str, str]
+) -> list[tuple[str, bool]]:
+    """The id of each and whether it is new. Counters come last and in order: others wait for them too."""
+    kept, counted_now = [], Counter[tuple[str, ...]]()
+    for record in records:
+        key, is_new = _add(connection, record, known_rules)
+        kept.append((key, is_new))
+        if is_new:
+            day = datetime.fromisoformat(record.inspected_at).astimezone(UTC).date().isoformat()
+            counted_now[day, record.part.product or "", record.model_sha256, record.decision] += 1
+    for values, more in sorted(counted_now.items()):
+        row = dict(zip(counts.primary_key.columns.keys(), values, strict=True))
+        _once(connection, counts, row | {"inspections": 0})
+        mine = [counts.c[name] == value for name, value in row.items()]
+        connection.execute(update(counts).where(*mine).values(inspections=counts.c.inspections + more))
+    return kept
 
 
 def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[str, str]) -> tuple[str, bool]:
@@ -165,21 +185,7 @@ def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[
             for defect, each in zip(record.defects, values, strict=True)
         ]
         connection.execute(defects.insert(), rows)
-    _count(connection, record)
     return record.id, True
-
-
-def _count(connection: Connection, record: InspectionRecord) -> None:
-    """Counters are kept on writing, so that no page counts a million rows."""
-    row = {
-        "day": datetime.fromisoformat(record.inspected_at).astimezone(UTC).date().isoformat(),
-        "product": record.part.product or "",
-        "model_sha256": record.model_sha256,
-        "decision": record.decision,
-    }
-    _once(connection, counts, row | {"inspections": 0})
-    mine = [counts.c[name] == value for name, value in row.items()]
-    connection.execute(update(counts).where(*mine).values(inspections=counts.c.inspections + 1))
 
 
 def _once(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
