@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from casae import InspectionSettings, Inspector
+from casae import InspectionSettings, Inspector, files
 from casae.errors import OutputError, UsageError
 from casae.inspection.classification import Named
 from casae.inspection.inspection import Picture
@@ -71,6 +71,10 @@ def test_every_result_is_written_and_bad_files_stop_nothing(inspector, pictures,
     assert rows[0]["class"] == "glare"
     assert float(rows[0]["length_px"]) == 20
     assert len((out / "failures.csv").read_text().splitlines()) == 4
+    with (out / "images.csv").open(encoding="utf-8-sig") as file:
+        pictures = {row["id"]: row for row in csv.DictReader(file)}
+    told = [(line["id"], line["decision"], line["reason"], str(len(line["defects"]))) for line in lines(out)]
+    assert [(key, row["decision"], row["reason"], row["defects"]) for key, row in pictures.items()] == told
 
 
 def test_a_record_can_be_read_back_and_tells_everything(inspector, pictures, tmp_path):
@@ -438,11 +442,11 @@ def test_a_folder_has_one_name_however_it_is_reached(inspector, pictures, tmp_pa
 def test_a_table_that_cannot_be_written_leaves_the_one_before(inspector, pictures, tmp_path, monkeypatch):
     out = tmp_path / "out"
     inspect_files(inspector, gather([str(pictures)]).files, out)
-    before = (out / "defects.csv").read_text()
-    monkeypatch.setattr(folder.csv, "writer", lambda stream: SimpleNamespace(writerow=full_disk, writerows=full_disk))
-    with pytest.raises(OutputError, match=r"defects.csv: cannot be written .*; free space, start again"):
+    before = (out / "images.csv").read_text()
+    monkeypatch.setattr(files.csv, "writer", lambda stream: SimpleNamespace(writerow=full_disk, writerows=full_disk))
+    with pytest.raises(OutputError, match=r"images.csv: cannot be written .*; free space, start again"):
         inspect_files(inspector, gather([str(pictures)]).files, out)
-    assert (out / "defects.csv").read_text() == before
+    assert (out / "images.csv").read_text() == before
     monkeypatch.undo()
     inspect_files(inspector, gather([str(pictures)]).files, out)
     assert not list(out.glob("*.part"))

@@ -60,8 +60,8 @@ def inspect(
 ) -> None:
     """Find, outline, crop, classify and measure defects.
 
-    Writes inspections.jsonl, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected, whatever the
-    verdicts, 1 some were not looked at (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
+    Writes inspections.jsonl, images.csv, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected,
+    whatever the verdicts, 1 some were not looked at (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
     """
     from casae.cli.arguments import inspection_settings
     from casae.cli.streams import print_utf8

@@ -20,7 +20,7 @@ from casae.decoding import FileState, read_file
 from casae.errors import OutputError
 from casae.files import path_of, printable, unwritten, write_csv, write_new
 from casae.image import encode
-from casae.inspection.inspection import Conditions, Inspection
+from casae.inspection.inspection import Conditions, Inspection, Part
 from casae.inspection.overlay import draw_overlay
 from casae.inspection.record import DefectRecord, InspectionRecord, judged_by, record_of
 from casae.results.lines import RecordLines, Records, same_name
@@ -29,7 +29,8 @@ from casae.results.lock import lock
 PICTURES = ("masks", "overlays")
 REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names, by Windows and the file systems of its drives
 LONGEST_NAME = 200  # bytes; file systems take 255, with a suffix and what tells names apart
-LINES, TABLE, REPORT, FAILURES = "inspections.jsonl", "defects.csv", "report.html", "failures.csv"
+LINES, REPORT = "inspections.jsonl", "report.html"
+IMAGES, TABLE, FAILURES = "images.csv", "defects.csv", "failures.csv"
 
 
 @dataclass
@@ -133,6 +134,8 @@ class ResultsFolder:
         Raises:
             OutputError: the disk does not take them.
         """
+        pictures = (_picture_row(record) for record in self.lines.read(self.lines))
+        write_csv(self.folder / IMAGES, _PICTURE_COLUMNS, pictures)
         rows = (_row(record, defect) for record in self.lines.read(self.lines) for defect in record.defects)
         write_csv(self.folder / TABLE, ["source", "id", "decision", *_COLUMNS], rows)
         if failures:
@@ -162,6 +165,15 @@ _COLUMNS = [
     for name, info in DefectRecord.model_fields.items()
     if name not in ("rectangle", "polygons")
 ]
+
+
+_OF_PICTURE = ("source", "id", "inspected_at", "decision", "reason", "largest_px", "novelty", "model", "machine")
+_PICTURE_COLUMNS = [*_OF_PICTURE, "defects", *Part.model_fields]
+
+
+def _picture_row(record: InspectionRecord) -> list[object]:
+    values = [getattr(record, column) for column in _OF_PICTURE]
+    return [*values, len(record.defects), *record.part.model_dump().values()]
 
 
 def _row(record: InspectionRecord, defect: DefectRecord) -> list[object]:
