@@ -25,7 +25,7 @@ from casae.inspection.verdict import AcceptanceRules
 from casae.line.files import gather
 from casae.line.run import NO_MEMORY, inspect_files
 from casae.models.bundle import read_bundle, write_bundle
-from casae.results import folder, report
+from casae.results import report
 from casae.results.folder import ResultsFolder
 from casae.results.lines import RecordLines
 from casae.results.report import _card
