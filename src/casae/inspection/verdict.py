@@ -100,7 +100,8 @@ class Verdict:
             case "unknown defect":
                 return f"{name}{where}: unlike the defects that were learned, and no rule is for such"
             case "novelty":
-                return f"unlike the pictures that were learned (novelty {value}, up to {limit} is usual)"
+                found = _shortest(self.value or 0.0, self.limit or 0.0, least=False)
+                return f"unlike the pictures that were learned (novelty {found}, up to {limit} is usual)"
             case "no colour":
                 return "a gray picture, and the model has learned colours"
             case "brightness":
