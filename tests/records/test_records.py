@@ -131,7 +131,7 @@ def test_exports_hold_everything_in_order(engine, made, tmp_path, monkeypatch, s
         write(engine, Filter(), out)
 
 
-def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tmp_path):
+def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tmp_path, monkeypatch):
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64), 200 - number, np.uint8))
     (tmp_path / "bad.png").write_bytes(b"no picture")
@@ -140,8 +140,12 @@ def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tm
     files = sorted(tmp_path.glob("*.png"))
     first = run(files, inspector, store)
     assert (len(first.keys), list(first.failures)) == (3, [str(tmp_path / "bad.png")])
-    assert run(files, inspector, store).keys == first.keys
+    assert {row.product for row in page(engine, Filter())} == {"ring"}
+    with monkeypatch.context() as changed:
+        changed.setattr(inspector, "inspect", None)  # it is not asked again
+        assert run(files, inspector, store).keys == first.keys
     assert counted(engine) == {"OK": 3}
+    assert store.record(first.keys[0]).source == files[0].as_posix()
     inspector.rules = AcceptanceRules(review_below=0.1)
     assert not set(run(files, inspector, store).keys) & set(first.keys)
     with reading(engine) as connection:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -60,7 +60,8 @@ class DatabaseStore:
         Raises:
             RecordsError: the database does not take it.
         """
-        record = record_of(inspection)
+        told = inspection if inspection.part != NO_PART else replace(inspection, part=self.part)
+        record = record_of(told)
         content = inspection.conditions.rules.model_dump_json()
         return add_records(self.engine, [record], {record.rules_sha256: content})[0], record
 
