@@ -78,8 +78,9 @@ def test_pages_follow_each_other_and_filters_meet(engine, made):
     assert ids(product="a", decision="NG") == [26, 20, 14, 8, 2]
     assert ids(defect_class="glare", since=YEAR + timedelta(seconds=29)) == [29]
     assert ids(defect_class="nothing") == []
-    assert ids(source="/12.png") == [12]
-    assert ids(source="%") == []
+    assert ids(picture="12.png") == [12]
+    assert ids(picture="%") == []
+    assert ids(defect_class="glare", until=YEAR + timedelta(seconds=1)) == [0]  # once, with two of them
     assert ids(model="dark", serial="3") == [3]
     assert ids(model="other") == []
 

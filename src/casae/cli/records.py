@@ -30,7 +30,7 @@ Batch = Annotated[str | None, typer.Option(help="Of the part.")]
 Product = Annotated[str | None, typer.Option(help="Of the part.")]
 Station = Annotated[str | None, typer.Option(help="Where the picture was taken.")]
 Model = Annotated[str | None, typer.Option(help="Name of the model.")]
-Picture = Annotated[str | None, typer.Option(metavar="END", help="How the picture's path ends.")]
+Picture = Annotated[str | None, typer.Option(metavar="NAME", help="Its file, without folders.")]
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 

@@ -24,7 +24,7 @@ class Filter:
         defect_class: with a defect of this class.
         serial, batch, product, station: of the part.
         model: its name.
-        source: end of the picture's path.
+        picture: name of its file, without folders.
     """
 
     since: datetime | None = None
@@ -36,27 +36,7 @@ class Filter:
     product: str | None = None
     station: str | None = None
     model: str | None = None
-    source: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """For a query of `inspections`, `images` and `models`."""
-        same = ("decision", "serial", "batch", "product", "station")
-        told = [(name, value) for name in same if (value := getattr(self, name)) is not None]
-        found: list[ColumnElement[bool]] = [inspections.c[name] == value for name, value in told]
-        if self.since is not None:
-            found.append(inspections.c.id >= _first_id(self.since))
-        if self.until is not None:
-            found.append(inspections.c.id < _first_id(self.until))
-        if self.defect_class is not None:
-            found.append(
-                exists().where(defects.c.inspection_id == inspections.c.id, defects.c["class"] == self.defect_class)
-            )
-        if self.model is not None:
-            named = select(models.c.sha256).where(models.c.name == self.model)
-            found.append(inspections.c.model_sha256.in_(named))
-        if self.source is not None:
-            found.append(images.c.source.endswith(self.source, autoescape=True))
-        return found
+    picture: str | None = None
 
 
 class Row(NamedTuple):
@@ -138,10 +118,25 @@ def _old(before: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def _of(wanted: Filter, after: str | None, limit: int) -> Select[tuple[()]]:
-    query = select().select_from(inspections).join(images).join(models).where(*wanted.conditions())
-    if after is not None:
-        query = query.where(inspections.c.id < after)
-    return query.order_by(inspections.c.id.desc()).limit(limit)
+    """A query that follows an index whatever the filter, so that a page of a million rows takes milliseconds."""
+    key: ColumnElement[str] = inspections.c.id
+    query = select().select_from(inspections).join(images).join(models)
+    if wanted.defect_class is not None:
+        key = defects.c.inspection_id
+        query = query.join(defects, defects.c.inspection_id == inspections.c.id)
+        query = query.where(defects.c["class"] == wanted.defect_class, defects.c.first)
+    same = ("decision", "serial", "batch", "product", "station")
+    told = [(name, value) for name in same if (value := getattr(wanted, name)) is not None]
+    query = query.where(*(inspections.c[name] == value for name, value in told))
+    if wanted.model is not None:
+        named = select(models.c.sha256).where(models.c.name == wanted.model)
+        query = query.where(inspections.c.model_sha256.in_(named))
+    if wanted.picture is not None:
+        query = query.where(inspections.c.image_id.in_(select(images.c.id).where(images.c.name == wanted.picture)))
+    ends = [key >= _first_id(wanted.since)] if wanted.since else []
+    ends += [key < _first_id(wanted.until)] if wanted.until else []
+    ends += [key < after] if after else []
+    return query.where(*ends).order_by(key.desc()).limit(limit)
 
 
 def _row(row: RowMapping) -> Row:

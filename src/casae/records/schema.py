@@ -5,6 +5,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -27,10 +28,12 @@ images = Table(
     Column("id", Integer, primary_key=True),
     Column("sha256", SHA256, nullable=False),
     Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
     Column("bytes", BigInteger),
     Column("width_px", Integer, nullable=False),
     Column("height_px", Integer, nullable=False),
     UniqueConstraint("sha256", "source", name="uq_images_content"),
+    Index(None, "name"),
 )
 
 models = Table(
@@ -65,6 +68,7 @@ inspections = Table(
     Index(None, "serial", "id"),
     Index(None, "batch", "id"),
     Index(None, "image_id", "id"),
+    Index(None, "model_sha256", "id"),
 )
 
 defects = Table(
@@ -73,13 +77,14 @@ defects = Table(
     Column("inspection_id", ForeignKey("inspections.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("class", Text, nullable=False),
+    Column("first", Boolean, nullable=False),  # of its class in the picture: lists of a class join to these alone
     Column("probability", Float, nullable=False),
     Column("area_px", Integer, nullable=False),
     Column("length_px", Float, nullable=False),
     Column("width_px", Float, nullable=False),
     Column("length_mm", Float),
     Column("area_mm2", Float),
-    Index(None, "class", "inspection_id"),
+    Index(None, "class", "first", "inspection_id"),
 )
 
 reviews = Table(

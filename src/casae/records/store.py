@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Table, func, select, update
@@ -157,7 +157,12 @@ def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[
     if earlier is not None:
         return str(earlier), False
     content = {"sha256": record.sha256, "source": record.source}
-    sizes = {"bytes": record.file_bytes, "width_px": record.width_px, "height_px": record.height_px}
+    sizes = {
+        "name": PurePath(record.source).name,
+        "bytes": record.file_bytes,
+        "width_px": record.width_px,
+        "height_px": record.height_px,
+    }
     _once(connection, images, content | sizes)
     _once(connection, models, {"sha256": record.model_sha256, "name": record.model})
     _once(connection, rules, {"sha256": record.rules_sha256, "content": known_rules.get(record.rules_sha256)})
@@ -179,14 +184,18 @@ def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[
     if not _once(connection, inspections, row):  # another process was faster
         return str(connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))), False
     if record.defects:
-        names = [column.name for column in defects.c if column.name not in ("inspection_id", "class")]
-        values = ({name: getattr(defect, name) for name in names} for defect in record.defects)
-        rows = [
-            {"inspection_id": record.id, "class": defect.defect_class, **each}
-            for defect, each in zip(record.defects, values, strict=True)
-        ]
-        connection.execute(defects.insert(), rows)
+        connection.execute(defects.insert(), list(_defect_rows(record)))
     return record.id, True
+
+
+def _defect_rows(record: InspectionRecord) -> Iterator[dict[str, Any]]:
+    names = [column.name for column in defects.c if column.name not in ("inspection_id", "class", "first")]
+    seen: set[str] = set()
+    for defect in record.defects:
+        name = defect.defect_class
+        values = {each: getattr(defect, each) for each in names}
+        yield {"inspection_id": record.id, "class": name, "first": name not in seen, **values}
+        seen.add(name)
 
 
 def _once(connection: Connection, table: Table, row: dict[str, Any]) -> bool:

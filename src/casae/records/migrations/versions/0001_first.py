@@ -14,11 +14,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("source", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
         sa.Column("bytes", sa.BigInteger),
         sa.Column("width_px", sa.Integer, nullable=False),
         sa.Column("height_px", sa.Integer, nullable=False),
         sa.UniqueConstraint("sha256", "source", name="uq_images_content"),
     )
+    op.create_index("ix_images_name", "images", ["name"])
     op.create_table(
         "models", sa.Column("sha256", sa.String(64), primary_key=True), sa.Column("name", sa.Text, nullable=False)
     )
@@ -48,7 +50,7 @@ def upgrade() -> None:
         sa.Column("novelty", sa.Float),
         sa.Column("record", sa.Text, nullable=False),
     )
-    for first in ("decision", "product", "serial", "batch", "image_id"):
+    for first in ("decision", "product", "serial", "batch", "image_id", "model_sha256"):
         op.create_index(f"ix_inspections_{first}_id", "inspections", [first, "id"])
     op.create_table(
         "defects",
@@ -60,6 +62,7 @@ def upgrade() -> None:
         ),
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("class", sa.Text, nullable=False),
+        sa.Column("first", sa.Boolean, nullable=False),
         sa.Column("probability", sa.Float, nullable=False),
         sa.Column("area_px", sa.Integer, nullable=False),
         sa.Column("length_px", sa.Float, nullable=False),
@@ -67,7 +70,7 @@ def upgrade() -> None:
         sa.Column("length_mm", sa.Float),
         sa.Column("area_mm2", sa.Float),
     )
-    op.create_index("ix_defects_class_inspection_id", "defects", ["class", "inspection_id"])
+    op.create_index("ix_defects_class_first_inspection_id", "defects", ["class", "first", "inspection_id"])
     op.create_table(
         "reviews",
         sa.Column("id", sa.String(36), primary_key=True),
