@@ -65,6 +65,7 @@ inspections = Table(
     Column("record", Text, nullable=False),
     Index(None, "decision", "id"),
     Index(None, "product", "id"),
+    Index(None, "product", "decision", "id"),
     Index(None, "serial", "id"),
     Index(None, "batch", "id"),
     Index(None, "image_id", "id"),

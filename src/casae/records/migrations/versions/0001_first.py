@@ -52,6 +52,7 @@ def upgrade() -> None:
     )
     for first in ("decision", "product", "serial", "batch", "image_id", "model_sha256"):
         op.create_index(f"ix_inspections_{first}_id", "inspections", [first, "id"])
+    op.create_index("ix_inspections_product_decision_id", "inspections", ["product", "decision", "id"])
     op.create_table(
         "defects",
         sa.Column(
