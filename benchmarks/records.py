@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import numpy as np
+from sqlalchemy import text
 
 from casae import Inspector, Part
 from casae.inspection.record import InspectionRecord
@@ -46,6 +47,8 @@ def main() -> None:
                 for place, table in enumerate((images, inspections, defects)):
                     connection.execute(table.insert(), [row[place] for row in batch])
         with writing(engine) as connection:
+            if engine.url.get_backend_name() == "postgresql":  # it counts on by itself
+                connection.execute(text(f"SELECT setval('images_id_seq', {wanted.count})"))
             told = ("day", "product", "decision")
             rows = [dict(zip(told, key, strict=True)) | {"inspections": n} for key, n in days.items()]
             connection.execute(counts.insert(), [row | {"model_sha256": record.model_sha256} for row in rows])
@@ -108,7 +111,7 @@ def _rows(
     record: InspectionRecord, count: int, days: "Counter[tuple[str, str, str]]"
 ) -> Iterator[tuple[dict[str, object], dict[str, object], dict[str, object]]]:
     """Rows of images, inspections and defects."""
-    text = record.model_dump_json(by_alias=True)
+    content = record.model_dump_json(by_alias=True)
     step, size = 365 * 86400 / count, {"width_px": 544, "height_px": 408}
     for number in range(count):
         key, product, decision = _id(number, number * step), f"p{number % 20}", DECISIONS[number % len(DECISIONS)]
@@ -127,7 +130,7 @@ def _rows(
             "kind": "no defect",
             "defects": 1,
             "largest_px": 100,
-            "record": text,
+            "record": content,
         }
         name = "rare" if number % 5000 == 0 else "scratch"
         sizes = {"probability": 0.9, "area_px": 100, "length_px": 20.0, "width_px": 5.0}

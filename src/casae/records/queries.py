@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Select, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, exists, false, func, select
 
 from casae.inspection.record import InspectionRecord
 from casae.records.database import reading, writing
@@ -66,10 +66,10 @@ def page(engine: Engine, wanted: Filter, after: str | None = None, limit: int = 
         .limit(1)
         .scalar_subquery()
     )
-    query = _of(wanted, after, limit).add_columns(
-        *columns, latest.label("reviewed"), models.c.name.label("model"), images.c.source
-    )
     with reading(engine) as connection:
+        query = _of(connection, wanted, after, limit).add_columns(
+            *columns, latest.label("reviewed"), models.c.name.label("model"), images.c.source
+        )
         return [_row(row) for row in connection.execute(query).mappings()]
 
 
@@ -77,8 +77,8 @@ def records(engine: Engine, wanted: Filter) -> Iterator[InspectionRecord]:
     """All records, newest first, read in pages."""
     after = None
     while True:
-        query = _of(wanted, after, PAGE).add_columns(inspections.c.id, inspections.c.record)
         with reading(engine) as connection:
+            query = _of(connection, wanted, after, PAGE).add_columns(inspections.c.id, inspections.c.record)
             rows = connection.execute(query).all()
         for row in rows:
             yield InspectionRecord.model_validate_json(row.record)
@@ -117,7 +117,7 @@ def _old(before: datetime) -> tuple[ColumnElement[bool], ...]:
     return inspections.c.id < _first_id(before), ~reviewed
 
 
-def _of(wanted: Filter, after: str | None, limit: int) -> Select[tuple[()]]:
+def _of(connection: Connection, wanted: Filter, after: str | None, limit: int) -> Select[tuple[()]]:
     """A query that follows an index whatever the filter, so that a page of a million rows takes milliseconds."""
     key: ColumnElement[str] = inspections.c.id
     query = select().select_from(inspections).join(images).join(models)
@@ -128,9 +128,9 @@ def _of(wanted: Filter, after: str | None, limit: int) -> Select[tuple[()]]:
     same = ("decision", "serial", "batch", "product", "station")
     told = [(name, value) for name in same if (value := getattr(wanted, name)) is not None]
     query = query.where(*(inspections.c[name] == value for name, value in told))
-    if wanted.model is not None:
-        named = select(models.c.sha256).where(models.c.name == wanted.model)
-        query = query.where(inspections.c.model_sha256.in_(named))
+    if wanted.model is not None:  # known values, not a query in the query: who plans it must see how rare they are
+        named = connection.scalars(select(models.c.sha256).where(models.c.name == wanted.model)).all()
+        query = query.where(inspections.c.model_sha256.in_(named) if named else false())
     if wanted.picture is not None:
         query = query.where(inspections.c.image_id.in_(select(images.c.id).where(images.c.name == wanted.picture)))
     ends = [key >= _first_id(wanted.since)] if wanted.since else []

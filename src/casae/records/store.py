@@ -143,7 +143,7 @@ def _add_all(
             counted_now[day, record.part.product or "", record.model_sha256, record.decision] += 1
     for values, more in sorted(counted_now.items()):
         row = dict(zip(counts.primary_key.columns.keys(), values, strict=True))
-        _once(connection, counts, row | {"inspections": 0})
+        _once(connection, counts, row | {"inspections": 0}, *row)
         mine = [counts.c[name] == value for name, value in row.items()]
         connection.execute(update(counts).where(*mine).values(inspections=counts.c.inspections + more))
     return kept
@@ -163,9 +163,10 @@ def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[
         "width_px": record.width_px,
         "height_px": record.height_px,
     }
-    _once(connection, images, content | sizes)
-    _once(connection, models, {"sha256": record.model_sha256, "name": record.model})
-    _once(connection, rules, {"sha256": record.rules_sha256, "content": known_rules.get(record.rules_sha256)})
+    _once(connection, images, content | sizes, *content)
+    _once(connection, models, {"sha256": record.model_sha256, "name": record.model}, "sha256")
+    applied = {"sha256": record.rules_sha256, "content": known_rules.get(record.rules_sha256)}
+    _once(connection, rules, applied, "sha256")
     image = select(images.c.id).where(images.c.sha256 == record.sha256, images.c.source == record.source)
     row = {
         "id": record.id,
@@ -181,7 +182,7 @@ def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[
         "novelty": record.novelty,
         "record": record.model_dump_json(by_alias=True),
     }
-    if not _once(connection, inspections, row):  # another process was faster
+    if not _once(connection, inspections, row, "known_by"):  # another process was faster
         return str(connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))), False
     if record.defects:
         connection.execute(defects.insert(), list(_defect_rows(record)))
@@ -198,10 +199,10 @@ def _defect_rows(record: InspectionRecord) -> Iterator[dict[str, Any]]:
         seen.add(name)
 
 
-def _once(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
-    """Insert a row unless one with its key is there; whether it was not."""
+def _once(connection: Connection, table: Table, row: dict[str, Any], *unique: str) -> bool:
+    """Insert a row unless one with the same values of `unique` is there; whether it was not."""
     insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
-    told = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
+    told = insert(table).values(row).on_conflict_do_nothing(index_elements=unique).returning(*table.primary_key.columns)
     return connection.execute(told).first() is not None
 
 
