@@ -251,3 +251,16 @@ def test_a_newer_or_damaged_database_is_named(tmp_path, kept):
         open_database("mysql://x/y")
     with pytest.raises(RecordsError, match=r"postgresql\+psycopg://ann:\*\*\*@127.0.0.1:1/x"):
         open_database("postgresql://ann:secret@127.0.0.1:1/x")
+
+
+def test_a_database_in_use_is_not_replaced(tmp_path, kept, made):
+    with opened(kept) as engine:
+        backup(engine, tmp_path / "copy.db")
+        with reading(engine) as connection:
+            connection.exec_driver_sql("BEGIN")
+            connection.exec_driver_sql("SELECT * FROM inspections").first()
+            with pytest.raises(RecordsError, match="database is locked"):
+                restore(tmp_path / "copy.db", kept)
+    assert _count(kept / FILE) == 1
+    restore(tmp_path / "copy.db", kept)
+    assert _count(kept / FILE) == 1

@@ -119,8 +119,8 @@ def restore(file: Path, home: Path) -> None:
         new.unlink(missing_ok=True)
         _copy(file, new)
         if target.exists():
-            _copy(target, before)  # with what is still in its write-ahead log
-            _remove(target)
+            _settle(target)
+            _copy(target, before)
         new.replace(target)
 
 
@@ -194,8 +194,8 @@ def _migrate(engine: Engine, url: str) -> None:
         way = f"it stays as it was; keep it, go back to the casae before, and report this ({error})"
         raise RecordsError(f"{file}: cannot be brought to schema {newest}; {way}") from error
     changed.dispose()
+    _settle(file)
     _copy(file, kept)
-    _remove(file)
     new.replace(file)
 
 
@@ -219,6 +219,16 @@ def _copy(file: Path, target: Path) -> None:
     """Of a database that others may be writing."""
     with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
+
+
+def _settle(file: Path) -> None:
+    """Bring all of a database into its one file, so that another may take its place in one step.
+
+    Raises:
+        sqlite3.OperationalError: somebody else uses it.
+    """
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _remove(file: Path) -> None:
