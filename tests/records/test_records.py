@@ -177,6 +177,26 @@ def test_several_processes_write_at_once(home, made, tmp_path):
         assert counted(engine) == {"NG": 40}
 
 
+def test_what_was_kept_survives_a_kill(home, made, tmp_path):
+    (tmp_path / "all.jsonl").write_text("\n".join(made(n).model_dump_json(by_alias=True) for n in range(2000)))
+    program = WRITER.replace("add_records(", "print(add_records(").replace("(line)])", "(line)])[0], flush=True)")
+    answered: set[str] = set()
+    for kept_now in (1, 30, 7, 50):
+        command = [sys.executable, "-c", program, home, str(tmp_path / "all.jsonl")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            new = 0
+            for line in writer.stdout:
+                new += line.strip() not in answered
+                answered.add(line.strip())
+                if new == kept_now:
+                    writer.kill()
+                    break
+    with opened(home) as engine:
+        found = {record.id for record in records(engine, Filter())}
+        assert answered <= found
+        assert sum(counted(engine).values()) == len(found)
+
+
 def test_a_backup_is_restored_and_the_database_before_stays(tmp_path, made):
     with opened(tmp_path / "home") as engine:
         add_records(engine, [made(1)])
