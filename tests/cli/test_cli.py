@@ -392,3 +392,18 @@ def test_records_are_kept_found_reviewed_and_exported(dark_model, spotted, tmp_p
         done = records(*words)
         assert (done.returncode, done.stderr.count("\n")) == (code, 1)
         assert said in done.stderr
+
+
+def test_records_without_their_extra_say_so(tmp_path):
+    program = """
+import sys
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "alembic" else found(name, *rest)
+from casae.cli.main import main
+sys.argv = ["casae", "records", "list"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "records need alembic; pip install 'casae[records]'" in done.stderr

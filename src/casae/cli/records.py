@@ -2,9 +2,9 @@
 
 import getpass
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,6 +32,16 @@ Station = Annotated[str | None, typer.Option(help="Where the picture was taken."
 Model = Annotated[str | None, typer.Option(help="Name of the model.")]
 Picture = Annotated[str | None, typer.Option(metavar="NAME", help="Its file, without folders.")]
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@app.callback()
+def _needs() -> None:
+    from casae.errors import MissingExtraError
+
+    missing = [name for name in ("sqlalchemy", "alembic") if find_spec(name) is None]
+    if missing:
+        way = "pip install 'casae[records]', in its folder pip install '.[records]' -c constraints.txt"
+        raise MissingExtraError(f"records need {' and '.join(missing)}; {way}")
 
 
 @app.command("import")
@@ -185,16 +195,10 @@ def restore(
     typer.echo(f"{home} holds what {file} held")
 
 
-@contextmanager
-def _opened(home: str) -> "Iterator[Engine]":
-    from casae.errors import MissingExtraError
+def _opened(home: str) -> "AbstractContextManager[Engine]":
+    from casae.records.database import opened
 
-    try:
-        from casae.records.database import opened
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"records need {error.name}; pip install 'casae[records]'") from error
-    with opened(home) as engine:
-        yield engine
+    return opened(home)
 
 
 def _filter(since: str | None, until: str | None, *others: Any) -> "Filter":
