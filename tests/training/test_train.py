@@ -25,6 +25,7 @@ from casae.datasets.sample import KnownGood
 from casae.decoding import read_image
 from casae.errors import BundleError, DatasetError, MissingExtraError, OutputError, UsageError
 from casae.image import to_gray
+from casae.inspection.segmentation import with_features
 from casae.labelled.defects import labelled_crops, smallest_region
 from casae.labelled.images import load
 from casae.models.bundle import read_bundle
@@ -338,6 +339,11 @@ def test_a_camera_of_twelve_bits_is_brought_to_full_scale(small, dataset, tmp_pa
     assert inspector.manifest.white == 1 / 16
     inspection = inspector.inspect(samples[0].image)
     assert inspection.image.max() > 40_000
+    names = {sample.name for name in ("train", "val") for sample in dataset.split(name).samples}
+    seen = [inspector.in_full_scale(read_image(sample.image)) for sample in samples if sample.name in names]
+    size = inspector.manifest.input  # in full scale once, as when inspected
+    features = np.concatenate([with_features(inspector.segmenter, image, size)[1] for image in seen])
+    assert np.allclose(read_bundle(trained.file).novelty.picture.mean, features.mean(0), rtol=1e-3, atol=1e-4)
     assert np.array_equal(inspection.probability, inspector.probability(read_image(samples[0].image)))
 
 
@@ -499,3 +505,16 @@ def test_tiles_of_colour_are_learned(tmp_path):
     manifest = read_bundle(trained.file).manifest
     assert (manifest.input.fit, manifest.input.channels) == ("tile", 3)
     Inspector(trained.file).inspect(tmp_path / "tints" / "images" / "component-0001.png")
+
+
+def test_a_model_of_colours_inspects_colours(small, tmp_path):
+    list(write_components(tmp_path / "tints", 12, seed=0, height=96, width=128, kind="tints"))
+    settings = small.model_copy(update={"segmenter": small.segmenter.model_copy(update={"channels": 3})})
+    trained = train(open_dataset(f"folder:{tmp_path / 'tints'}"), tmp_path / "part.casae", settings)
+    inspector = Inspector(trained.file)
+    assert inspector.manifest.input.channels == 3
+    image = read_image(next(iter(sorted((tmp_path / "tints" / "images").iterdir()))))
+    inspection = inspector.inspect(image)
+    assert np.array_equal(inspection.probability, inspector.probability(image))
+    assert not np.array_equal(inspection.probability, inspector.probability(to_gray(image)))
+    assert inspection.novelty == inspector.look(image)[1]

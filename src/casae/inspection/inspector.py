@@ -155,7 +155,7 @@ class Inspector:
         lap("read")
         gray = to_gray(shown)
         self._check_roi(gray, picture.source)
-        probability, novelty = self._look(gray)
+        probability, novelty = self._look(gray if self.manifest.input.channels == 1 else shown)
         lap("segment")
         found = self._find(probability, conditions)
         lap("regions")
@@ -205,14 +205,12 @@ class Inspector:
         return self._look(self.in_full_scale(image))
 
     def features(self, image: Image) -> NDArray[np.float32]:
-        """What the segmenter makes of an array (H, W) or (H, W, 3), of each input that it saw: (inputs, F)."""
-        return segmentation.with_features(
-            self.segmenter, self.in_full_scale(check_image(image)), self.manifest.input, self.roi
-        )[1]
+        """What the segmenter makes of a picture in full scale, (H, W) or (H, W, 3): (inputs that it saw, F)."""
+        return segmentation.with_features(self.segmenter, image, self.manifest.input, self.roi)[1]
 
     def crop_features(self, image: Image, regions: Sequence[Region]) -> NDArray[np.float32]:
-        """What the classifier makes of regions of an array (H, W) or (H, W, 3): (regions, F)."""
-        return self._classified(self.in_full_scale(check_image(image)), regions)[1]
+        """What the classifier makes of regions of a picture in full scale, (H, W) or (H, W, 3): (regions, F)."""
+        return self._classified(image, regions)[1]
 
     def in_full_scale(self, image: Image) -> Image:
         """What the networks see of a camera whose 8 to 15 bits lie in 16: the same image in full scale."""

@@ -21,7 +21,7 @@ from casae.models.bundle import Novelty, read_bundle, write_bundle
 MOST_INPUTS = 1000  # of the segmenter, and crops, that are looked at
 
 Picture = tuple[Image, NDArray[np.uint8] | None]
-"""Pixels (H, W) or (H, W, 3), and label values (H, W) where it is labelled."""
+"""Pixels in full scale, (H, W) or (H, W, 3), and label values (H, W) where it is labelled."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def relearn(
             else:
                 novelty = inspector.look(image)[1]
                 unlike.append(novelty is not None and novelty > 1)
-                yield image, label
+                yield inspector.in_full_scale(image), label
             step()
 
     novelty = learn_novelty(inspector, pictures())
