@@ -182,6 +182,7 @@ def _migrate(engine: Engine, url: str) -> None:
     kept, new = file.with_name(f"{FILE}.before-{newest}"), file.with_name(f"{FILE}.new")
     engine.dispose()
     new.unlink(missing_ok=True)
+    _settle(file)  # nobody else has it open: what they wrote meanwhile would not be in the copy
     _copy(file, new)
     changed = _engine(f"sqlite+pysqlite:///{new}")
     try:
@@ -194,7 +195,6 @@ def _migrate(engine: Engine, url: str) -> None:
         way = f"it stays as it was; keep it, go back to the casae before, and report this ({error})"
         raise RecordsError(f"{file}: cannot be brought to schema {newest}; {way}") from error
     changed.dispose()
-    _settle(file)
     _copy(file, kept)
     new.replace(file)
 
