@@ -46,11 +46,12 @@ def test_what_is_no_image_is_refused_in_a_sentence(form):
 
 
 def test_an_inspection_tells_everything_by_itself(dark_model, spotted):
-    part = Part(serial="4711", batch="B7", product="plate", station="line 3")
+    part = Part(serial="4711", batch="B7", product="plate", station="line 3", recipe="R2")
     inspection = Inspector(dark_model).inspect(spotted, part)
     content = inspection.to_dict()
     assert InspectionRecord.model_validate(content) == inspection.record()
-    assert content["part"] == {"serial": "4711", "batch": "B7", "product": "plate", "station": "line 3"}
+    assert content["part"] == part.model_dump()
+    assert (content["camera"], content["taken_at"]) == (None, None)
     assert content["decided_by"]["kind"] == "no rule"
     assert content["decided_by"]["class"] == inspection.defects[0].name
     assert inspection.overlay().shape == (480, 640, 3)

@@ -19,6 +19,7 @@ from casae.inspection.inspection import Part
 from casae.inspection.rules import AcceptanceRules
 from casae.line.run import run
 from casae.records import database, queries
+from casae.records import store as store_module
 from casae.records.database import FILE, backup, open_database, opened, reading, restore, writing
 from casae.records.export import write
 from casae.records.queries import Filter, page, prunable, prune, records, reviews_of
@@ -144,6 +145,9 @@ def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tm
     assert {row.product for row in page(engine, Filter())} == {"ring"}
     with monkeypatch.context() as changed:
         changed.setattr(inspector, "inspect", None)  # it is not asked again
+        changed.setattr(store_module, "read_file", lambda file: pytest.fail(f"{file} is read again"))
+        (tmp_path / "bad.png").unlink()
+        files.remove(tmp_path / "bad.png")
         assert run(files, inspector, store).keys == first.keys
     assert counted(engine) == {"OK": 3}
     assert store.record(first.keys[0]).source == files[0].as_posix()
@@ -225,8 +229,8 @@ def _second_step(folder: Path, body: str) -> Path:
         target = folder / file.relative_to(database.MIGRATIONS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(file.read_text())
-    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "0002", "0001"\n'
-    (folder / "versions" / "0002_second.py").write_text(f"{head}def upgrade():\n{body}")
+    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "9002", "0002"\n'
+    (folder / "versions" / "9002_second.py").write_text(f"{head}def upgrade():\n{body}")
     return folder
 
 
@@ -243,15 +247,64 @@ def test_a_migration_keeps_what_was_there_and_a_copy_of_the_file(tmp_path, kept,
     monkeypatch.setattr(database, "MIGRATIONS", _second_step(tmp_path / "steps", more))
     with opened(kept) as engine, reading(engine) as connection:
         assert connection.exec_driver_sql("SELECT id, line FROM inspections").all() == [(made(1).id, None)]
-    with closing(sqlite3.connect(kept / f"{FILE}.before-0002")) as before:
-        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+    with closing(sqlite3.connect(kept / f"{FILE}.before-9002")) as before:
+        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+
+
+FIRST_SCHEMA = """
+import sys
+from alembic import command
+from casae.records import database
+database.command.upgrade = lambda config, head, up=command.upgrade: up(config, "0001")
+database.ScriptDirectory.get_current_head = lambda script: "0001"
+database.open_database(sys.argv[1]).dispose()
+"""
+OPEN = "import sys; from casae.records.database import open_database; open_database(sys.argv[1]).dispose()"
+
+
+@pytest.fixture
+def of_the_first_schema(home, made):
+    """A database as the first casae wrote it, with an inspection, its defects and a review."""
+    subprocess.run([sys.executable, "-c", FIRST_SCHEMA, home], check=True)
+    record = made(1)
+    engine = database._engine(database._url_of(home))
+    with writing(engine) as connection:
+        for statement, values in (
+            ("images (id, sha256, source, name, bytes, width_px, height_px) VALUES", (1000, "a", "/a", "a", 1, 64, 48)),
+            ("models (sha256, name) VALUES", (record.model_sha256, "dark")),
+            ("rules (sha256, content) VALUES", ("r", "{}")),
+            (
+                "inspections (id, known_by, image_id, model_sha256, rules_sha256, decision, kind, defects, largest_px,"
+                " record) VALUES",
+                (record.id, "k", 1000, record.model_sha256, "r", "NG", "default", 2, 80, record.model_dump_json()),
+            ),
+            (
+                "reviews (id, inspection_id, at, who, old, new, why) VALUES",
+                ("1", record.id, "t", "ann", "NG", "OK", ""),
+            ),
+        ):
+            quoted = ", ".join(str(each) if isinstance(each, int) else f"'{each}'" for each in values)
+            connection.exec_driver_sql(f"INSERT INTO {statement} ({quoted})".replace("%", "%%"))
+    engine.dispose()
+    return home
+
+
+def test_a_database_of_the_first_schema_is_brought_to_this_one(of_the_first_schema, made):
+    processes = [subprocess.Popen([sys.executable, "-c", OPEN, of_the_first_schema]) for _ in range(4)]
+    assert [process.wait() for process in processes] == [0] * 4  # all at once: one does it, the others wait
+    with opened(of_the_first_schema) as engine:
+        (row,) = page(engine, Filter())
+        assert (row.id, row.decision, row.reviewed) == (made(1).id, "NG", "OK")
+        add_records(engine, [made(2)])
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path, kept, made, monkeypatch):
     breaks = "    op.drop_table('defects')\n    op.add_column('nothing', sa.Column('line', sa.Text))\n"
     with monkeypatch.context() as changed:
         changed.setattr(database, "MIGRATIONS", _second_step(tmp_path / "steps", breaks))
-        with pytest.raises(RecordsError, match="cannot be brought to schema 0002; it stays as it was"):
+        with pytest.raises(RecordsError, match="cannot be brought to schema 9002; it stays as it was"):
             open_database(kept)
     with opened(kept) as engine:
         assert record_by_id(engine, made(1).id) == made(1)

@@ -19,6 +19,7 @@ from casae.errors import DatasetError, OutputError, UsageError
 from casae.inspection.segmentation import threshold
 from casae.labelled.defects import labelled_crops
 from casae.labelled.images import LabelledImage, load
+from casae.lock import lock
 from casae.metrics import Counts
 from casae.models.bundle import InputSize
 from casae.recipes import PRESETS
@@ -27,7 +28,6 @@ from casae.reproduction import run as reproduction
 from casae.reproduction.neu_seg import SoftmaxTask, class_target, mean_iou
 from casae.reproduction.run import ENTRIES, Request, reproduce
 from casae.reproduction.segmenters import KINDS, Levels, Parts
-from casae.results.lock import lock
 from casae.training.budget import Budget
 from casae.training.loop import _Run
 from casae.training.progress import Reporter

@@ -19,6 +19,8 @@ def record(source, reason="", sha256="0", **changes):
         "file_inode": 1,
         "name": source,
         "part": Part(),
+        "camera": None,
+        "taken_at": None,
         "width_px": 1,
         "height_px": 1,
         "full_scale": 1,

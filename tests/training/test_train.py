@@ -28,11 +28,11 @@ from casae.image import to_gray
 from casae.inspection.segmentation import with_features
 from casae.labelled.defects import labelled_crops, smallest_region
 from casae.labelled.images import load
+from casae.lock import lock
 from casae.models.bundle import read_bundle
 from casae.networks import export
 from casae.networks.cascade import CASAE
 from casae.recipes import settings_for
-from casae.results.lock import lock
 from casae.synthetic.components import write_components
 from casae.training import loop
 from casae.training.classification import size_classes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from casae.cli import Core, Precision, Threads
+from casae.cli.told import BatchOption, Camera, Parts, Product, RecipeOption, Station, told_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +52,12 @@ def inspect(
         str | None,
         typer.Option(metavar="FORMAT:FOLDER", help="Also what was found as labels to correct, as casae data convert."),
     ] = None,
+    parts: Parts = None,
+    product: Product = None,
+    batch: BatchOption = None,
+    station: Station = None,
+    recipe: RecipeOption = None,
+    camera: Camera = None,
     threads: Threads = 0,
     precision: Precision = "auto",
     max_megapixels: Annotated[
@@ -85,6 +92,7 @@ def inspect(
         from casae.datasets.convert import target_of
 
         target_of(labels)  # what is wrong is said before the work
+    told = told_of(parts, product, batch, station, recipe, camera)
     inspector = Inspector(model, settings, rules, roi, zones, calibration, straighten)
 
     from casae.line.files import gather
@@ -100,7 +108,7 @@ def inspect(
             elif json and record:
                 print_utf8(record.model_dump_json(by_alias=True))
 
-        records, failures = inspect_files(inspector, gathered.files, out, done)
+        records, failures = inspect_files(inspector, gathered.files, out, done, told)
     for path, why in gathered.left_out.items():
         say(f"casae: {path}: {why}")
     if not json:

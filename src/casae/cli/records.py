@@ -29,6 +29,7 @@ Serial = Annotated[str | None, typer.Option(help="Of the part.")]
 Batch = Annotated[str | None, typer.Option(help="Of the part.")]
 Product = Annotated[str | None, typer.Option(help="Of the part.")]
 Station = Annotated[str | None, typer.Option(help="Where the picture was taken.")]
+Recipe = Annotated[str | None, typer.Option(help="That the line worked by.")]
 Model = Annotated[str | None, typer.Option(help="Name of the model.")]
 Picture = Annotated[str | None, typer.Option(metavar="NAME", help="Its file, without folders.")]
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -94,13 +95,14 @@ def find(
     batch: Batch = None,
     product: Product = None,
     station: Station = None,
+    recipe: Recipe = None,
     model: Model = None,
     picture: Picture = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows of a page.")] = 20,
     after: Annotated[str | None, typer.Option(metavar="ID", help="Go on behind this inspection.")] = None,
 ) -> None:
     """Inspections by time, decision, class and part, newest first. Exit codes: 0 done, 2 usage, 3 database."""
-    wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, model, picture)
+    wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
     with _opened(home) as engine:
         _print(engine, wanted, after, limit)
 
@@ -145,13 +147,14 @@ def export(
     batch: Batch = None,
     product: Product = None,
     station: Station = None,
+    recipe: Recipe = None,
     model: Model = None,
     picture: Picture = None,
 ) -> None:
     """Inspections as a table, or whole as JSON lines. Exit codes: 0 done, 2 usage or disk, 3 database."""
     from casae.records.export import write
 
-    wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, model, picture)
+    wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
     with _opened(home) as engine:
         typer.echo(f"{write(engine, wanted, out)} inspections in {out}")
 

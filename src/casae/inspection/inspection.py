@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +36,14 @@ class Part(Frozen):
         batch: that it was made in.
         product: what it is, such as an article number.
         station: where the picture was taken.
+        recipe: that the line works by, such as its product's program.
     """
 
     serial: str | None = None
     batch: str | None = None
     product: str | None = None
     station: str | None = None
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,18 @@ class Picture:
         sha256: of the file's bytes; of the array's bytes for an array.
         image: (H, W) or (H, W, 3) RGB.
         file: what the file was when it was read, None without one.
+        part: that it shows, as far as somebody said.
+        camera: that took it, None where nobody said.
+        taken_at: when; of a file, when it was changed last, unless somebody said. None where that is not known.
     """
 
     source: str
     sha256: str
     image: Image
     file: FileState | None = None
+    part: Part = field(default_factory=Part)
+    camera: str | None = None
+    taken_at: datetime | None = None
 
     @classmethod
     def of(cls, image: Any, max_megapixels: float = MAX_MEGAPIXELS) -> "Picture":
@@ -140,7 +148,9 @@ class Picture:
         if isinstance(image, str | Path):
             data, state = read_with_state(image, max_megapixels)
             source = printable(image)
-            return cls(source, hashlib.sha256(data).hexdigest(), decode_image(data, source, max_megapixels), state)
+            decoded = decode_image(data, source, max_megapixels)
+            changed = datetime.fromtimestamp(state.modified_ns / 1e9).astimezone()
+            return cls(source, hashlib.sha256(data).hexdigest(), decoded, state, taken_at=changed)
         if isinstance(image, bytes | bytearray | memoryview):
             data = bytes(image)
             return cls("bytes", hashlib.sha256(data).hexdigest(), decode_image(data, "bytes", max_megapixels))
@@ -180,6 +190,8 @@ class Inspection:
         sha256: of the file's bytes; of the array's bytes for an array.
         file: what the file was when it was read, None without one.
         part: that the picture shows, as far as somebody said.
+        camera: that took it, None where nobody said.
+        taken_at: when, None where that is not known; see `Picture`.
         conditions: model, thresholds, rules and the like.
         image: the picture itself, (H, W) or (H, W, 3) RGB, in full scale, straightened where that was asked for; all
             places are in it.
@@ -199,6 +211,8 @@ class Inspection:
     sha256: str
     file: FileState | None
     part: Part
+    camera: str | None
+    taken_at: datetime | None
     conditions: Conditions
     image: Image
     full_scale: float

@@ -140,7 +140,7 @@ class Inspector:
         Args:
             image: a path, the bytes of an image file, an array (H, W) or (H, W, 3) RGB, an image of Pillow or torch, or
                 a `Picture` that was read before.
-            part: that it shows.
+            part: that it shows; by default what a `Picture` says.
             lap: called with the name of each stage when it is over; `casae benchmark` takes the time there.
 
         Raises:
@@ -178,7 +178,9 @@ class Inspector:
             source=picture.source,
             sha256=picture.sha256,
             file=picture.file,
-            part=part or Part(),
+            part=part or picture.part,
+            camera=picture.camera,
+            taken_at=picture.taken_at,
             conditions=conditions,
             image=shown,
             full_scale=full_scale,

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import platform
+from datetime import datetime
 from importlib import metadata
 from typing import Literal
 
@@ -91,6 +92,10 @@ class InspectionRecord(Frozen):
         description="in a results folder its pictures are masks/NAME.png and overlays/NAME.jpg",
     )
     part: Part = Field(description="that the picture shows, as far as somebody said")
+    camera: str | None = Field(description="that took the picture; null where nobody said")
+    taken_at: str | None = Field(
+        description="when, as somebody said, else when the file was changed last; null without both"
+    )
     width_px: int
     height_px: int
     full_scale: float = Field(
@@ -139,13 +144,15 @@ def record_of(inspection: Inspection) -> InspectionRecord:
     known = conditions.calibration
     return InspectionRecord(
         id=inspection.id,
-        inspected_at=inspection.time.isoformat(timespec="milliseconds"),
+        inspected_at=_told(inspection.time),
         source=inspection.source,
         sha256=inspection.sha256,
         file_bytes=file.size if file else None,
         file_modified_ns=file.modified_ns if file else None,
         file_inode=file.inode if file else None,
         part=inspection.part,
+        camera=inspection.camera,
+        taken_at=_told(inspection.taken_at) if inspection.taken_at else None,
         width_px=inspection.image.shape[1],
         height_px=inspection.image.shape[0],
         full_scale=inspection.full_scale,
@@ -221,3 +228,7 @@ def _defect(defect: Defect) -> DefectRecord:
             **dict(defect.measures),
         }
     )
+
+
+def _told(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")

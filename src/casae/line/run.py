@@ -3,17 +3,19 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import cv2
 
 from casae.errors import ImageError
-from casae.files import printable, unusable_name
-from casae.inspection.inspection import Conditions, Inspection, Picture
+from casae.files import printable, unusable_name, write_whole
+from casae.inspection.inspection import Conditions, Inspection, Part, Picture
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import InspectionRecord
+from casae.line.parts import Told
 from casae.results.folder import REPORT, ResultsFolder
 from casae.results.lines import Records
 
@@ -30,8 +32,8 @@ Source = Iterable[Path | Picture]
 class Store(Protocol[Key, Kept]):
     """Where inspections are kept: a folder, a database, a queue."""
 
-    def knows(self, file: Path, conditions: Conditions) -> Key | None:
-        """The key of an earlier inspection of this very file under these conditions, None without one."""
+    def knows(self, file: Path, conditions: Conditions, part: Part) -> Key | None:
+        """The key of an earlier inspection of this very file and part under these conditions, None without one."""
 
     def record(self, key: Key) -> InspectionRecord:
         """What is kept under a key."""
@@ -64,6 +66,7 @@ def run(
     inspector: Inspector,
     store: Store[Key, Kept],
     done: Done = lambda source, record, failure: None,
+    told: Told = Told(),
 ) -> Outcome[Key]:
     """Inspect everything that a source gives, and keep it.
 
@@ -74,6 +77,7 @@ def run(
         inspector: judges them.
         store: keeps them; a file that it knows is not inspected again.
         done: called after each with its record, or with why it failed.
+        told: what is known of the files.
 
     Raises:
         OutputError: the store does not take it.
@@ -99,8 +103,11 @@ def run(
             problem = unusable_name(item)
             if problem:
                 raise ImageError(f"{printable(item)}: {problem}")
-            key = store.knows(item, inspector.conditions)
-            return Picture.of(item, inspector.settings.max_megapixels) if key is None else key
+            part = told.part(item)
+            key = store.knows(item, inspector.conditions, part)
+            if key is not None:
+                return key
+            return replace(Picture.of(item, inspector.settings.max_megapixels), part=part, camera=told.camera)
 
         for item, coming in _ahead(reader, read, source):
             name = item.source if isinstance(item, Picture) else printable(item)
@@ -117,6 +124,7 @@ def inspect_files(
     files: Iterable[Path],
     out: Path,
     done: Done = lambda source, record, failure: None,
+    told: Told = Told(),
 ) -> tuple[Records, dict[str, str]]:
     """Inspect files into a results folder, going on where an earlier run stopped, and write its tables and report.
 
@@ -125,6 +133,7 @@ def inspect_files(
         files: absolute, as `casae.line.files.gather` gives them.
         out: the folder; made if missing.
         done: called after every file with its record, or with why it failed.
+        told: what is known of the files.
 
     Returns:
         The records of all readable files, each read when its turn comes and until the next run into `out`, and
@@ -134,11 +143,13 @@ def inspect_files(
         OutputError: `out` cannot be written.
     """
     with ResultsFolder(out) as store:
-        outcome = run(files, inspector, store, done)
+        outcome = run(files, inspector, store, done, told)
         records = store.finish(outcome.keys, outcome.failures)
         from casae.results.report import write_report  # only now: the first record does not wait for Jinja
 
-        write_report(out / REPORT, records, outcome.failures, out, inspector, store.replaced)
+        report = out / REPORT
+        write_report(report, records, outcome.failures, out, inspector, store.replaced)
+        write_whole(out / f"report-{date.today()}.html", report.read_bytes(), "free space, start again")
         return records, outcome.failures
 
 

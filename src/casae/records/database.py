@@ -1,6 +1,7 @@
 """Open, migrate, copy and restore the database: SQLite in a folder, or PostgreSQL by its URL."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from casae.errors import MissingExtraError, RecordsError, UsageError
+from casae.errors import MissingExtraError, OutputError, RecordsError, UsageError
+from casae.lock import lock
 
 FILE = "records.db"
 WAIT = 30.0  # s for another process to finish writing
@@ -168,9 +170,7 @@ def _migrate(engine: Engine, url: str) -> None:
     """Bring the schema to the newest; a file is changed as a copy, which takes its place when all went well."""
     script = ScriptDirectory.from_config(_config())
     newest = script.get_current_head()
-    with engine.connect() as connection:
-        quietly = connection.execution_options(isolation_level=AT_ONCE)
-        found = MigrationContext.configure(quietly).get_current_revision()
+    found = _revision(engine)
     if found == newest:
         return
     if found is not None and found not in {revision.revision for revision in script.walk_revisions()}:
@@ -178,8 +178,17 @@ def _migrate(engine: Engine, url: str) -> None:
     if found is None or not _is_file(engine):
         _upgrade(engine)
         return
+    engine.dispose()
+    with _alone(Path(str(engine.url.database)).parent):
+        _replace(engine, newest)
+
+
+def _replace(engine: Engine, newest: str | None) -> None:
+    """Put a copy that has the newest schema in the place of the file, unless another process was faster."""
     file = Path(str(engine.url.database))
     kept, new = file.with_name(f"{FILE}.before-{newest}"), file.with_name(f"{FILE}.new")
+    if _revision(engine) == newest:
+        return
     engine.dispose()
     new.unlink(missing_ok=True)
     _settle(file)  # nobody else has it open: what they wrote meanwhile would not be in the copy
@@ -197,6 +206,32 @@ def _migrate(engine: Engine, url: str) -> None:
     changed.dispose()
     _copy(file, kept)
     new.replace(file)
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        quietly = connection.execution_options(isolation_level=AT_ONCE)
+        return MigrationContext.configure(quietly).get_current_revision()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else replaces the database of a folder meanwhile; waits for whoever does.
+
+    Raises:
+        OutputError: it takes too long.
+    """
+    end = time.monotonic() + WAIT
+    while True:
+        try:
+            held = lock(folder)
+            break
+        except OutputError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+    with held:
+        yield
 
 
 def _upgrade(engine: Engine) -> None:

@@ -9,12 +9,15 @@ from sqlalchemy import Engine
 
 from casae.errors import MissingExtraError, UsageError
 from casae.files import unwritten, write_csv
+from casae.inspection.inspection import Part
 from casae.inspection.record import InspectionRecord
 from casae.records.queries import PAGE, Filter, records
 
 COLUMNS = (
     "id",
     "inspected_at",
+    "taken_at",
+    "camera",
     "source",
     "sha256",
     "decision",
@@ -24,7 +27,7 @@ COLUMNS = (
     "novelty",
     "machine",
 )
-OF_PART = ("serial", "batch", "product", "station")
+OF_PART = tuple(Part.model_fields)
 HEADER = (*COLUMNS, *OF_PART, "defects", "largest_px", "classes")
 
 

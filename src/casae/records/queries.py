@@ -22,7 +22,7 @@ class Filter:
         since, until: when they ended, from and before.
         decision: OK, REVIEW or NG, before anybody reviewed it.
         defect_class: with a defect of this class.
-        serial, batch, product, station: of the part.
+        serial, batch, product, station, recipe: of the part.
         model: its name.
         picture: name of its file, without folders.
     """
@@ -35,6 +35,7 @@ class Filter:
     batch: str | None = None
     product: str | None = None
     station: str | None = None
+    recipe: str | None = None
     model: str | None = None
     picture: str | None = None
 
@@ -125,7 +126,7 @@ def _of(connection: Connection, wanted: Filter, after: str | None, limit: int) -
         key = defects.c.inspection_id
         query = query.join(defects, defects.c.inspection_id == inspections.c.id)
         query = query.where(defects.c["class"] == wanted.defect_class, defects.c.first)
-    same = ("decision", "serial", "batch", "product", "station")
+    same = ("decision", "serial", "batch", "product", "station", "recipe")
     told = [(name, value) for name in same if (value := getattr(wanted, name)) is not None]
     query = query.where(*(inspections.c[name] == value for name, value in told))
     if wanted.model is not None:  # known values, not a query in the query: who plans it must see how rare they are

@@ -1,4 +1,4 @@
-"""The tables. Nothing in them is ever changed: an inspection or a review that follows is a new row.
+"""The tables. What was found or said is never changed: an inspection or a review that follows is a new row.
 
 `records/migrations` makes them; a test holds that both say the same.
 """
@@ -32,6 +32,10 @@ images = Table(
     Column("bytes", BigInteger),
     Column("width_px", Integer, nullable=False),
     Column("height_px", Integer, nullable=False),
+    Column("camera", Text),
+    Column("taken_at", Text),
+    Column("modified_ns", BigInteger),  # of the file, which tells cheaply whether it is still the same
+    Column("path", Text),  # where the picture is kept, where that is not `source`
     UniqueConstraint("sha256", "source", name="uq_images_content"),
     Index(None, "name"),
 )
@@ -41,6 +45,7 @@ models = Table(
     metadata,
     Column("sha256", SHA256, primary_key=True),
     Column("name", Text, nullable=False),
+    Column("card", Text),
 )
 
 rules = Table("rules", metadata, Column("sha256", SHA256, primary_key=True), Column("content", Text))
@@ -57,6 +62,7 @@ inspections = Table(
     Column("batch", Text),
     Column("product", Text),
     Column("station", Text),
+    Column("recipe", Text),
     Column("decision", SHORT, nullable=False),
     Column("kind", Text, nullable=False),
     Column("defects", Integer, nullable=False),
@@ -109,4 +115,82 @@ counts = Table(
     Column("model_sha256", SHA256, primary_key=True),
     Column("decision", SHORT, primary_key=True),
     Column("inspections", Integer, nullable=False),
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+activations = Table(
+    "activations",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("product", Text, nullable=False),  # empty: what has none of its own
+    Column("model_sha256", SHA256, nullable=False),
+    Column("rules_sha256", SHA256),  # none: no defect is accepted
+    Column("why", Text, nullable=False),
+    Index(None, "product", "id"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("started_at", Text),
+    Column("ended_at", Text),
+    Column("progress", Float, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("error", Text),
+    Column("cancel", Boolean, nullable=False),
+    Column("pid", Integer),
+    Index(None, "state", "id"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("password", Text),  # argon2; none: signs in by tokens alone
+    Column("created_at", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("sha256", SHA256, nullable=False, unique=True),
+    Column("user_name", ForeignKey("users.name"), nullable=False),
+    Column("kind", Text, nullable=False),  # token, or session of a browser
+    Column("label", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text),
+    Column("revoked", Boolean, nullable=False),
+    Index(None, "user_name", "id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "what", "subject", "id"),
 )

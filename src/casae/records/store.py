@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
-from casae.decoding import read_file
+from casae.decoding import FileState, read_file
 from casae.errors import UsageError
 from casae.files import printable
 from casae.inspection.inspection import Conditions, Inspection, Part, new_id
@@ -34,16 +34,27 @@ class DatabaseStore:
     Attributes:
         engine: of `open_database`.
         part: of what comes without saying so.
+        card: of the model that inspects.
+        kept: where the picture of an inspection is kept, None where it stays at its source.
     """
 
     engine: Engine
     part: Part = NO_PART
+    card: str | None = None
+    kept: Callable[[Inspection], str | None] = lambda inspection: None
 
-    def knows(self, file: Path, conditions: Conditions) -> str | None:
-        """The id of an earlier inspection of this very picture under these conditions, None without one."""
-        sha256 = hashlib.sha256(read_file(file)).hexdigest()
-        known_by = _known_by(sha256, printable(file), judged_by(conditions), self.part)
+    def knows(self, file: Path, conditions: Conditions, part: Part) -> str | None:
+        """The id of an earlier inspection of this very picture and part under these conditions, None without one.
+
+        A file of the same size and time of change is the same; of another, the content is compared.
+        """
+        source, state = printable(file), FileState.of(file.stat())
+        same = (images.c.source == source, images.c.name == file.name)
+        unchanged = (images.c.bytes == state.size, images.c.modified_ns == state.modified_ns)
         with reading(self.engine) as connection:
+            sha256 = connection.scalar(select(images.c.sha256).where(*same, *unchanged).limit(1))
+            sha256 = sha256 or hashlib.sha256(read_file(file)).hexdigest()
+            known_by = _known_by(sha256, source, judged_by(conditions), self._part(part))
             return connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))
 
     def record(self, key: str) -> InspectionRecord:
@@ -60,26 +71,44 @@ class DatabaseStore:
         Raises:
             RecordsError: the database does not take it.
         """
-        told = inspection if inspection.part != NO_PART else replace(inspection, part=self.part)
-        record = record_of(told)
-        content = inspection.conditions.rules.model_dump_json()
-        return add_records(self.engine, [record], {record.rules_sha256: content})[0], record
+        record = record_of(replace(inspection, part=self._part(inspection.part)))
+        beside = Beside(inspection.conditions.rules.model_dump_json(), self.card, self.kept(inspection))
+        return add_records(self.engine, [record], beside)[0], record
 
     def finish(self, keys: Iterable[str], failures: Mapping[str, str]) -> list[str]:
         """Ids of a run that is over."""
         return list(keys)
 
+    def _part(self, part: Part) -> Part:
+        return part if part != NO_PART else self.part
 
-def add_records(
-    engine: Engine, records: Iterable[InspectionRecord], rules_by_sha256: Mapping[str, str] | None = None
-) -> list[str]:
+
+@dataclass(frozen=True)
+class Beside:
+    """What is kept beside a record, as far as it is known.
+
+    Attributes:
+        rules: that decided, JSON.
+        card: of the model.
+        path: where the picture is kept, where that is not its source.
+    """
+
+    rules: str | None = None
+    card: str | None = None
+    path: str | None = None
+
+
+NOTHING = Beside()
+
+
+def add_records(engine: Engine, records: Iterable[InspectionRecord], beside: Beside = NOTHING) -> list[str]:
     """Keep records in one transaction; the id of each, or that of the same inspection which is there already.
 
     Raises:
         RecordsError: the database does not take them; then none is kept.
     """
     with writing(engine) as connection:
-        return [key for key, _ in _add_all(connection, records, rules_by_sha256 or {})]
+        return [key for key, _ in _add_all(connection, records, beside)]
 
 
 def import_records(
@@ -93,7 +122,7 @@ def import_records(
     left, new = iter(records), 0
     while batch := list(islice(left, TOGETHER)):
         with writing(engine) as connection:
-            new += sum(is_new for _, is_new in _add_all(connection, batch, {}))
+            new += sum(is_new for _, is_new in _add_all(connection, batch, NOTHING))
         for record in batch:
             done(record)
     return new
@@ -130,13 +159,11 @@ def review(engine: Engine, key: str, decision: Decision, who: str, why: str) -> 
         return row["id"]
 
 
-def _add_all(
-    connection: Connection, records: Iterable[InspectionRecord], known_rules: Mapping[str, str]
-) -> list[tuple[str, bool]]:
+def _add_all(connection: Connection, records: Iterable[InspectionRecord], beside: Beside) -> list[tuple[str, bool]]:
     """The id of each and whether it is new. Counters come last and in order: others wait for them too."""
     kept, counted_now = [], Counter[tuple[str, ...]]()
     for record in records:
-        key, is_new = _add(connection, record, known_rules)
+        key, is_new = _add(connection, record, beside)
         kept.append((key, is_new))
         if is_new:
             day = datetime.fromisoformat(record.inspected_at).astimezone(UTC).date().isoformat()
@@ -149,7 +176,7 @@ def _add_all(
     return kept
 
 
-def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[str, str]) -> tuple[str, bool]:
+def _add(connection: Connection, record: InspectionRecord, beside: Beside) -> tuple[str, bool]:
     """Its id, or that of the same inspection, and whether it is new."""
     identity = tuple(getattr(record, name) for name in JUDGED_BY)
     known_by = _known_by(record.sha256, record.source, identity, record.part)
@@ -162,11 +189,14 @@ def _add(connection: Connection, record: InspectionRecord, known_rules: Mapping[
         "bytes": record.file_bytes,
         "width_px": record.width_px,
         "height_px": record.height_px,
+        "camera": record.camera,
+        "taken_at": record.taken_at,
+        "modified_ns": record.file_modified_ns,
+        "path": beside.path,
     }
     _once(connection, images, content | sizes, *content)
-    _once(connection, models, {"sha256": record.model_sha256, "name": record.model}, "sha256")
-    applied = {"sha256": record.rules_sha256, "content": known_rules.get(record.rules_sha256)}
-    _once(connection, rules, applied, "sha256")
+    _once(connection, models, {"sha256": record.model_sha256, "name": record.model, "card": beside.card}, "sha256")
+    _once(connection, rules, {"sha256": record.rules_sha256, "content": beside.rules}, "sha256")
     image = select(images.c.id).where(images.c.sha256 == record.sha256, images.c.source == record.source)
     row = {
         "id": record.id,

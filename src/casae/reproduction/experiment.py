@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 from casae.errors import OutputError, UsageError
 from casae.files import write_whole
 from casae.image import encode
+from casae.lock import lock
 from casae.models.runtime import processor
-from casae.results.lock import lock
 from casae.training.device import has_bf16
 from casae.training.progress import Reporter
 

@@ -23,8 +23,8 @@ from casae.image import encode
 from casae.inspection.inspection import Conditions, Inspection, Part
 from casae.inspection.overlay import draw_overlay
 from casae.inspection.record import DefectRecord, InspectionRecord, judged_by, record_of
+from casae.lock import lock
 from casae.results.lines import RecordLines, Records, same_name
-from casae.results.lock import lock
 
 PICTURES = ("masks", "overlays")
 REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names, by Windows and the file systems of its drives
@@ -82,8 +82,8 @@ class ResultsFolder:
         self._beside.shutdown()
         self._lock.close()
 
-    def knows(self, file: Path, conditions: Conditions) -> str | None:
-        """The key of an earlier inspection of this very file under the same conditions, None without one.
+    def knows(self, file: Path, conditions: Conditions, part: Part) -> str | None:
+        """The key of an earlier inspection of this very file and part under the same conditions, None without one.
 
         A file of the same size, time of change and inode is the same; of another, the content is compared.
         """
@@ -97,7 +97,7 @@ class ResultsFolder:
             entry = self.lines.entry(key)
         if entry is None or entry.conditions != judged_by(conditions) or not self._has_pictures(entry.name):
             return None
-        return key
+        return key if part in (Part(), entry.part) else None  # where nobody says more, what was said holds
 
     def add(self, inspection: Inspection) -> tuple[str, InspectionRecord]:
         """Record an inspection: its pictures, then its line, so that a line has its pictures.
@@ -167,7 +167,18 @@ _COLUMNS = [
 ]
 
 
-_OF_PICTURE = ("source", "id", "inspected_at", "decision", "reason", "largest_px", "novelty", "model", "machine")
+_OF_PICTURE = (
+    "source",
+    "id",
+    "taken_at",
+    "inspected_at",
+    "decision",
+    "reason",
+    "largest_px",
+    "novelty",
+    "model",
+    "machine",
+)
 _PICTURE_COLUMNS = [*_OF_PICTURE, "defects", *Part.model_fields]
 
 

@@ -13,19 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from casae.decoding import FileState
 from casae.errors import OutputError
+from casae.inspection.inspection import Part
 from casae.inspection.record import JUDGED_BY, PLAIN_NAME, InspectionRecord
 
 NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0)  # a link in the place of our file is not written through
 
 
 class Entry(NamedTuple):
-    """What is remembered of a line: where it begins, what its file was, by what it was judged, its pictures' name."""
+    """What is remembered of a line: where it begins, its file, by what it was judged, its pictures' name, its part."""
 
     offset: int
     sha256: str
     file: FileState | None
     conditions: tuple[object, ...]
     name: str
+    part: Part
 
 
 class _Head(BaseModel):
@@ -41,6 +43,7 @@ class _Head(BaseModel):
     file_modified_ns: int | None
     file_inode: int | None
     name: str = Field(pattern=PLAIN_NAME)
+    part: Part
     model_sha256: str
     gs: float
     core_gs: float
@@ -161,7 +164,7 @@ class RecordLines:
 
     def _add(self, head: _Head, length: int) -> str:
         key = head.key
-        self._entries[key] = Entry(self._end, head.sha256, head.file, head.conditions, head.name)
+        self._entries[key] = Entry(self._end, head.sha256, head.file, head.conditions, head.name, head.part)
         self._latest[head.source] = key
         self._end += length
         self.names.add(same_name(head.name))

@@ -21,6 +21,7 @@ from casae.inspection.inspector import Inspector
 from casae.labelled.defects import labelled_crops
 from casae.labelled.holdout import Fold
 from casae.labelled.images import brightness_of
+from casae.lock import lock
 from casae.models.bundle import SUFFIX, Bundle, Manifest, Origin, Recipe, SizeClasses, write_bundle
 from casae.models.card import write_card
 from casae.networks import export
@@ -28,7 +29,6 @@ from casae.networks.cascade import CASAE
 from casae.networks.compact_cnn import CompactCNN
 from casae.networks.weights import begin, write_weights
 from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
-from casae.results.lock import lock
 from casae.training import classification, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
