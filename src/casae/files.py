@@ -167,7 +167,7 @@ def find_images(path: Path) -> list[Path]:
 def look_for_images(path: Path) -> Found:
     """Image files under a folder, recursive, sorted, and what is not looked at; hidden files are passed over."""
     found = Found()
-    for file in _files_under(path, found.left_out):
+    for file in files_under(path, found.left_out):
         suffix = file.suffix.lower()
         if suffix not in SUFFIXES | UNREAD_SUFFIXES:
             found.others += 1
@@ -185,7 +185,7 @@ def _is_file(file: Path) -> bool:
     return os.path.isfile(file)  # noqa: PTH113  # False where it may not look, instead of an error
 
 
-def _files_under(path: Path, left_out: dict[str, str]) -> Iterator[Path]:
+def files_under(path: Path, left_out: dict[str, str]) -> Iterator[Path]:
     """Also where links lead, each folder once, real ones before links; however deep they are nested."""
     seen: set[str] = set()
     real, linked = [str(path)], list[str]()

@@ -10,7 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from casae.cli import Core, Precision, Threads
-from casae.cli.told import BatchOption, Camera, Parts, Product, RecipeOption, Station, told_of
+from casae.cli.inspecting import (
+    BatchOption,
+    CalibrationFile,
+    Camera,
+    Join,
+    MaxMegapixels,
+    MinArea,
+    Model,
+    Parts,
+    Product,
+    RecipeOption,
+    Roi,
+    Rules,
+    Scale,
+    Station,
+    Straighten,
+    Threshold,
+    ZonesFile,
+    inspector_of,
+    told_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,30 +44,20 @@ TABLE_ROWS = 40
 
 def inspect(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders (recursive) or globs.")],
-    model: Annotated[str | None, typer.Option(help="Your .casae file; to try casae: component or strip-steel.")] = None,
+    model: Model = None,
     out: Annotated[Path, typer.Option(help="Folder for results; an earlier run in it is continued.")] = Path(
         "casae-results"
     ),
-    threshold: Annotated[
-        float | None, typer.Option(help="Threshold Gs; a larger one finds more. Default: the model's.")
-    ] = None,
+    threshold: Threshold = None,
     core: Core = None,
-    mm_per_pixel: Annotated[float | None, typer.Option(help="Side of a pixel, mm; gives sizes in mm.")] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="File of casae calibrate, instead. Default: the model's.")
-    ] = None,
-    straighten: Annotated[bool, typer.Option("--straighten", help="Remove what the lens bends, by it.")] = False,
-    min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not reported.")] = None,
-    join: Annotated[
-        float | None, typer.Option(metavar="PX", help="Pieces of one class at most so far apart are one defect.")
-    ] = None,
-    rules: Annotated[Path | None, typer.Option(help="Acceptance rules (TOML). Default: no defect is accepted.")] = None,
-    roi: Annotated[
-        Path | None, typer.Option(metavar="MASK", help="Image of the same size; only where it is white is looked.")
-    ] = None,
-    zones: Annotated[
-        Path | None, typer.Option(help="Named zones of the part (TOML), for rules to name; see the docs.")
-    ] = None,
+    mm_per_pixel: Scale = None,
+    calibration: CalibrationFile = None,
+    straighten: Straighten = False,
+    min_area: MinArea = None,
+    join: Join = None,
+    rules: Rules = None,
+    roi: Roi = None,
+    zones: ZonesFile = None,
     labels: Annotated[
         str | None,
         typer.Option(metavar="FORMAT:FOLDER", help="Also what was found as labels to correct, as casae data convert."),
@@ -60,9 +70,7 @@ def inspect(
     camera: Camera = None,
     threads: Threads = 0,
     precision: Precision = "auto",
-    max_megapixels: Annotated[
-        float | None, typer.Option(metavar="MP", help="Larger images are refused. Default: 400.")
-    ] = None,
+    max_megapixels: MaxMegapixels = None,
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:
     """Find, outline, crop, classify and measure defects.
@@ -70,30 +78,29 @@ def inspect(
     Writes inspections.jsonl, images.csv, defects.csv, masks/, overlays/ and report.html. Exit codes: 0 all inspected,
     whatever the verdicts, 1 some were not looked at (named, the rest done), 2 wrong usage, model or disk, 130 Ctrl-C.
     """
-    from casae.cli.arguments import inspection_settings
     from casae.cli.streams import print_utf8
-    from casae.errors import UsageError
-    from casae.inspection.inspector import Inspector
 
-    settings = inspection_settings(
-        gs=threshold,
-        core_gs=core,
-        mm_per_pixel=mm_per_pixel,
-        min_area_px=min_area,
-        join_px=join,
-        threads=threads,
-        precision=precision,
-        max_megapixels=max_megapixels,
-    )
-    if model is None:
-        own = "your own my-part.casae that casae train wrote, or, to try casae, component"
-        raise UsageError(f"--model: no model is named; say {own}")
     if labels:
         from casae.datasets.convert import target_of
 
         target_of(labels)  # what is wrong is said before the work
     told = told_of(parts, product, batch, station, recipe, camera)
-    inspector = Inspector(model, settings, rules, roi, zones, calibration, straighten)
+    inspector = inspector_of(
+        model,
+        threshold,
+        core,
+        mm_per_pixel,
+        calibration,
+        straighten,
+        min_area,
+        join,
+        rules,
+        roi,
+        zones,
+        threads,
+        precision,
+        max_megapixels,
+    )
 
     from casae.line.files import gather
     from casae.line.run import inspect_files

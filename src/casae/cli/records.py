@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import sys
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -37,6 +38,16 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 @app.callback()
 def _needs() -> None:
+    if not {"--help", "-h"} & set(sys.argv):  # which is read without it
+        needs_database()
+
+
+def needs_database() -> None:
+    """Whether what the database needs is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
     from casae.errors import MissingExtraError
 
     missing = [name for name in ("sqlalchemy", "alembic") if find_spec(name) is None]

@@ -49,6 +49,7 @@ class Inspector:
         straighten: free pictures from what the lens bends; a region of interest and zones are drawn in straight ones.
 
     Attributes:
+        card: of the model, Markdown.
         conditions: what its inspections hang on, as it is now; each inspection keeps what it was then.
 
     Raises:
@@ -73,6 +74,7 @@ class Inspector:
             beside.submit(load_openvino)
             bundle = read_bundle(model)
         self.manifest: Manifest = bundle.manifest
+        self.card = bundle.card
         self.settings = settings or InspectionSettings()
         self.roi = None if roi is None else region_of_interest(roi)
         self.zones = zones if zones is None or isinstance(zones, Zones) else read_zones(zones)

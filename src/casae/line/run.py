@@ -1,7 +1,7 @@
 """Inspect what a source gives and keep it in a store. A bad picture is named and passed over."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -25,8 +25,11 @@ WRITES_WAITING = 1  # inspections that are not on disk yet while the next pictur
 
 Key = TypeVar("Key")
 Kept = TypeVar("Kept", covariant=True)
-Source = Iterable[Path | Picture]
-"""Files, which are read when their turn comes, or pictures that are read already, as those of a camera."""
+Source = Iterable[Path | Picture | None]
+"""Files, which are read when their turn comes, or pictures that are read already, as those of a camera.
+
+None says that there is nothing for the moment: what was begun is finished before the next one is asked for.
+"""
 
 
 class Store(Protocol[Key, Kept]):
@@ -58,6 +61,25 @@ class Outcome(Generic[Key]):
     failures: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Step(Generic[Key]):
+    """One picture of a source is over.
+
+    Attributes:
+        source: its path, or what its `Picture` says.
+        key: in the store; None where it failed.
+        record: that is kept; None where it failed.
+        failure: why it could not be inspected, None where it was.
+        is_new: whether it was inspected now, or could not be; else the store knew it.
+    """
+
+    source: str
+    key: Key | None = None
+    record: InspectionRecord | None = None
+    failure: str | None = None
+    is_new: bool = True
+
+
 Done = Callable[[str, InspectionRecord | None, str | None], object]
 
 
@@ -70,8 +92,6 @@ def run(
 ) -> Outcome[Key]:
     """Inspect everything that a source gives, and keep it.
 
-    The next picture is read and the last inspection kept while one is inspected; the order of the source stays.
-
     Args:
         source: files or pictures.
         inspector: judges them.
@@ -83,40 +103,52 @@ def run(
         OutputError: the store does not take it.
     """
     outcome: Outcome[Key] = Outcome()
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        pending: deque[tuple[str, Future[tuple[Key, InspectionRecord]]]] = deque()
 
-        def settle() -> None:
-            name, kept = pending.popleft()
-            record, failure = None, None
-            try:
-                key, record = kept.result()
-                outcome.keys.append(key)
-            except UNUSABLE as error:
-                failure = _reason(name, error)
-                outcome.failures[name] = failure
-            done(name, record, failure)
+    def collect(step: Step[Key]) -> None:
+        if step.key is not None:
+            outcome.keys.append(step.key)
+        if step.failure is not None:
+            outcome.failures[step.source] = step.failure
+        done(step.source, step.record, step.failure)
 
-        def read(item: Path | Picture) -> Picture | Key:
-            if isinstance(item, Picture):
-                return item
-            problem = unusable_name(item)
-            if problem:
-                raise ImageError(f"{printable(item)}: {problem}")
-            part = told.part(item)
-            key = store.knows(item, inspector.conditions, part)
-            if key is not None:
-                return key
-            return replace(Picture.of(item, inspector.settings.max_megapixels), part=part, camera=told.camera)
-
-        for item, coming in _ahead(reader, read, source):
-            name = item.source if isinstance(item, Picture) else printable(item)
-            pending.append((name, _kept(inspector, store, writer, coming)))
-            if len(pending) > WRITES_WAITING:
-                settle()
-        while pending:
-            settle()
+    follow(source, inspector, store, collect, told)
     return outcome
+
+
+def follow(
+    source: Source,
+    inspector: Inspector,
+    store: Store[Key, Kept],
+    done: Callable[[Step[Key]], object],
+    told: Told = Told(),
+) -> None:
+    """Inspect what a source gives as long as it gives something; nothing is remembered, so it may be for months.
+
+    The next picture is read and the last inspection kept while one is inspected; the order of the source stays.
+    Arguments and errors as of `run`.
+    """
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        coming: deque[tuple[str, Future[Picture | Key]]] = deque()
+        pending: deque[tuple[str, Future[Step[Key]]]] = deque()
+
+        def go_on(ahead: int, waiting: int) -> None:
+            """Inspect and settle until so many are read ahead and so many wait to be kept."""
+            while len(coming) > ahead:
+                name, found = coming.popleft()
+                pending.append((name, _kept(name, found, inspector, store, writer)))
+                while len(pending) > WRITES_WAITING:
+                    done(_settled(*pending.popleft()))
+            while len(pending) > waiting:
+                done(_settled(*pending.popleft()))
+
+        for item in source:
+            if item is None:
+                go_on(0, 0)
+                continue
+            name = item.source if isinstance(item, Picture) else printable(item)
+            coming.append((name, reader.submit(_read, item, inspector, store, told)))
+            go_on(1, WRITES_WAITING)
+        go_on(0, 0)
 
 
 def inspect_files(
@@ -161,32 +193,38 @@ def _reason(name: str, error: Exception) -> str:
     return f"{name}: does not fit into this machine's memory; make it smaller, or inspect it elsewhere"
 
 
-Read = TypeVar("Read")
-Item = TypeVar("Item")
+def _read(item: Path | Picture, inspector: Inspector, store: Store[Key, Kept], told: Told) -> Picture | Key:
+    """The picture, or the key of what the store knows of it."""
+    if isinstance(item, Picture):
+        return item
+    problem = unusable_name(item)
+    if problem:
+        raise ImageError(f"{printable(item)}: {problem}")
+    part = told.part(item)
+    key = store.knows(item, inspector.conditions, part)
+    if key is not None:
+        return key
+    return replace(Picture.of(item, inspector.settings.max_megapixels), part=part, camera=told.camera)
 
 
-def _ahead(
-    reader: Executor, read: Callable[[Item], Read], source: Iterable[Item]
-) -> Iterator[tuple[Item, Future[Read]]]:
-    """Each item with what is read of it, while the next one is read already."""
-    coming: deque[tuple[Item, Future[Read]]] = deque()
-    for item in source:
-        coming.append((item, reader.submit(read, item)))
-        if len(coming) > 1:
-            yield coming.popleft()
-    yield from coming
+def _settled(name: str, kept: Future[Step[Key]]) -> Step[Key]:
+    try:
+        return kept.result()
+    except UNUSABLE as error:
+        return Step(name, failure=_reason(name, error))
 
 
 def _kept(
-    inspector: Inspector, store: Store[Key, Kept], writer: Executor, coming: Future[Picture | Key]
-) -> Future[tuple[Key, InspectionRecord]]:
+    name: str, coming: Future[Picture | Key], inspector: Inspector, store: Store[Key, Kept], writer: Executor
+) -> Future[Step[Key]]:
     """What is kept of a picture, which is being written while the next one is inspected."""
-    kept: Future[tuple[Key, InspectionRecord]] = Future()
+    kept: Future[Step[Key]] = Future()
     try:
         found = coming.result()
         if isinstance(found, Picture):
-            return writer.submit(store.add, inspector.inspect(found))
-        kept.set_result((found, store.record(found)))
+            inspection = inspector.inspect(found)
+            return writer.submit(lambda: Step(name, *store.add(inspection)))
+        kept.set_result(Step(name, found, store.record(found), is_new=False))
     except UNUSABLE as error:
         kept.set_exception(error)
     return kept

@@ -20,7 +20,7 @@ from casae.files import printable
 from casae.inspection.inspection import Conditions, Inspection, Part, new_id
 from casae.inspection.record import JUDGED_BY, InspectionRecord, judged_by, record_of
 from casae.records.database import reading, writing
-from casae.records.schema import counts, defects, images, inspections, models, reviews, rules
+from casae.records.schema import counts, defects, failures, images, inspections, models, reviews, rules
 
 Decision = Literal["OK", "REVIEW", "NG"]
 NO_PART = Part()
@@ -35,13 +35,11 @@ class DatabaseStore:
         engine: of `open_database`.
         part: of what comes without saying so.
         card: of the model that inspects.
-        kept: where the picture of an inspection is kept, None where it stays at its source.
     """
 
     engine: Engine
     part: Part = NO_PART
     card: str | None = None
-    kept: Callable[[Inspection], str | None] = lambda inspection: None
 
     def knows(self, file: Path, conditions: Conditions, part: Part) -> str | None:
         """The id of an earlier inspection of this very picture and part under these conditions, None without one.
@@ -72,12 +70,33 @@ class DatabaseStore:
             RecordsError: the database does not take it.
         """
         record = record_of(replace(inspection, part=self._part(inspection.part)))
-        beside = Beside(inspection.conditions.rules.model_dump_json(), self.card, self.kept(inspection))
+        beside = Beside(inspection.conditions.rules.model_dump_json(), self.card)
         return add_records(self.engine, [record], beside)[0], record
 
     def finish(self, keys: Iterable[str], failures: Mapping[str, str]) -> list[str]:
         """Ids of a run that is over."""
         return list(keys)
+
+    def add_failure(self, source: str, reason: str) -> None:
+        """Keep why a picture could not be inspected.
+
+        Raises:
+            RecordsError: the database does not take it.
+        """
+        row = {"id": new_id(), "at": _now(), "source": source, "reason": reason}
+        with writing(self.engine) as connection:
+            connection.execute(failures.insert(), row)
+
+    def place(self, key: str, wanted: str) -> str:
+        """Where the picture of an inspection shall be moved to: what was said first, also before a kill.
+
+        Raises:
+            RecordsError: the database does not take it.
+        """
+        of_it = images.c.id == select(inspections.c.image_id).where(inspections.c.id == key).scalar_subquery()
+        with writing(self.engine) as connection:
+            connection.execute(update(images).where(of_it, images.c.path.is_(None)).values(path=wanted))
+            return str(connection.scalar(select(images.c.path).where(of_it)))
 
     def _part(self, part: Part) -> Part:
         return part if part != NO_PART else self.part
@@ -90,12 +109,10 @@ class Beside:
     Attributes:
         rules: that decided, JSON.
         card: of the model.
-        path: where the picture is kept, where that is not its source.
     """
 
     rules: str | None = None
     card: str | None = None
-    path: str | None = None
 
 
 NOTHING = Beside()
@@ -154,7 +171,7 @@ def review(engine: Engine, key: str, decision: Decision, who: str, why: str) -> 
         ) or connection.scalar(select(inspections.c.decision).where(inspections.c.id == key))
         if old is None:
             raise UsageError(f"{key}: no inspection has this id; casae records list shows them")
-        row = {"id": new_id(), "inspection_id": key, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        row = {"id": new_id(), "inspection_id": key, "at": _now()}
         connection.execute(reviews.insert(), row | {"who": who, "old": old, "new": decision, "why": why})
         return row["id"]
 
@@ -192,7 +209,6 @@ def _add(connection: Connection, record: InspectionRecord, beside: Beside) -> tu
         "camera": record.camera,
         "taken_at": record.taken_at,
         "modified_ns": record.file_modified_ns,
-        "path": beside.path,
     }
     _once(connection, images, content | sizes, *content)
     _once(connection, models, {"sha256": record.model_sha256, "name": record.model, "card": beside.card}, "sha256")
@@ -247,3 +263,7 @@ def counted(engine: Engine) -> dict[str, int]:
     wanted = select(counts.c.decision, func.sum(counts.c.inspections)).group_by(counts.c.decision)
     with reading(engine) as connection:
         return {decision: int(total) for decision, total in connection.execute(wanted)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,195 @@
+"""`casae watch`."""
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from casae.cli import Core, Precision, Threads
+from casae.cli.inspecting import (
+    BatchOption,
+    CalibrationFile,
+    Camera,
+    Join,
+    MaxMegapixels,
+    MinArea,
+    Model,
+    Parts,
+    Product,
+    RecipeOption,
+    Roi,
+    Rules,
+    Scale,
+    Station,
+    Straighten,
+    Threshold,
+    ZonesFile,
+    inspector_of,
+    told_of,
+)
+from casae.cli.records import HOME, Home, needs_database
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from casae.line.run import Step
+    from casae.line.watch import Tell, Watching
+
+SHOWN = 12  # of the newest pictures
+COLOURS = {"OK": "green", "REVIEW": "yellow", "NG": "red"}
+
+
+def watch(
+    source: Annotated[Path, typer.Argument(help="Folder that pictures arrive in, also on a share.")],
+    model: Model = None,
+    home: Home = HOME,
+    then: Annotated[
+        Literal["leave", "move", "delete"], typer.Option(help="What becomes of a picture whose record is kept.")
+    ] = "leave",
+    to: Annotated[Path | None, typer.Option(help="Folder for --then move: DAY/NAME and failed/NAME.")] = None,
+    every: Annotated[float, typer.Option(min=0.05, metavar="S", help="Seconds between two looks.")] = 0.5,
+    still: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Seconds without a change, after which a file is finished.")
+    ] = 1.0,
+    room: Annotated[
+        float, typer.Option(min=0, metavar="MB", help="With less free on the disk of the records nothing is taken in.")
+    ] = 500.0,
+    once: Annotated[bool, typer.Option("--once", help="End when all that is there is inspected.")] = False,
+    parts: Parts = None,
+    product: Product = None,
+    batch: BatchOption = None,
+    station: Station = None,
+    recipe: RecipeOption = None,
+    camera: Camera = None,
+    threshold: Threshold = None,
+    core: Core = None,
+    mm_per_pixel: Scale = None,
+    calibration: CalibrationFile = None,
+    straighten: Straighten = False,
+    min_area: MinArea = None,
+    join: Join = None,
+    rules: Rules = None,
+    roi: Roi = None,
+    zones: ZonesFile = None,
+    threads: Threads = 0,
+    precision: Precision = "auto",
+    max_megapixels: MaxMegapixels = None,
+    json: Annotated[bool, typer.Option("--json", help="Print records as JSON lines instead of the table.")] = False,
+) -> None:
+    """Inspect what arrives in a folder, into the database of records; Ctrl-C or SIGTERM ends it.
+
+    Killed at any moment, it goes on where it was. Exit codes: 0 ended as asked, also where some pictures could not be
+    inspected (they are in the records), 2 wrong usage or model, 3 the database cannot be opened.
+    """
+    needs_database()
+    from casae.line.watch import Watch, WatchSettings
+    from casae.line.watch import watch as run
+    from casae.records.database import opened
+    from casae.records.store import DatabaseStore
+
+    told = told_of(parts, product, batch, station, recipe, camera)
+    wanted = WatchSettings(every_s=every, still_s=still, then=then, move_to=to, room_mb=room, once=once)
+    stop = threading.Event()
+    watching = Watch(source, wanted, None if "://" in home else Path(home), stop)
+    inspector = inspector_of(
+        model,
+        threshold,
+        core,
+        mm_per_pixel,
+        calibration,
+        straighten,
+        min_area,
+        join,
+        rules,
+        roi,
+        zones,
+        threads,
+        precision,
+        max_megapixels,
+    )
+    with opened(home) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
+        watching.tell = tell
+        run(watching, inspector, DatabaseStore(engine, card=inspector.card), told)
+    now = watching.now
+    known = f", {now.known} were known" if now.known else ""
+    typer.echo(f"{now.kept} inspected, {now.failed} could not be{known}", err=json)
+
+
+@contextmanager
+def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM lets what was begun be finished; the second one ends the program."""
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        for kind in kinds:
+            signal.signal(kind, before[kind])
+
+    for kind in kinds:
+        signal.signal(kind, ask)
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            signal.signal(kind, before[kind])
+
+
+@contextmanager
+def _shown(source: Path, json: bool) -> "Iterator[Tell]":
+    """A live table on a terminal; else a line for each picture."""
+    from rich.console import Console
+
+    from casae.cli.streams import print_utf8
+
+    console = Console()
+
+    def lines(step: "Step[str] | None", now: "Watching") -> None:
+        if step is None or step.failure is not None:
+            said = now.trouble or "goes on" if step is None else step.failure
+            typer.echo(f"casae: {said}", err=True)
+        elif step.record is not None and step.is_new:
+            record = step.record
+            line = f"{record.decision:<6}  {record.source}  {record.reason}"
+            print_utf8(record.model_dump_json(by_alias=True) if json else line)
+
+    if json or not console.is_terminal:
+        yield lines
+        return
+    from rich.live import Live
+
+    newest: deque[tuple[str, str, str]] = deque(maxlen=SHOWN)
+
+    def table(step: "Step[str] | None", now: "Watching") -> None:
+        if step is not None and step.is_new:
+            decision, why = ("-", step.failure) if step.record is None else (step.record.decision, step.record.reason)
+            newest.append((decision, Path(step.source).name, why or ""))
+        live.update(_table(source, newest, now))
+
+    from casae.line.watch import Watching
+
+    with Live(_table(source, newest, Watching()), console=console, refresh_per_second=4) as live:
+        yield table
+
+
+def _table(source: Path, newest: Any, now: "Watching") -> "RenderableType":
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    rate = f", {now.a_minute:.0f} a minute" if now.a_minute else ""
+    head = f"{source}: {now.kept} inspected{rate}, {now.failed} could not be, {now.waiting} waiting"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for decision, name, why in newest:
+        table.add_row(f"[{COLOURS.get(decision, 'red')}]{decision}[/]", escape(name), escape(why))
+    trouble = Text(now.trouble, style="bold yellow") if now.trouble else Text("watching; Ctrl-C ends it", style="dim")
+    return Group(Text(head, style="bold"), table, trouble)

@@ -1,0 +1,320 @@
+"""Inspect what arrives in a folder, for months: finished files only, each once, whatever goes away meanwhile."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+from casae.config import Frozen
+from casae.decoding import FileState
+from casae.errors import OutputError, RecordsError, UsageError
+from casae.files import SUFFIXES, files_under, path_of, printable
+from casae.inspection.inspector import Inspector
+from casae.line.parts import Told
+from casae.line.run import Step, Store, follow
+from casae.results.folder import is_result
+
+LONGEST_WAIT = 30.0  # s until the next try, while something is away
+LOOKING_SHARE = 0.1  # of the time at most goes into looking into the folder, whatever it holds
+
+Key = TypeVar("Key")
+Kept = TypeVar("Kept", covariant=True)
+
+
+class WatchSettings(Frozen):
+    """How a folder is watched.
+
+    Attributes:
+        every_s: seconds between two looks into the folder.
+        still_s: seconds for which size and time of a file do not change before it counts as finished.
+        then: what happens to a picture that is kept.
+        move_to: folder for "move": DAY/NAME, and failed/NAME for what cannot be inspected.
+        room_mb: free megabytes of the disk of the records, below which nothing is taken in.
+        once: end when all that is there is inspected.
+    """
+
+    every_s: float = 0.5
+    still_s: float = 1.0
+    then: Literal["leave", "move", "delete"] = "leave"
+    move_to: Path | None = None
+    room_mb: float = 500.0
+    once: bool = False
+
+
+@dataclass
+class _Seen:
+    state: FileState
+    since: float  # monotonic; before which it is not finished
+    taken: bool = False
+    over: bool = False
+
+
+@dataclass
+class Watching:
+    """What a watch does now, to be shown.
+
+    Attributes:
+        trouble: why nothing is taken in, empty while all is well.
+        waiting: files that are finished and wait for their turn.
+        kept: inspections; `failed` files that could not be inspected.
+        known: files of which the store had an inspection already.
+        began: monotonic time of the first one.
+    """
+
+    trouble: str = ""
+    waiting: int = 0
+    kept: int = 0
+    known: int = 0
+    failed: int = 0
+    began: float | None = None
+
+    @property
+    def a_minute(self) -> float:
+        """Pictures a minute since the first one."""
+        passed = 0.0 if self.began is None else time.monotonic() - self.began
+        return 60 * (self.kept + self.failed) / passed if passed > 1 else 0.0
+
+
+class KeepsFailures(Protocol):
+    """A store that also remembers what could not be inspected."""
+
+    def add_failure(self, source: str, reason: str) -> None:
+        """Keep why a picture could not be inspected."""
+
+    def place(self, key: str, wanted: str) -> str:
+        """Where the picture of an inspection shall be moved to: what was said first, also before a kill."""
+
+
+Tell = Callable[[Step[str] | None, Watching], object]
+
+
+@dataclass
+class Watch:
+    """A folder as the source of a run. It ends when `stop` is set.
+
+    Args:
+        folder: with pictures, also in folders below it.
+        settings: how it is watched.
+        home: on whose disk there must be room, None where that is no folder.
+        stop: ends it.
+        tell: called with each picture that is over, and with None when something else has changed.
+
+    Raises:
+        UsageError: there is no such folder, or pictures would be moved into it.
+    """
+
+    folder: Path
+    settings: WatchSettings
+    home: Path | None
+    stop: threading.Event
+    tell: Tell = lambda step, watching: None
+    now: Watching = field(default_factory=Watching)
+    _seen: dict[Path, _Seen] = field(default_factory=dict)
+    _begun: dict[str, Path] = field(default_factory=dict)  # by the name that records have
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.absolute()
+        self._drive = drive_of(self.folder)
+        if not self.folder.is_dir():
+            raise UsageError(f"{self.folder}: no such folder; name one that pictures arrive in")
+        target = self.settings.move_to
+        if (self.settings.then == "move") != (target is not None):
+            raise UsageError("move: needs a folder to move to, and only then; say --then move --to FOLDER")
+        if target is not None and target.absolute().is_relative_to(self.folder):
+            raise UsageError(f"{target}: lies in the folder that is watched; name one outside of it")
+
+    def files(self) -> Iterator[Path | None]:
+        """Finished files, the oldest first, and None where nothing is to be done."""
+        wait = self.settings.every_s
+        while not self.stop.is_set():
+            began = time.monotonic()
+            try:
+                ready = self._finished()
+            except OSError as error:
+                self._trouble(f"{self.folder}: is away ({error.strerror or error}); waiting until it is back")
+                yield None
+                wait = min(LONGEST_WAIT, 2 * wait)
+                self.stop.wait(wait)
+                continue
+            wait = max(self.settings.every_s, (time.monotonic() - began) / LOOKING_SHARE)
+            if self.settings.once and not ready and all(seen.taken or seen.over for seen in self._seen.values()):
+                return
+            for number, file in enumerate(ready):
+                self.now.waiting = len(ready) - number
+                yield from self._until_there_is_room()
+                if self.stop.is_set():
+                    return
+                self._seen[file].taken = True
+                self._begun[printable(file)] = file
+                yield file
+            self.now.waiting = 0
+            self._trouble("")
+            yield None
+            self.stop.wait(wait)
+
+    def done(self, step: Step[str], store: "WatchedStore[Kept]") -> None:
+        """A file is over: it goes where it shall; one of a share that is away is not over.
+
+        Raises:
+            RecordsError: the store does not take it.
+        """
+        file = self._begun[step.source]
+        if step.failure is None:
+            target = self._target(file, step, store)
+            self._put_away(file, target, self.settings.then == "delete")
+            self._count("kept" if step.is_new else "known")
+        elif not self._comes_again(file):
+            store.add_failure(step.source, step.failure)
+            self._put_away(file, self._target(file, step, store), False)
+            self._count("failed")
+        else:
+            step = replace(step, failure=None)
+        del self._begun[step.source]
+        if step.record is not None or step.failure is not None:
+            self.tell(step, self.now)
+
+    def _count(self, what: Literal["kept", "known", "failed"]) -> None:
+        setattr(self.now, what, getattr(self.now, what) + 1)
+        if what != "known":
+            self.now.began = self.now.began or time.monotonic()
+
+    def _put_away(self, file: Path, target: Path | None, delete: bool) -> None:
+        seen = self._seen.get(file)
+        if seen:
+            seen.over = True
+        try:
+            if target is not None:
+                _move(file, target)
+            elif delete:
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            if seen:  # the record is kept; putting it away is tried again
+                seen.taken, seen.since = False, time.monotonic() + LONGEST_WAIT
+            self._trouble(f"{file}: cannot be put away ({error.strerror}); it is tried again")
+
+    def interrupted(self, why: str) -> None:
+        """The store does not take anything: what was begun is taken up again later."""
+        for file in self._begun.values():
+            if file in self._seen:
+                self._seen[file].taken = False
+        self._begun.clear()
+        self._trouble(f"{why}; waiting, and trying again")
+
+    def _target(self, file: Path, step: Step[str], store: "WatchedStore[Kept]") -> Path | None:
+        """Where a file is moved to; None where it stays."""
+        if self.settings.move_to is None:
+            return None
+        folder = self.settings.move_to.absolute()
+        if step.key is None or step.record is None:
+            return _free(folder / "failed" / file.name, str(time.time_ns()))
+        today = folder / date.today().isoformat() / file.relative_to(self.folder)
+        return path_of(store.place(step.key, printable(_free(today, step.record.sha256[:12]))))
+
+    def _finished(self) -> list[Path]:
+        """Files that have not changed for a while and are not taken yet.
+
+        Raises:
+            OSError: the folder is away.
+        """
+        drive = drive_of(self.folder)
+        if drive in self._drive.parents:
+            raise OSError(f"nothing is mounted on {self._drive}")
+        now, left_out = time.monotonic(), dict[str, str]()
+        found: dict[Path, _Seen] = {}
+        for file in files_under(self.folder, left_out):
+            if file.suffix.lower() in SUFFIXES and not is_result(file.parent):
+                self._look_at(file, found, now)
+        if printable(self.folder) in left_out:
+            raise OSError(left_out[printable(self.folder)])
+        self._seen, self._drive = found, drive
+        ready = [file for file, seen in found.items() if not seen.taken and now >= seen.since]
+        return sorted(ready, key=lambda file: (found[file].state.modified_ns, file))
+
+    def _look_at(self, file: Path, found: dict[Path, _Seen], now: float) -> None:
+        try:
+            state = FileState.of(file.stat())
+        except OSError:  # gone since, or a link that leads nowhere
+            return
+        before = self._seen.get(file)
+        same = before is not None and before.state == state
+        found[file] = before if before and same else _Seen(state, now + self.settings.still_s)
+
+    def _comes_again(self, file: Path) -> bool:
+        """Whether a failure is none: the folder is away, the file is gone, or it is still being written."""
+        seen = self._seen.get(file)
+        if not self.folder.is_dir() or drive_of(self.folder) in self._drive.parents:
+            if seen:
+                seen.taken = False
+            return True
+        try:
+            state = FileState.of(file.stat())
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return seen is None or seen.state != state
+
+    def _until_there_is_room(self) -> Iterator[None]:
+        while not self.stop.is_set() and (free := self._free_mb()) < self.settings.room_mb:
+            rule = f"{free:,.0f} MB are free, {self.settings.room_mb:,.0f} are needed"
+            self._trouble(f"{self.home}: {rule}; free space, it goes on by itself")
+            yield None
+            self.stop.wait(self.settings.every_s)
+
+    def _free_mb(self) -> float:
+        return float("inf") if self.home is None else shutil.disk_usage(self.home).free / 1e6
+
+    def _trouble(self, what: str) -> None:
+        if what != self.now.trouble:
+            self.now.trouble = what
+            self.tell(None, self.now)
+
+
+class WatchedStore(Store[str, Kept], KeepsFailures, Protocol[Kept]):
+    """Where a watch keeps what it finds."""
+
+
+def watch(source: Watch, inspector: Inspector, store: WatchedStore[Kept], told: Told = Told()) -> None:
+    """Inspect what arrives, until `source.stop` is set; while the store is away, it is tried again.
+
+    Raises:
+        CasaeError: the model cannot be used.
+    """
+    wait = source.settings.every_s
+    while True:
+        kept = source.now.kept
+        try:
+            follow(source.files(), inspector, store, lambda step: source.done(step, store), told)
+            return
+        except (RecordsError, OutputError) as error:
+            source.interrupted(str(error))
+        wait = source.settings.every_s if source.now.kept > kept else min(LONGEST_WAIT, 2 * wait)
+        if source.stop.wait(wait):
+            return
+
+
+def drive_of(folder: Path) -> Path:
+    """The folder that its drive or share is mounted on; that of the system where a share is not mounted now."""
+    return next(each for each in (folder, *folder.parents) if os.path.ismount(each) or each == each.parent)
+
+
+def _free(wanted: Path, ending: str) -> Path:
+    """A name that no file has: cameras begin again at 0001."""
+    return wanted.with_stem(f"{wanted.stem}-{ending}") if wanted.exists() else wanted
+
+
+def _move(file: Path, target: Path) -> None:
+    """Also to another drive, where a kill leaves the file in one of both places, whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.replace(target)
+    except OSError:
+        part = target.with_name(f".{target.name}.part")
+        shutil.copy2(file, part)
+        part.replace(target)
+        file.unlink()

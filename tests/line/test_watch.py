@@ -1,0 +1,272 @@
+import hashlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from casae import Inspector
+from casae.errors import RecordsError, UsageError
+from casae.line import watch as module
+from casae.line.watch import Watch, WatchSettings, watch
+from casae.records.database import opened, reading
+from casae.records.queries import Filter, page
+from casae.records.store import DatabaseStore
+
+NOW = {"every_s": 0.01, "still_s": 0.0, "room_mb": 0.0}
+
+
+@pytest.fixture
+def engine(tmp_path):
+    with opened(tmp_path / "home") as engine:
+        yield engine
+
+
+@pytest.fixture
+def store(engine):
+    return DatabaseStore(engine)
+
+
+@pytest.fixture
+def inspector(dark_model):
+    return Inspector(dark_model)
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def picture(file, gray=200):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), np.full((48, 64), gray, np.uint8))
+    return file
+
+
+def once(inbox, inspector, store, **settings):
+    source = Watch(inbox, WatchSettings(**NOW | settings, once=True), None, threading.Event())
+    watch(source, inspector, store)
+    return source.now
+
+
+def sources(engine):
+    return sorted(row.source for row in page(engine, Filter()))
+
+
+@contextmanager
+def watching(inbox, inspector, store, **settings):
+    """A watch in a thread, and how to wait for something of it."""
+    source = Watch(inbox, WatchSettings(**NOW | settings), None, threading.Event())
+    thread = threading.Thread(target=watch, args=(source, inspector, store))
+    thread.start()
+
+    def until(true: Callable[[], bool]) -> None:
+        end = time.monotonic() + 20
+        while not true():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    try:
+        yield source.now, until
+    finally:
+        source.stop.set()
+        thread.join()
+
+
+def test_what_lies_there_is_inspected_once_and_bad_files_are_remembered(inbox, inspector, engine, store):
+    files = [picture(inbox / "a.png"), picture(inbox / "deep/b.png", 199)]
+    (inbox / "bad.png").write_text("no picture")
+    (inbox / "notes.txt").touch()
+    now = once(inbox, inspector, store)
+    assert (now.kept, now.failed, now.known) == (2, 1, 0)
+    assert sources(engine) == sorted(map(str, files))
+    with reading(engine) as connection:
+        (reason,) = connection.exec_driver_sql("SELECT reason FROM failures").scalars()
+    assert reason.startswith(f"{inbox / 'bad.png'}: is damaged")
+    assert (inbox / "a.png").exists()  # nothing is moved or deleted unless somebody says so
+    again = once(inbox, inspector, store)
+    assert (again.kept, again.known) == (0, 2)
+
+
+def test_an_empty_folder_is_no_error_and_no_folder_is_one(inbox, inspector, store, tmp_path):
+    assert once(inbox, inspector, store).kept == 0
+    with pytest.raises(UsageError, match="no such folder"):
+        once(tmp_path / "nothing", inspector, store)
+    with pytest.raises(UsageError, match="lies in the folder that is watched"):
+        once(inbox, inspector, store, then="move", move_to=inbox / "done")
+    with pytest.raises(UsageError, match="needs a folder to move to"):
+        once(inbox, inspector, store, then="move")
+
+
+def test_pictures_are_moved_where_no_other_lies_and_deleted_only_when_told(inbox, inspector, engine, store, tmp_path):
+    done = tmp_path / "done"
+    first = picture(inbox / "0001.png").read_bytes()
+    (inbox / "bad.png").write_text("no picture")
+    once(inbox, inspector, store, then="move", move_to=done)
+    second = picture(inbox / "0001.png", 100).read_bytes()  # the camera begins again
+    once(inbox, inspector, store, then="move", move_to=done)
+    (day,) = (each for each in done.iterdir() if each.name != "failed")
+    ending = hashlib.sha256(second).hexdigest()[:12]
+    assert {file.name: file.read_bytes() for file in day.iterdir()} == {
+        "0001.png": first,
+        f"0001-{ending}.png": second,
+    }
+    assert [file.name for file in (done / "failed").iterdir()] == ["bad.png"]
+    assert list(inbox.iterdir()) == []
+    with reading(engine) as connection:
+        kept = set(connection.exec_driver_sql("SELECT path FROM images").scalars())
+    assert kept == set(map(str, day.iterdir()))
+    picture(inbox / "c.png", 50)
+    (inbox / "bad.png").write_text("no picture")
+    once(inbox, inspector, store, then="delete")
+    assert [file.name for file in inbox.iterdir()] == ["bad.png"]
+
+
+def test_a_kill_between_record_and_move_leaves_nothing_behind(inbox, inspector, engine, store, tmp_path, monkeypatch):
+    picture(inbox / "a.png")
+    with monkeypatch.context() as changed:
+        changed.setattr(module, "_move", lambda file, target: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            once(inbox, inspector, store, then="move", move_to=tmp_path / "done")
+    now = once(inbox, inspector, store, then="move", move_to=tmp_path / "done")
+    assert (now.kept, now.known, list(inbox.iterdir())) == (0, 1, [])
+    assert len(list((tmp_path / "done").rglob("a.png"))) == 1
+
+
+def test_a_file_that_is_being_written_waits_until_it_is_whole(inbox, inspector, engine, store, tmp_path):
+    content = picture(tmp_path / "whole.png").read_bytes()
+    with watching(inbox, inspector, store, still_s=0.3) as (now, until):
+        with (inbox / "slow.png").open("wb") as file:
+            for piece in (content[:50], content[50:90], content[90:]):
+                file.write(piece)
+                file.flush()
+                time.sleep(0.1)
+        until(lambda: now.kept == 1)
+    assert now.failed == 0
+
+
+def test_what_was_broken_and_is_written_again_is_inspected(inbox, inspector, engine, store):
+    (inbox / "a.png").write_text("half a picture")
+    with watching(inbox, inspector, store) as (now, until):
+        until(lambda: now.failed == 1)
+        picture(inbox / "a.png")
+        until(lambda: now.kept == 1)
+        picture(inbox / "a.png", 100)  # and so is another picture of this name
+        until(lambda: now.kept == 2)
+
+
+def test_a_folder_that_vanishes_is_waited_for(inbox, inspector, engine, store, tmp_path):
+    picture(inbox / "a.png")
+    with watching(inbox, inspector, store) as (now, until):
+        until(lambda: now.kept == 1)
+        inbox.rename(tmp_path / "away")
+        until(lambda: "is away" in now.trouble)
+        picture(tmp_path / "away" / "b.png", 100)
+        (tmp_path / "away").rename(inbox)
+        until(lambda: now.kept == 2)
+        assert (now.known, now.failed, now.trouble) == (0, 0, "")
+
+
+def test_the_empty_place_of_a_share_is_an_outage_and_no_empty_folder(inbox, inspector, engine, store, monkeypatch):
+    mounted = threading.Event()
+    mounted.set()
+    real = module.os.path.ismount
+    monkeypatch.setattr(module.os.path, "ismount", lambda each: mounted.is_set() if Path(each) == inbox else real(each))
+    picture(inbox / "a.png")
+    with watching(inbox, inspector, store) as (now, until):
+        until(lambda: now.kept == 1)
+        mounted.clear()
+        until(lambda: "nothing is mounted" in now.trouble)
+        mounted.set()
+        picture(inbox / "b.png", 100)
+        until(lambda: now.kept == 2)
+        assert now.known == 0
+
+
+def test_a_database_that_is_away_is_waited_for(inbox, inspector, engine, store):
+    class Away(DatabaseStore):
+        tries = 0
+
+        def add(self, inspection):
+            Away.tries += 1
+            if Away.tries in (2, 3, 5):
+                raise RecordsError("the server is away")
+            return super().add(inspection)
+
+    for number in range(5):
+        picture(inbox / f"{number}.png", 200 - number)
+    said = []
+    source = Watch(inbox, WatchSettings(**NOW, once=True), None, threading.Event())
+    source.tell = lambda step, now: said.append(now.trouble)
+    watch(source, inspector, Away(engine))
+    assert (source.now.kept + source.now.known, source.now.failed, len(sources(engine))) == (5, 0, 5)
+    assert "the server is away; waiting, and trying again" in said
+
+
+def test_a_full_disk_lets_pictures_wait(inbox, inspector, engine, store, tmp_path, monkeypatch):
+    free = [100.0]
+    usage = lambda home: type("usage", (), {"free": free[0] * 1e6})  # noqa: E731
+    monkeypatch.setattr(module.shutil, "disk_usage", usage)
+    picture(inbox / "a.png")
+    settings = WatchSettings(**NOW | {"room_mb": 500.0})
+    source = Watch(inbox, settings, tmp_path / "home", threading.Event())
+    thread = threading.Thread(target=watch, args=(source, inspector, store))
+    thread.start()
+    try:
+        end = time.monotonic() + 20
+        while "100 MB are free, 500 are needed" not in source.now.trouble:
+            assert time.monotonic() < end
+        assert source.now.kept == 0
+        free[0] = 1000.0
+        while source.now.kept == 0:
+            assert time.monotonic() < end
+    finally:
+        source.stop.set()
+        thread.join()
+
+
+def test_a_name_that_is_no_text_is_told_and_stops_nothing(inbox, inspector, engine, store):
+    picture(inbox / "a.png")
+    name = inbox / b"\xff.png".decode(errors="surrogateescape")
+    try:
+        shutil.copy(inbox / "a.png", name)
+    except OSError:
+        pytest.skip("this drive takes no such name")
+    now = once(inbox, inspector, store)
+    assert (now.kept, now.failed) == (1, 1)
+
+
+def test_killed_again_and_again_every_picture_is_there_once(inbox, dark_model, engine, tmp_path):
+    contents = {picture(inbox / f"{n}.png", 255 - n).read_bytes() for n in range(60)}
+    command = [sys.executable, "-m", "casae", "watch", str(inbox), "--model", str(dark_model), "--room", "0"]
+    command += ["--home", str(tmp_path / "home"), "--then", "move", "--to", str(tmp_path / "done"), "--still", "0"]
+    printed = []
+    for lines in (1, 9, 3, 17):  # after so many pictures
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            printed += [process.stdout.readline() for _ in range(lines)]
+            process.send_signal(signal.SIGKILL)
+    subprocess.run([*command, "--once"], check=True, capture_output=True)
+    rows = page(engine, Filter(), limit=100)
+    assert len(rows) == len({row.source for row in rows}) == 60
+    assert {line.split(maxsplit=2)[1] for line in printed} <= {row.source for row in rows}
+    assert {file.read_bytes() for file in (tmp_path / "done").rglob("*.png")} == contents
+    assert list(inbox.iterdir()) == []
+
+
+def test_sigterm_ends_a_watch_with_what_it_began(inbox, dark_model, engine, tmp_path):
+    picture(inbox / "a.png")
+    command = [sys.executable, "-m", "casae", "watch", str(inbox), "--model", str(dark_model), "--room", "0"]
+    with subprocess.Popen([*command, "--home", str(tmp_path / "home")], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("OK")
+        process.terminate()
+        assert process.stdout.read() == "1 inspected, 0 could not be\n"
+    assert process.returncode == 0
