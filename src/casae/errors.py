@@ -3,6 +3,7 @@
     CasaeError
     +-- UsageError         a value or a combination of values that cannot work
     +-- ImageError         a file that is no readable image
+    |   +-- TooLargeError  a picture beyond the limits of size
     +-- DatasetError       a dataset whose files do not fit together
     +-- BundleError        a .casae file that is damaged, foreign or too new
     +-- OutputError        a place that cannot be written
@@ -23,6 +24,10 @@ class UsageError(CasaeError):
 
 class ImageError(CasaeError):
     """A file that is no readable image."""
+
+
+class TooLargeError(ImageError):
+    """A picture beyond the limits of size."""
 
 
 class DatasetError(CasaeError):

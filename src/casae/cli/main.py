@@ -19,6 +19,7 @@ from casae.cli import (
     records,
     reproduce,
     rules,
+    serve,
     synthetic,
     train,
     watch,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("inspect")(inspect.inspect)
 app.command("watch")(watch.watch)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
@@ -45,6 +47,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(rules.app, name="rules")
 app.add_typer(records.app, name="records")
+app.add_typer(serve.users, name="users")
 
 
 COMMA = re.compile(r"(--\S+=)?\d+,\d+")  # a number as many people write it

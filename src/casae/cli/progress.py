@@ -1,7 +1,10 @@
 """The bar that short commands show on a terminal."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from casae.progress import tell
 
 
 @contextmanager
@@ -12,5 +15,10 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
 
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda *_: bar.advance(task)
+        task, passed = bar.add_task(title, total=total), itertools.count(1)
+
+        def step(*_: object) -> None:
+            bar.advance(task)
+            tell(title, next(passed) / max(total, 1))
+
+        yield step

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.errors import ImageError
+from casae.errors import ImageError, TooLargeError
 from casae.image import LONGEST_SIDE, Image
 
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, PGM or PPM"
@@ -41,10 +41,10 @@ def check_size(declared: Declared, size: int, max_megapixels: float) -> None:
         raise ImageError(f"its header says {width} x {height} px; copy it again from the camera")
     if max(width, height) > LONGEST_SIDE:
         rule = f"a side of {LONGEST_SIDE:,} px is the longest"
-        raise ImageError(f"is {width} x {height} px, too large: {rule}; cut it into parts")
+        raise TooLargeError(f"is {width} x {height} px, too large: {rule}; cut it into parts")
     if width * height > max_megapixels * 1e6:
         way = "save it smaller, or say --max-megapixels"
-        raise ImageError(f"is {width} x {height} px, too large: {max_megapixels:g} megapixels are the limit; {way}")
+        raise TooLargeError(f"is {width} x {height} px, too large: {max_megapixels:g} megapixels are the limit; {way}")
     if width * height > declared.density * size:
         raise ImageError(f"is cut off: {size} bytes cannot hold {width} x {height} px; copy it again from the camera")
 

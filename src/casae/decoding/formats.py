@@ -103,7 +103,7 @@ def decode_image(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
         check_size(declared, len(data), max_megapixels)
         image = decode(data, declared)
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     except MemoryError as error:
         raise ImageError(f"{name}: does not fit into this machine's memory; save it smaller") from error
     except Exception as error:  # decoders raise whatever they like, all of which means the same to a user
@@ -125,7 +125,7 @@ def size_of(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[i
         declared = header(data)
         check_size(declared, len(data), max_megapixels)
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
     turned = declared.orientation > 4
     return (declared.width, declared.height) if turned else (declared.height, declared.width)
 

@@ -1,5 +1,6 @@
 """The road of an image: probability -> mask -> regions -> classes -> measures -> verdict."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -133,6 +134,12 @@ class Inspector:
         check_names(rules, self.manifest.classes, zones)
         check_scale(rules, self.conditions.mm_per_pixel)
         self.conditions = replace(self.conditions, rules=rules)
+
+    def with_rules(self, rules: AcceptanceRules) -> "Inspector":
+        """Another one, of the same networks, that judges by other rules. Raises as setting `rules` does."""
+        other = copy.copy(self)
+        other.rules = rules
+        return other
 
     def inspect(
         self, image: Any, part: Part | None = None, lap: Callable[[str], object] = lambda stage: None

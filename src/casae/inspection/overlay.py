@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 import cv2
@@ -9,48 +10,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.image import Image, encode, scaled_shape, to_8bit
-from casae.inspection.inspection import Defect, Inspection
-from casae.inspection.measurement import size
+from casae.inspection.inspection import Inspection
+from casae.inspection.measurement import Measures, size
+from casae.inspection.regions import Rectangle, upright_crop
 
 GREEN, RED, WHITE = (0, 200, 0), (230, 30, 30), (255, 255, 255)  # RGB
 GREEN_SHARE = 0.3  # of the colour of a defective pixel: what lies under it is to be seen
 SHORTEST_SIDE = 480  # smaller images are enlarged, or labels would cover them
 LONGEST_SIDE = 2000  # larger ones are reduced
 TEXT, TEXT_SIDE = 0.55, 640  # size of the text, in OpenCV's units, where the shorter side is so many px
+CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a person sees
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What is drawn of a defect: its number, what stands beside it, its minimum enclosing rectangle."""
+
+    number: int
+    text: str
+    rectangle: Rectangle
+
+
 def draw_overlay(inspection: Inspection) -> NDArray[np.uint8]:
-    """The image with its defects marked, (h, w, 3) uint8 RGB, enlarged or reduced to a size people can look at.
+    """The image with its defects marked; see `draw_marks`."""
+    marks = [
+        Mark(each.number, label(each.number, each.name, each.measures), each.region.rectangle)
+        for each in inspection.defects
+    ]
+    return draw_marks(inspection.image, inspection.mask, marks)
+
+
+def draw_marks(image: Image, mask: NDArray[np.bool_], marks: Sequence[Mark]) -> NDArray[np.uint8]:
+    """An image with defects marked, (h, w, 3) uint8 RGB, enlarged or reduced to a size people can look at.
 
     Outlines and rectangles lie outside the defects, or they would hide hairlines.
+
+    Args:
+        image: (H, W) or (H, W, 3).
+        mask: defective pixels, bool (H, W).
+        marks: of the defects.
     """
-    scale = picture_scale(inspection.image.shape)
-    picture = to_rgb(scaled(inspection.image, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
+    scale = picture_scale(image.shape)
+    picture = to_see(image)
     line = max(1, round(min(picture.shape[:2]) / 400))
-    mask = inspection.mask.view(np.uint8) * np.uint8(255)  # so that a hairline is not rounded away
-    found = scaled(mask, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST) > 0
+    white = mask.view(np.uint8) * np.uint8(255)  # so that a hairline is not rounded away
+    found = scaled(white, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST) > 0
     picture[found] = ((1 - GREEN_SHARE) * picture[found] + GREEN_SHARE * np.array(GREEN)).astype(np.uint8)
     around = np.ones((2 * line + 1, 2 * line + 1), np.uint8)
     picture[(cv2.dilate(found.view(np.uint8), around) > 0) & ~found] = GREEN
     gap = (2.5 * line + 1) / scale
-    rectangles = [(defect.region.rectangle.grown(gap).corners + 0.5) * scale - 0.5 for defect in inspection.defects]
+    rectangles = [(mark.rectangle.grown(gap).corners + 0.5) * scale - 0.5 for mark in marks]
     cv2.polylines(picture, [_fixed(corners) for corners in rectangles], True, RED, line, cv2.LINE_AA, 4)
     defects = [_around(corners) for corners in rectangles]
     labels: list[Box] = []
-    for defect, corners in zip(inspection.defects, rectangles, strict=True):
-        texts = (label(defect), str(defect.number))
-        labels += _write(picture, texts, corners, line, labels, defects)
+    for mark, corners in zip(marks, rectangles, strict=True):
+        labels += _write(picture, (mark.text, str(mark.number)), corners, line, labels, defects)
     return picture
 
 
-def label(defect: Defect) -> str:
+def to_see(image: Image) -> NDArray[np.uint8]:
+    """An image (H, W) or (H, W, 3), enlarged or reduced to a size people can look at, (h, w, 3) uint8 RGB."""
+    scale = picture_scale(image.shape)
+    return to_rgb(scaled(image, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
+
+
+def crop_to_see(image: Image, rectangle: Rectangle) -> Image:
+    """A defect, upright, with a little around it: (h, w) or (h, w, 3), dtype of the image."""
+    return upright_crop(image, rectangle.grown(max(2.0, CROP_CONTEXT * rectangle.length)))
+
+
+def label(number: int, name: str, sizes: Measures) -> str:
     """What stands beside a defect: number, class, length in the best unit known."""
-    sizes = defect.measures
     length = f"{sizes.length_px:.0f} px" if sizes.length_mm is None else f"{size(sizes.length_mm)} mm"
-    return f"{defect.number} {defect.name} {length}"
+    return f"{number} {name} {length}"
 
 
 def to_rgb(image: Image) -> NDArray[np.uint8]:

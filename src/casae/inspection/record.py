@@ -12,6 +12,7 @@ from pydantic import Field
 from casae.config import Frozen
 from casae.inspection.inspection import Conditions, Defect, Inspection, Part
 from casae.inspection.measurement import Measures
+from casae.inspection.regions import Rectangle
 from casae.inspection.rules import AcceptanceRules
 from casae.inspection.verdict import Judged, Kind
 
@@ -57,6 +58,11 @@ class DefectRecord(Measures, _Named):
     def judged(self) -> Judged:
         """What a verdict looks at."""
         return Judged(self.defect_class, self.probability, self, self.polygons, self.zones)
+
+    @property
+    def enclosing(self) -> Rectangle:
+        """The minimum enclosing rectangle, whose corners are `rectangle`."""
+        return Rectangle((self.centre_x_px, self.centre_y_px), self.length_px, self.width_px, self.angle_deg)
 
 
 class DecisionRecord(Frozen):

@@ -17,6 +17,7 @@ from casae.files import SUFFIXES, files_under, path_of, printable
 from casae.inspection.inspector import Inspector
 from casae.line.parts import Told
 from casae.line.run import Step, Store, follow
+from casae.progress import tell as tell_progress
 from casae.results.folder import is_result
 
 LONGEST_WAIT = 30.0  # s until the next try, while something is away
@@ -175,6 +176,8 @@ class Watch:
         else:
             step = replace(step, failure=None)
         del self._begun[step.source]
+        over = self.now.kept + self.now.known + self.now.failed
+        tell_progress("inspecting", over / (over + self.now.waiting) if over else 0.0)
         if step.record is not None or step.failure is not None:
             self.tell(step, self.now)
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, exists, false, func, select
 
 from casae.inspection.record import InspectionRecord
 from casae.records.database import reading, writing
-from casae.records.schema import defects, images, inspections, models, reviews
+from casae.records.schema import defects, failures, images, inspections, models, reviews
 
+EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 PAGE = 500  # rows that an export holds at once
 
 
@@ -25,6 +26,7 @@ class Filter:
         serial, batch, product, station, recipe: of the part.
         model: its name.
         picture: name of its file, without folders.
+        since_id: of this id, or a later one.
     """
 
     since: datetime | None = None
@@ -38,6 +40,7 @@ class Filter:
     recipe: str | None = None
     model: str | None = None
     picture: str | None = None
+    since_id: str | None = None
 
 
 class Row(NamedTuple):
@@ -95,6 +98,21 @@ def reviews_of(engine: Engine, key: str) -> list[dict[str, str]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def kept_at(engine: Engine, key: str) -> str | None:
+    """Where the picture of an inspection was moved to; None where it was not."""
+    wanted = select(images.c.path).join(inspections).where(inspections.c.id == key)
+    with reading(engine) as connection:
+        return connection.scalar(wanted)
+
+
+def failures_of(engine: Engine, after: str | None = None, limit: int = 50) -> list[dict[str, str]]:
+    """Pictures that could not be inspected, newest first, or those that follow one."""
+    query = select(failures).order_by(failures.c.id.desc()).limit(limit)
+    with reading(engine) as connection:
+        rows = connection.execute(query.where(failures.c.id < after) if after else query).mappings().all()
+    return [dict(row) for row in rows]
+
+
 def prunable(engine: Engine, before: datetime) -> int:
     """How many inspections `prune` would drop."""
     with reading(engine) as connection:
@@ -115,7 +133,7 @@ def prune(engine: Engine, before: datetime) -> int:
 
 def _old(before: datetime) -> tuple[ColumnElement[bool], ...]:
     reviewed = exists().where(reviews.c.inspection_id == inspections.c.id)
-    return inspections.c.id < _first_id(before), ~reviewed
+    return inspections.c.id < first_id(before), ~reviewed
 
 
 def _of(connection: Connection, wanted: Filter, after: str | None, limit: int) -> Select[tuple[()]]:
@@ -134,9 +152,10 @@ def _of(connection: Connection, wanted: Filter, after: str | None, limit: int) -
         query = query.where(inspections.c.model_sha256.in_(named) if named else false())
     if wanted.picture is not None:
         query = query.where(inspections.c.image_id.in_(select(images.c.id).where(images.c.name == wanted.picture)))
-    ends = [key >= _first_id(wanted.since)] if wanted.since else []
-    ends += [key < _first_id(wanted.until)] if wanted.until else []
+    ends = [key >= first_id(wanted.since)] if wanted.since else []
+    ends += [key < first_id(wanted.until)] if wanted.until else []
     ends += [key < after] if after else []
+    ends += [key >= wanted.since_id] if wanted.since_id else []
     return query.where(*ends).order_by(key.desc()).limit(limit)
 
 
@@ -144,7 +163,7 @@ def _row(row: RowMapping) -> Row:
     return Row(**{name: row[name] for name in Row._fields})
 
 
-def _first_id(time: datetime) -> str:
-    """The smallest UUIDv7 of a moment: ids stand in the order of time."""
-    milliseconds = f"{round(time.timestamp() * 1000):012x}"
+def first_id(time: datetime) -> str:
+    """The smallest UUIDv7 of a moment: ids stand in the order of time, which begins in 1970."""
+    milliseconds = f"{max(0, round((time - EPOCH) / MILLISECOND)):012x}"
     return f"{milliseconds[:8]}-{milliseconds[8:]}-0000-0000-000000000000"

@@ -46,9 +46,19 @@ models = Table(
     Column("sha256", SHA256, primary_key=True),
     Column("name", Text, nullable=False),
     Column("card", Text),
+    Column("added_at", Text),  # where somebody put it into the home of a service
+    Column("added_by", Text),
 )
 
-rules = Table("rules", metadata, Column("sha256", SHA256, primary_key=True), Column("content", Text))
+rules = Table(
+    "rules",
+    metadata,
+    Column("sha256", SHA256, primary_key=True),
+    Column("content", Text),
+    Column("name", Text),
+    Column("added_at", Text),
+    Column("added_by", Text),
+)
 
 inspections = Table(
     "inspections",
@@ -153,6 +163,7 @@ jobs = Table(
     Column("progress", Float, nullable=False),
     Column("stage", Text, nullable=False),
     Column("error", Text),
+    Column("result", Text),
     Column("cancel", Boolean, nullable=False),
     Column("pid", Integer),
     Index(None, "state", "id"),

@@ -51,8 +51,12 @@ class DatabaseStore:
         unchanged = (images.c.bytes == state.size, images.c.modified_ns == state.modified_ns)
         with reading(self.engine) as connection:
             sha256 = connection.scalar(select(images.c.sha256).where(*same, *unchanged).limit(1))
-            sha256 = sha256 or hashlib.sha256(read_file(file)).hexdigest()
-            known_by = _known_by(sha256, source, judged_by(conditions), self._part(part))
+        return self.known(sha256 or hashlib.sha256(read_file(file)).hexdigest(), source, conditions, part)
+
+    def known(self, sha256: str, source: str, conditions: Conditions, part: Part) -> str | None:
+        """The id of an earlier inspection of a picture of this hash and source; see `knows`."""
+        known_by = _known_by(sha256, source, judged_by(conditions), self._part(part))
+        with reading(self.engine) as connection:
             return connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))
 
     def record(self, key: str) -> InspectionRecord:
@@ -83,7 +87,7 @@ class DatabaseStore:
         Raises:
             RecordsError: the database does not take it.
         """
-        row = {"id": new_id(), "at": _now(), "source": source, "reason": reason}
+        row = {"id": new_id(), "at": now(), "source": source, "reason": reason}
         with writing(self.engine) as connection:
             connection.execute(failures.insert(), row)
 
@@ -171,7 +175,7 @@ def review(engine: Engine, key: str, decision: Decision, who: str, why: str) -> 
         ) or connection.scalar(select(inspections.c.decision).where(inspections.c.id == key))
         if old is None:
             raise UsageError(f"{key}: no inspection has this id; casae records list shows them")
-        row = {"id": new_id(), "inspection_id": key, "at": _now()}
+        row = {"id": new_id(), "inspection_id": key, "at": now()}
         connection.execute(reviews.insert(), row | {"who": who, "old": old, "new": decision, "why": why})
         return row["id"]
 
@@ -187,7 +191,7 @@ def _add_all(connection: Connection, records: Iterable[InspectionRecord], beside
             counted_now[day, record.part.product or "", record.model_sha256, record.decision] += 1
     for values, more in sorted(counted_now.items()):
         row = dict(zip(counts.primary_key.columns.keys(), values, strict=True))
-        _once(connection, counts, row | {"inspections": 0}, *row)
+        once(connection, counts, row | {"inspections": 0}, *row)
         mine = [counts.c[name] == value for name, value in row.items()]
         connection.execute(update(counts).where(*mine).values(inspections=counts.c.inspections + more))
     return kept
@@ -210,9 +214,9 @@ def _add(connection: Connection, record: InspectionRecord, beside: Beside) -> tu
         "taken_at": record.taken_at,
         "modified_ns": record.file_modified_ns,
     }
-    _once(connection, images, content | sizes, *content)
-    _once(connection, models, {"sha256": record.model_sha256, "name": record.model, "card": beside.card}, "sha256")
-    _once(connection, rules, {"sha256": record.rules_sha256, "content": beside.rules}, "sha256")
+    once(connection, images, content | sizes, *content)
+    once(connection, models, {"sha256": record.model_sha256, "name": record.model, "card": beside.card}, "sha256")
+    once(connection, rules, {"sha256": record.rules_sha256, "content": beside.rules}, "sha256")
     image = select(images.c.id).where(images.c.sha256 == record.sha256, images.c.source == record.source)
     row = {
         "id": record.id,
@@ -228,7 +232,7 @@ def _add(connection: Connection, record: InspectionRecord, beside: Beside) -> tu
         "novelty": record.novelty,
         "record": record.model_dump_json(by_alias=True),
     }
-    if not _once(connection, inspections, row, "known_by"):  # another process was faster
+    if not once(connection, inspections, row, "known_by"):  # another process was faster
         return str(connection.scalar(select(inspections.c.id).where(inspections.c.known_by == known_by))), False
     if record.defects:
         connection.execute(defects.insert(), list(_defect_rows(record)))
@@ -245,7 +249,7 @@ def _defect_rows(record: InspectionRecord) -> Iterator[dict[str, Any]]:
         seen.add(name)
 
 
-def _once(connection: Connection, table: Table, row: dict[str, Any], *unique: str) -> bool:
+def once(connection: Connection, table: Table, row: dict[str, Any], *unique: str) -> bool:
     """Insert a row unless one with the same values of `unique` is there; whether it was not."""
     insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
     told = insert(table).values(row).on_conflict_do_nothing(index_elements=unique).returning(*table.primary_key.columns)
@@ -265,5 +269,6 @@ def counted(engine: Engine) -> dict[str, int]:
         return {decision: int(total) for decision, total in connection.execute(wanted)}
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as rows have it: ISO 8601, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -24,9 +24,8 @@ from casae.files import common_folder, path_of, printable, within, write_whole
 from casae.image import Image, brightened, encode
 from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import size
-from casae.inspection.overlay import scaled, to_rgb
+from casae.inspection.overlay import crop_to_see, scaled, to_rgb
 from casae.inspection.record import DefectRecord, InspectionRecord
-from casae.inspection.regions import Rectangle, upright_crop
 from casae.results.lines import Records
 
 CARDS, ROWS, DEFECTS_A_CARD = 60, 1000, 8
@@ -35,7 +34,6 @@ LONG = 3  # times as wide as high; such a picture gets the whole width of the pa
 SEVERITY = ("OK", "REVIEW", "NG")
 MAILED_QUALITY = 80  # of JPEG: a report of sixty images has half the megabytes of OpenCV's 95
 DECODERS = 2  # cards at a time
-CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a person sees
 
 
 @dataclass(frozen=True)
@@ -215,11 +213,8 @@ def _readable(file: Path, sha256: str | None) -> Image | None:
 
 def _crop(image: Image, defect: DefectRecord) -> str | None:
     """None where a long defect's crop does not fit into the memory."""
-    centre = (defect.centre_x_px, defect.centre_y_px)
-    rectangle = Rectangle(centre, defect.length_px, defect.width_px, defect.angle_deg)
     try:
-        crop = upright_crop(image, rectangle.grown(max(2.0, CROP_CONTEXT * defect.length_px)))
-        return _uri(_limited(to_rgb(crop), CROP_PX))
+        return _uri(_limited(to_rgb(crop_to_see(image, defect.enclosing)), CROP_PX))
     except (MemoryError, cv2.error):
         return None
 

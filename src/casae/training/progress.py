@@ -6,6 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from casae.progress import tell
 from casae.training.budget import Budget
 
 SMOOTHING = 0.95
@@ -31,7 +32,7 @@ class Reporter:
         self._task: TaskID | None = None
         self._all: TaskID | None = None
         self._loss: float | None = None
-        self._score = self._eta = ""
+        self._score = self._eta = self._name = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -56,6 +57,8 @@ class Reporter:
         """Begin a new line for a stage."""
         self._task = self._bar.add_task(name, total=1.0, state="")
         self._loss, self._score, self._eta = None, "", ""
+        self._name = name
+        tell(name, 0.0, at_once=True)
 
     def step(self, budget: Budget, loss: float | None = None) -> None:
         """One optimiser step is done, or one of another kind, which has no loss."""
@@ -64,6 +67,7 @@ class Reporter:
         left = budget.remaining_seconds
         self._eta = "" if left is None else f"  ETA {int(left) // 60}:{int(left) % 60:02d}"
         self._show(completed=budget.progress)
+        tell(self._name, budget.progress, left)
 
     def scored(self, name: str, score: float) -> None:
         """A validation score has been measured."""

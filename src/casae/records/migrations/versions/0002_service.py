@@ -15,6 +15,11 @@ def upgrade() -> None:
         ("images", sa.Column("modified_ns", sa.BigInteger)),
         ("images", sa.Column("path", sa.Text)),
         ("models", sa.Column("card", sa.Text)),
+        ("models", sa.Column("added_at", sa.Text)),
+        ("models", sa.Column("added_by", sa.Text)),
+        ("rules", sa.Column("name", sa.Text)),
+        ("rules", sa.Column("added_at", sa.Text)),
+        ("rules", sa.Column("added_by", sa.Text)),
         ("inspections", sa.Column("recipe", sa.Text)),
     ):
         op.add_column(table, column)
@@ -36,6 +41,7 @@ def upgrade() -> None:
         sa.Column("progress", sa.Float, nullable=False),
         *_texts("stage"),
         sa.Column("error", sa.Text),
+        sa.Column("result", sa.Text),
         sa.Column("cancel", sa.Boolean, nullable=False),
         sa.Column("pid", sa.Integer),
     )

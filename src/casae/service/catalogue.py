@@ -1,0 +1,215 @@
+"""Models and rules of a home, which of them judge which product, and inspectors made of them."""
+
+import tempfile
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select, update
+
+from casae.config import InspectionSettings
+from casae.errors import UsageError
+from casae.inspection.inspection import new_id
+from casae.inspection.inspector import Inspector
+from casae.inspection.record import rules_sha256
+from casae.inspection.rules import AcceptanceRules, read_rules
+from casae.models.bundle import Bundle, read_bundle
+from casae.records.database import reading, writing
+from casae.records.schema import activations, models, rules
+from casae.records.store import now, once
+from casae.service.home import Home, write_durably
+
+KEPT = 4  # inspectors in memory; a model has about 100 MB there
+EVERY = ""  # the product of what has nothing of its own
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What judges a product from a moment on.
+
+    Attributes:
+        id: UUIDv7.
+        at, who, why: when, by whom and for what reason.
+        product: that it judges; "" judges what has none of its own.
+        model_sha256: of the model.
+        rules_sha256: of the rules; None accepts no defect.
+    """
+
+    id: str
+    at: str
+    who: str
+    product: str
+    model_sha256: str
+    rules_sha256: str | None
+    why: str
+
+
+@dataclass
+class Catalogue:
+    """Models and rules of a home, and what is active.
+
+    Attributes:
+        home: where their files lie.
+        engine: of its records.
+        settings: of inspectors.
+    """
+
+    home: Home
+    engine: Engine
+    settings: InspectionSettings
+
+    def __post_init__(self) -> None:
+        self._inspectors: OrderedDict[tuple[str, str | None], Inspector] = OrderedDict()
+        self._turn = threading.Lock()
+
+    def add_model(self, data: bytes, who: str) -> Bundle:
+        """Keep a model; the same one again changes nothing.
+
+        Raises:
+            BundleError: it cannot be used.
+            OutputError: the disk does not take it.
+        """
+        with tempfile.TemporaryDirectory(dir=self.home.models) as place:
+            file = Path(place) / "upload.casae"
+            file.write_bytes(data)
+            bundle = read_bundle(file)
+        write_durably(self.home.model(bundle.sha256), data)
+        told = {"card": bundle.card, "added_at": now(), "added_by": who}
+        with writing(self.engine) as connection:
+            once(connection, models, {"sha256": bundle.sha256, "name": bundle.manifest.name}, "sha256")
+            mine = (models.c.sha256 == bundle.sha256, models.c.added_at.is_(None))
+            connection.execute(update(models).where(*mine).values(told))
+        return bundle
+
+    def models(self) -> list[dict[str, Any]]:
+        """Those that were added, newest first."""
+        columns = (models.c.sha256, models.c.name, models.c.added_at, models.c.added_by)
+        wanted = select(*columns).where(models.c.added_at.is_not(None)).order_by(models.c.added_at.desc())
+        with reading(self.engine) as connection:
+            return [dict(row) for row in connection.execute(wanted).mappings()]
+
+    def bundle(self, sha256: str) -> Bundle:
+        """A model of the home.
+
+        Raises:
+            UsageError: there is none of this hash.
+            BundleError: its file is damaged.
+        """
+        file = self.home.model(sha256)
+        if not file.is_file():
+            raise UsageError(f"{sha256}: no model of this home has this hash; GET /api/v1/models lists them")
+        return read_bundle(file)
+
+    def add_rules(self, content: bytes, name: str, who: str) -> tuple[str, AcceptanceRules]:
+        """Keep acceptance rules, TOML; the same ones again change nothing. Their hash and what they say.
+
+        Raises:
+            UsageError: they cannot be read; names line and column.
+        """
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place) / "rules.toml"
+            file.write_bytes(content)
+            try:
+                found = read_rules(file)
+            except UsageError as error:
+                raise UsageError(str(error).replace(str(file), "rules")) from error
+        digest = rules_sha256(found)
+        write_durably(self.home.rules_file(digest), content)
+        told = {"content": found.model_dump_json(), "name": name, "added_at": now(), "added_by": who}
+        with writing(self.engine) as connection:
+            once(connection, rules, {"sha256": digest}, "sha256")
+            connection.execute(update(rules).where(rules.c.sha256 == digest, rules.c.added_at.is_(None)).values(told))
+        return digest, found
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Those that were added, oldest first, so that of one name the n-th is version n."""
+        columns = (rules.c.sha256, rules.c.name, rules.c.added_at, rules.c.added_by)
+        wanted = select(*columns).where(rules.c.added_at.is_not(None)).order_by(rules.c.added_at, rules.c.sha256)
+        seen: dict[str, int] = {}
+        listed = []
+        with reading(self.engine) as connection:
+            for row in connection.execute(wanted).mappings():
+                seen[row["name"]] = seen.get(row["name"], 0) + 1
+                listed.append(dict(row) | {"version": seen[row["name"]]})
+        return listed
+
+    def rules_of(self, sha256: str) -> AcceptanceRules:
+        """What rules of a hash say.
+
+        Raises:
+            UsageError: there are none.
+        """
+        with reading(self.engine) as connection:
+            content = connection.scalar(select(rules.c.content).where(rules.c.sha256 == sha256))
+        if content is None:
+            raise UsageError(f"{sha256}: no rules of this home have this hash; GET /api/v1/rules lists them")
+        return AcceptanceRules.model_validate_json(content)
+
+    def activate(self, product: str, model: str, rules: str | None, who: str, why: str) -> Activation:
+        """Let a model and rules judge a product from now on; what is being inspected ends as it began.
+
+        Raises:
+            CasaeError: model or rules cannot be used, or do not fit each other; nothing changes.
+        """
+        self._inspector(model, rules)  # ready before the first request needs it
+        made = Activation(new_id(), now(), who, product, model, rules, why)
+        with writing(self.engine) as connection:
+            connection.execute(activations.insert(), vars(made))
+        return made
+
+    def roll_back(self, product: str, who: str, why: str) -> Activation:
+        """Let that judge a product which did before the last change.
+
+        Raises:
+            UsageError: there was nothing else.
+        """
+        known = self.history(product, 1000)
+        active = {(each.model_sha256, each.rules_sha256) for each in known[:1]}
+        before = next((each for each in known if (each.model_sha256, each.rules_sha256) not in active), None)
+        if before is None:
+            raise UsageError(f"{product or 'all products'}: nothing else was active before")
+        return self.activate(product, before.model_sha256, before.rules_sha256, who, why)
+
+    def history(self, product: str | None = None, limit: int = 100) -> list[Activation]:
+        """What was activated, of one product or of all, newest first."""
+        query = select(activations).order_by(activations.c.id.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            wanted = query if product is None else query.where(activations.c.product == product)
+            return [Activation(**row) for row in connection.execute(wanted).mappings()]
+
+    def active(self, product: str | None) -> Activation | None:
+        """What judges a product now; None where nothing was activated."""
+        for name in dict.fromkeys((product or EVERY, EVERY)):
+            found = self.history(name, 1)
+            if found:
+                return found[0]
+        return None
+
+    def inspector(self, active: Activation) -> Inspector:
+        """What judges by an activation.
+
+        Raises:
+            CasaeError: its model or rules are gone or damaged.
+        """
+        return self._inspector(active.model_sha256, active.rules_sha256)
+
+    def _inspector(self, model: str, rules: str | None) -> Inspector:
+        with self._turn:
+            known = self._inspectors.get((model, rules))
+            if known is None:
+                known = self._made(model, rules)
+            self._inspectors[model, rules] = known
+            self._inspectors.move_to_end((model, rules))
+            while len(self._inspectors) > KEPT:
+                self._inspectors.popitem(last=False)
+        return known
+
+    def _made(self, model: str, rules: str | None) -> Inspector:
+        judged_by = AcceptanceRules() if rules is None else self.rules_of(rules)
+        same = next((each for (sha256, _), each in self._inspectors.items() if sha256 == model), None)
+        if same is None:
+            self.bundle(model)  # says what is missing
+            same = Inspector(self.home.model(model), self.settings)
+        return same.with_rules(judged_by)

@@ -1,0 +1,70 @@
+"""Datasets that are uploaded as a zip: unpacked within limits, whole or not at all."""
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from casae.errors import DatasetError, OutputError, UsageError
+from casae.service.home import Home, check_name
+
+MOST_FILES, MOST_BYTES = 100_000, 20 * 10**9
+MOST_DENSE = 200  # bytes unpacked of one packed: pictures hardly pack
+CHUNK = 2**20
+
+
+def add_dataset(home: Home, name: str, packed: BinaryIO) -> int:
+    """Unpack a zip as a dataset of the home; how many files it has.
+
+    Raises:
+        DatasetError: it is no zip, leads out of its folder, or is too large.
+        UsageError: the name cannot be, or is taken.
+        OutputError: the disk does not take it.
+    """
+    target = home.datasets / check_name(name)
+    if target.exists():
+        raise UsageError(f"{name}: there is such a dataset; choose another name")
+    try:
+        with tempfile.TemporaryDirectory(dir=home.datasets, prefix=".") as place:
+            whole = Path(place) / "whole"
+            count = _unpack(packed, whole, name)
+            whole.rename(target)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DatasetError(f"{name}: is no whole zip without a password ({error}); pack it again") from error
+    except OSError as error:
+        raise OutputError(f"{name}: cannot be written ({error.strerror}); free space, send it again") from error
+    return count
+
+
+def datasets_of(home: Home) -> list[str]:
+    """Their names."""
+    return sorted(each.name for each in home.datasets.iterdir() if each.is_dir() and not each.name.startswith("."))
+
+
+def _unpack(packed: BinaryIO, target: Path, name: str) -> int:
+    target.mkdir()
+    with zipfile.ZipFile(packed) as content:
+        members = [each for each in content.infolist() if not each.is_dir()]
+        total = sum(each.file_size for each in members)
+        dense = total > MOST_DENSE * max(1, sum(each.compress_size for each in members)) and total > CHUNK
+        if len(members) > MOST_FILES or total > MOST_BYTES or dense:
+            rule = f"{len(members):,} files of {total / 1e9:.1f} GB; at most {MOST_FILES:,} and {MOST_BYTES / 1e9:g} GB"
+            raise DatasetError(f"{name}: {rule}, packed {MOST_DENSE} times at most; send it in parts")
+        for member in members:
+            path = PurePosixPath(member.filename.replace("\\", "/"))
+            links = stat.S_ISLNK(member.external_attr >> 16)
+            if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or links or not path.name:
+                raise DatasetError(f"{name}: {path} leads out of it or is a link; pack plain files")
+            _write(content, member, target / path, name)
+    return len(members)
+
+
+def _write(content: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path, name: str) -> None:
+    """A member, no byte more than its header says."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with content.open(member) as source, file.open("xb") as out:
+        shutil.copyfileobj(source, out, CHUNK)
+        if out.tell() != member.file_size:
+            raise DatasetError(f"{name}: {member.filename} is not as large as it says; pack it again")

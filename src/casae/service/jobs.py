@@ -1,0 +1,329 @@
+"""Long work: trainings, evaluations, conversions, batches. Rows of a table; one runner of a home does them in turn."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+from sqlalchemy import Engine, select, update
+
+from casae.errors import CasaeError, UsageError
+from casae.inspection.inspection import new_id
+from casae.progress import VARIABLE, told
+from casae.records.database import reading, writing
+from casae.records.schema import jobs
+from casae.records.store import now
+from casae.service.catalogue import Catalogue
+from casae.service.home import Home, check_name
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+LOOK_S = 0.5  # between two looks at the table, and at what a job says
+PATIENCE_S = 20.0  # for a job that is asked to end
+LOG, PROGRESS = "log.txt", "progress.json"
+FREE_SHARE = 0.05  # of the disk that must be free for a job to begin
+
+Dataset = Annotated[str, Field(max_length=300, pattern=r"^[a-z0-9-]+:[^\x00-\x1f]+$", examples=["folder:rings"])]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$", examples=["rings"])]
+
+
+class Train(BaseModel):
+    """Learn from a dataset; the model is added to the home."""
+
+    kind: Literal["train"]
+    dataset: Dataset
+    name: ModelName
+    minutes: float | None = Field(default=None, gt=0, le=2880)
+    preset: Literal["fast", "scratch", "paper"] = "fast"
+    seed: int = Field(default=0, ge=0, le=2**31)
+
+
+class Evaluate(BaseModel):
+    """Judge a model on a dataset."""
+
+    kind: Literal["evaluate"]
+    dataset: Dataset
+    model_sha256: Sha256
+    split: str = Field(default="test", max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="list, or 'all'")
+
+
+class Convert(BaseModel):
+    """Labels of one format as another, a new dataset."""
+
+    kind: Literal["convert"]
+    dataset: Dataset
+    target: Dataset
+
+
+class Batch(BaseModel):
+    """Inspect all pictures of a dataset's folder, into the records."""
+
+    kind: Literal["batch"]
+    pictures: str = Field(max_length=300, pattern=r"^[^\x00-\x1f:]+$", examples=["rings/images"])
+    model_sha256: Sha256
+    rules_sha256: Sha256 | None = None
+    product: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00-\x1f]*$")
+    batch: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00-\x1f]*$")
+
+
+Wanted = Annotated[Train | Evaluate | Convert | Batch, Field(discriminator="kind")]
+WANTED: TypeAdapter[Train | Evaluate | Convert | Batch] = TypeAdapter(Wanted)
+
+
+class Job(BaseModel):
+    """A piece of long work.
+
+    Attributes:
+        progress: of `stage`, 0..1.
+        left_s: seconds until `stage` is over, as far as it is known.
+        result: what came of it, such as the hash of a model.
+    """
+
+    id: str
+    kind: str
+    arguments: dict[str, Any]
+    who: str
+    state: State
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    progress: float
+    stage: str
+    left_s: float | None
+    error: str | None
+    result: dict[str, Any] | None
+
+
+def add_job(engine: Engine, home: Home, wanted: Train | Evaluate | Convert | Batch, who: str) -> Job:
+    """A new job, which waits for its turn.
+
+    Raises:
+        UsageError: it names a dataset or target that cannot be.
+    """
+    _words(home, "", wanted, resumed=False)  # what is wrong is said now
+    row = {
+        "id": new_id(),
+        "kind": wanted.kind,
+        "arguments": wanted.model_dump_json(exclude={"kind"}),
+        "who": who,
+        "state": "queued",
+        "created_at": now(),
+        "progress": 0.0,
+        "stage": "",
+        "cancel": False,
+    }
+    with writing(engine) as connection:
+        connection.execute(jobs.insert(), row)
+    return job_by_id(engine, home, str(row["id"]))
+
+
+def job_by_id(engine: Engine, home: Home, key: str) -> Job:
+    """A job.
+
+    Raises:
+        UsageError: there is none of this id.
+    """
+    with reading(engine) as connection:
+        row = connection.execute(select(jobs).where(jobs.c.id == key)).mappings().first()
+    if row is None:
+        raise UsageError(f"{key}: no job has this id; GET /api/v1/jobs lists them")
+    return _job(home, row)
+
+
+def page_of_jobs(engine: Engine, home: Home, after: str | None, limit: int) -> list[Job]:
+    """Jobs, newest first, or those that follow one."""
+    query = select(jobs).order_by(jobs.c.id.desc()).limit(limit)
+    with reading(engine) as connection:
+        rows = connection.execute(query.where(jobs.c.id < after) if after else query).mappings().all()
+    return [_job(home, row) for row in rows]
+
+
+def cancel(engine: Engine, home: Home, key: str) -> Job:
+    """Let a job end; one that is over stays as it is.
+
+    Raises:
+        UsageError: there is none of this id.
+    """
+    with writing(engine) as connection:
+        waits = (jobs.c.id == key, jobs.c.state == "queued")
+        connection.execute(update(jobs).where(*waits).values(state="cancelled", ended_at=now()))
+        connection.execute(update(jobs).where(jobs.c.id == key, jobs.c.state == "running").values(cancel=True))
+    return job_by_id(engine, home, key)
+
+
+def _job(home: Home, row: Any) -> Job:
+    stage, share, left = told(home.jobs / row["id"] / PROGRESS) if row["state"] == "running" else ("", 0.0, None)
+    values = dict(row) | {"arguments": json.loads(row["arguments"]), "left_s": left}
+    values["result"] = json.loads(row["result"]) if row["result"] else None
+    if stage:
+        values |= {"stage": stage, "progress": share}
+    return Job.model_validate(values)
+
+
+def _words(home: Home, key: str, wanted: Train | Evaluate | Convert | Batch, resumed: bool) -> list[str]:
+    """The command that does a job."""
+    folder = home.jobs / key
+    if isinstance(wanted, Train):
+        words = ["train", home.dataset(wanted.dataset), "--out", str(folder / f"{wanted.name}.casae")]
+        words += ["--preset", wanted.preset, "--seed", str(wanted.seed)]
+        words += ["--minutes", str(wanted.minutes)] if wanted.minutes else []
+        return words + ["--resume"] * resumed
+    if isinstance(wanted, Evaluate):
+        model = str(home.model(wanted.model_sha256))
+        written = ["--json", str(folder / "scores.json"), "--sheet", str(folder / "worst.png")]
+        words = ["evaluate", home.dataset(wanted.dataset), "--model", model, "--split", wanted.split]
+        return words + written
+    if isinstance(wanted, Convert):
+        check_name(wanted.target.split(":", 1)[1])
+        return ["data", "convert", home.dataset(wanted.dataset), home.dataset(wanted.target)]
+    _, _, pictures = home.dataset(f"folder:{wanted.pictures}").partition(":")
+    words = ["watch", pictures, "--once", "--still", "0", "--model", str(home.model(wanted.model_sha256))]
+    words += ["--rules", str(home.rules_file(wanted.rules_sha256))] if wanted.rules_sha256 else []
+    words += ["--product", wanted.product] if wanted.product else []
+    return words + (["--batch", wanted.batch] if wanted.batch else [])
+
+
+@dataclass
+class JobRunner:
+    """Does the jobs of a home, one after the other, each in a process of its own at the lowest priority.
+
+    Args:
+        engine: of the records.
+        home: whose jobs.
+        catalogue: gets the models that were trained.
+        database: `--home` of commands that write records.
+    """
+
+    engine: Engine
+    home: Home
+    catalogue: Catalogue
+    database: str
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jobs")
+
+    def start(self) -> None:
+        """Take up what a kill interrupted, then what waits."""
+        with writing(self.engine) as connection:
+            connection.execute(update(jobs).where(jobs.c.state == "running").values(state="queued"))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a job that runs is taken up when the service starts again."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                key = self._next()
+                if key is not None:
+                    self._do(key)
+                    continue
+            except CasaeError as error:  # the database is away: later
+                print(f"casae: jobs: {error}", file=sys.stderr, flush=True)
+            self._stop.wait(LOOK_S)
+
+    def _next(self) -> str | None:
+        """Take the oldest job that waits."""
+        oldest = select(jobs.c.id).where(jobs.c.state == "queued").order_by(jobs.c.id).limit(1)
+        with writing(self.engine) as connection:
+            key = connection.scalar(oldest)
+            if key is not None:
+                started = {"state": "running", "started_at": now()}
+                connection.execute(update(jobs).where(jobs.c.id == key).values(started))
+        return key
+
+    def _do(self, key: str) -> None:
+        folder = self.home.jobs / key
+        with reading(self.engine) as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == key)).mappings().one()
+        wanted = WANTED.validate_python(json.loads(row["arguments"]) | {"kind": row["kind"]})
+        resumed = folder.exists()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / PROGRESS).unlink(missing_ok=True)
+            self._check_room()
+            words = _words(self.home, key, wanted, resumed)
+            if isinstance(wanted, Batch):
+                words += ["--home", self.database]
+            code = self._command(key, words, folder)
+            if code is None:
+                return
+            if code == 0 or (code == 1 and isinstance(wanted, Evaluate)):  # some pictures were unreadable
+                self._end(key, "done", None, self._result(wanted, folder))
+            else:
+                self._end(key, "failed", _last_line(folder / LOG), None)
+        except (CasaeError, OSError) as error:
+            self._end(key, "failed", str(error), None)
+
+    def _command(self, key: str, words: list[str], folder: Path) -> int | None:
+        """Its exit code; None where it was cancelled, or the service ends."""
+        shown = os.environ | {VARIABLE: str(folder / PROGRESS), "NO_COLOR": "1", "COLUMNS": "100"}
+        command = [sys.executable, "-m", "casae.service.child", str(os.getpid()), *words]
+        with (folder / LOG).open("ab") as log:
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=shown, cwd=folder)
+            self._set(key, pid=child.pid)
+            while child.poll() is None:
+                if self._stop.wait(LOOK_S):
+                    _end_child(child)
+                    return None
+                with reading(self.engine) as connection:
+                    cancelled = connection.scalar(select(jobs.c.cancel).where(jobs.c.id == key))
+                if cancelled:
+                    _end_child(child)
+                    self._end(key, "cancelled", None, None)
+                    return None
+        return child.returncode
+
+    def _result(self, wanted: Train | Evaluate | Convert | Batch, folder: Path) -> dict[str, Any]:
+        if isinstance(wanted, Train):
+            file = folder / f"{wanted.name}.casae"
+            return {"model_sha256": self.catalogue.add_model(file.read_bytes(), "training").sha256}
+        if isinstance(wanted, Convert):
+            return {"dataset": wanted.target}
+        return {"files": [each for each in files_of(folder) if each not in (LOG, PROGRESS)]}
+
+    def _check_room(self) -> None:
+        usage = shutil.disk_usage(self.home.folder)
+        if usage.free < FREE_SHARE * usage.total:
+            raise UsageError(
+                f"{self.home.folder}: less than {100 * FREE_SHARE:g} % is free; free space, start it again"
+            )
+
+    def _end(self, key: str, state: State, error: str | None, result: dict[str, Any] | None) -> None:
+        told_now = None if result is None else json.dumps(result)
+        share = 1.0 if state == "done" else 0.0
+        self._set(key, state=state, ended_at=now(), error=error, result=told_now, progress=share, pid=None)
+
+    def _set(self, key: str, **values: object) -> None:
+        with writing(self.engine) as connection:
+            connection.execute(update(jobs).where(jobs.c.id == key).values(values))
+
+
+def files_of(folder: Path) -> list[str]:
+    """Files that a job wrote, as paths in its folder; those of its state are left out."""
+    found = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [file.as_posix() for file in found if not any(part.endswith("-training") for part in file.parts)]
+
+
+def _end_child(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("casae: ")] or lines or ["ended without a word"]
+    return said[-1].removeprefix("casae: ")

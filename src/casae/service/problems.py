@@ -1,0 +1,101 @@
+"""One form of every error: application/problem+json (RFC 9457)."""
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from casae.errors import (
+    BundleError,
+    CasaeError,
+    DatasetError,
+    ImageError,
+    OutputError,
+    RecordsError,
+    TooLargeError,
+    UsageError,
+)
+
+MEDIA = "application/problem+json"
+STATUS = (  # the first that fits
+    (TooLargeError, 413),
+    (ImageError, 422),
+    (BundleError, 422),
+    (DatasetError, 422),
+    (UsageError, 422),
+    (OutputError, 503),
+    (RecordsError, 503),
+)
+WAIT_S = 5  # until the next try, where nothing better is known
+
+
+class Problem(BaseModel):
+    """What is wrong, and a way out."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["image: is damaged or not a PNG image; save it as PNG"])
+    instance: str = Field(description="id of the request, as in the log", examples=["01a22ae0-4943-7d49-b10a-c5a0f49d"])
+
+
+class ProblemError(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+
+
+def come_again(status: int, detail: str, seconds: float) -> ProblemError:
+    """429 or 503, with when to come again."""
+    return ProblemError(status, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Errors of a path, for its documentation: these and those that every path may have."""
+    told = {"content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    every = (400, 401, 403, 413, 422, 500, 503)
+    return {status: {"description": HTTPStatus(status).phrase} | told for status in sorted({*every, *statuses})}
+
+
+def problem(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer."""
+    content = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=getattr(request.state, "id", ""),
+    )
+    return JSONResponse(content.model_dump(), status, dict(headers or {}), MEDIA)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error in the one form."""
+
+    @app.exception_handler(ProblemError)
+    async def _of_ours(request: Request, error: ProblemError) -> JSONResponse:
+        return problem(request, error.status, error.detail, error.headers)
+
+    @app.exception_handler(CasaeError)
+    async def _of_casae(request: Request, error: CasaeError) -> JSONResponse:
+        status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+        return problem(request, status, str(error), {"Retry-After": str(WAIT_S)} if status == 503 else None)
+
+    @app.exception_handler(HTTPException)
+    async def _of_http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(request, error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _of_values(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
+        return problem(
+            request, 422, f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}; see the API's description"
+        )

@@ -1,0 +1,122 @@
+"""Run a service: processes that answer, and one runner of jobs beside them."""
+
+import json
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import structlog
+import uvicorn
+from sqlalchemy import func, select
+
+from casae.config import InspectionSettings
+from casae.errors import OutputError, UsageError
+from casae.files import read_text
+from casae.models.bundle import resolve_model
+from casae.records.database import opened, reading
+from casae.records.schema import users
+from casae.service.app import TOLD, configure_logs
+from casae.service.catalogue import EVERY, Catalogue
+from casae.service.home import Home
+from casae.service.jobs import JobRunner
+from casae.service.metrics import SHARED
+from casae.service.settings import ServiceSettings
+
+GRACE_S = 30  # for requests that are being answered when the service shall end
+
+
+def serve(home: Home, settings: ServiceSettings, model: str | None = None, rules: Path | None = None) -> None:
+    """Answer until SIGINT or SIGTERM.
+
+    Args:
+        home: its files.
+        settings: how it runs.
+        model: file or name of one that shall judge every product; None leaves what is active.
+        rules: file of acceptance rules beside it.
+
+    Raises:
+        CasaeError: model, rules or home cannot be used, or nobody could sign in.
+        OutputError: the port is taken.
+    """
+    home.prepare()
+    database = settings.database or str(home.folder)
+    with opened(database) as engine:
+        catalogue = Catalogue(home, engine, InspectionSettings(threads=settings.threads_a_worker))
+        if settings.needs_login:
+            with reading(engine) as connection:
+                known = connection.scalar(select(func.count()).select_from(users).where(~users.c.disabled))
+            if not known:
+                rule = "whoever comes must sign in, and there is no user"
+                raise UsageError(f"{home.folder}: {rule}; make one: casae users add NAME --role admin")
+        if model is not None:
+            _activate(catalogue, model, rules)
+        elif rules is not None:
+            raise UsageError("--rules: judge with a model; say --model too, or add them by HTTP")
+        runner = JobRunner(engine, home, catalogue, database)
+        listening = _listening(settings)
+        with tempfile.TemporaryDirectory() as counting:
+            os.environ[SHARED] = counting
+            os.environ[TOLD] = json.dumps({"home": str(home.folder), "settings": settings.model_dump()})
+            runner.start()
+            try:
+                _answer(settings, listening)
+            finally:
+                runner.stop()
+                listening.close()
+
+
+def _activate(catalogue: Catalogue, model: str, rules: Path | None) -> None:
+    """Let a model judge every product, unless it does."""
+    bundle = catalogue.add_model(resolve_model(model).read_bytes(), "casae serve")
+    digest = None
+    if rules is not None:
+        try:
+            digest, _ = catalogue.add_rules(read_text(rules).encode(), rules.stem, "casae serve")
+        except OSError as error:
+            raise UsageError(f"{rules}: cannot be read ({error.strerror}); check the path") from error
+    now = catalogue.active(EVERY)
+    if now is None or (now.model_sha256, now.rules_sha256) != (bundle.sha256, digest):
+        catalogue.activate(EVERY, bundle.sha256, digest, "casae serve", "named when the service began")
+
+
+def _listening(settings: ServiceSettings) -> socket.socket:
+    """The socket that all processes answer on."""
+    kind = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(kind)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        rule = f"cannot be listened on ({error.strerror}); choose another --port, or end what holds it"
+        raise OutputError(f"{settings.host}:{settings.port}: {rule}") from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def _answer(settings: ServiceSettings, listening: socket.socket) -> None:
+    config = uvicorn.Config(
+        "casae.service.app:from_environment",
+        factory=True,
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.proxies,
+        root_path=settings.root_path,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+        backlog=512,
+    )
+    configure_logs(settings.log)
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    structlog.get_logger("casae").info(f"listening on http://{shown}:{port}{settings.root_path}")
+    if settings.workers == 1:
+        uvicorn.Server(config).run([listening])
+        return
+    from uvicorn.supervisors import Multiprocess
+
+    Multiprocess(config, [listening]).run()

@@ -1,0 +1,96 @@
+"""What a process of the service holds, and how requests reach it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Cookie, Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Engine
+
+from casae.service.catalogue import Catalogue
+from casae.service.home import Home
+from casae.service.inspecting import InspectionQueue
+from casae.service.problems import ProblemError
+from casae.service.settings import ServiceSettings
+from casae.service.who import Role, Who, csrf_of, who_has
+
+SESSION, CSRF = "casae_session", "x-csrf-token"
+SAFE = {"GET", "HEAD", "OPTIONS"}
+bearer = HTTPBearer(auto_error=False, description="A token of `casae users token`.")
+cookie = APIKeyCookie(name=SESSION, auto_error=False, description="Of POST /api/v1/session.")
+
+
+@dataclass
+class Service:
+    """One process.
+
+    Attributes:
+        settings: how it runs.
+        home: its files.
+        engine: its records.
+        catalogue: models and rules.
+        queue: pictures that wait.
+        stopping: whether it shall end.
+    """
+
+    settings: ServiceSettings
+    home: Home
+    engine: Engine
+    catalogue: Catalogue
+    queue: InspectionQueue
+    stopping: bool = False
+
+
+def service_of(request: Request) -> Service:
+    """The process's own."""
+    found: Service = request.app.state.service
+    return found
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from."""
+    return request.client.host if request.client else "unknown"
+
+
+def _who(
+    request: Request,
+    token: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None,
+    session: Annotated[str | None, Security(cookie)] = None,
+) -> Who:
+    """Who asks; in a thread, as it reads the database."""
+    service, address = service_of(request), address_of(request)
+    who = None
+    if token is not None:
+        who = who_has(service.engine, token.credentials, "token", address)
+    elif session is not None:
+        who = who_has(service.engine, session, "session", address)
+        said = request.headers.get(CSRF)
+        if who is not None and request.method not in SAFE and said != csrf_of(session):
+            raise ProblemError(403, f"the header {CSRF} is missing or wrong; GET /api/v1/session says it")
+    elif not service.settings.needs_login:
+        who = Who("local", "admin", address)
+    if who is None:
+        rule = "who asks is not known; send Authorization: Bearer TOKEN, or sign in (POST /api/v1/session)"
+        raise ProblemError(401, rule, {"WWW-Authenticate": "Bearer"})
+    request.state.who = who.name
+    return who
+
+
+def needs(role: Role) -> Callable[..., Who]:
+    """A dependency: who asks, if it has a role."""
+
+    def of_role(who: Annotated[Who, Depends(_who)]) -> Who:
+        if not who.may(role):
+            raise ProblemError(403, f"{who.name} is {who.role}; this needs the role {role}")
+        return who
+
+    return of_role
+
+
+TheService = Annotated[Service, Depends(service_of)]
+Viewer = Annotated[Who, Depends(needs("viewer"))]
+Operator = Annotated[Who, Depends(needs("operator"))]
+Engineer = Annotated[Who, Depends(needs("engineer"))]
+Admin = Annotated[Who, Depends(needs("admin"))]
+SessionCookie = Annotated[str | None, Cookie(alias=SESSION)]
