@@ -2,13 +2,16 @@
 
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from casae.errors import OutputError, UsageError
 from casae.files import SUFFIXES
+from casae.inspection.inspection import new_id
 from casae.models.bundle import SUFFIX
 
+LEFT_S = 3600  # after which nobody is writing a file any more
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a dataset: a plain name on every system
 
 
@@ -48,7 +51,7 @@ class Home:
         return self.folder / "jobs"
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, and clear away what a kill left half written.
 
         Raises:
             OutputError: the place cannot be written.
@@ -56,6 +59,9 @@ class Home:
         try:
             for place in (self.models, self.rules, self.images, self.datasets, self.jobs):
                 place.mkdir(parents=True, exist_ok=True)
+            for left in self.images.glob("*/.*.part"):  # by a kill
+                if time.time() - left.stat().st_mtime > LEFT_S:
+                    left.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written ({error.strerror}); check its rights") from error
 
@@ -111,7 +117,7 @@ def write_durably(file: Path, data: bytes) -> None:
     Raises:
         OutputError: the disk does not take it.
     """
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = file.with_name(f".{new_id()}.part")  # several may write the same picture at once
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as stream:

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -59,6 +61,7 @@ class Convert(BaseModel):
     kind: Literal["convert"]
     dataset: Dataset
     target: Dataset
+    lossy: bool = Field(default=False, description="write what the format cannot hold as well as it can")
 
 
 class Batch(BaseModel):
@@ -181,7 +184,13 @@ def _words(home: Home, key: str, wanted: Train | Evaluate | Convert | Batch, res
         return words + written
     if isinstance(wanted, Convert):
         check_name(wanted.target.split(":", 1)[1])
-        return ["data", "convert", home.dataset(wanted.dataset), home.dataset(wanted.target)]
+        return [
+            "data",
+            "convert",
+            home.dataset(wanted.dataset),
+            home.dataset(wanted.target),
+            *["--lossy"] * wanted.lossy,
+        ]
     _, _, pictures = home.dataset(f"folder:{wanted.pictures}").partition(":")
     words = ["watch", pictures, "--once", "--still", "0", "--model", str(home.model(wanted.model_sha256))]
     words += ["--rules", str(home.rules_file(wanted.rules_sha256))] if wanted.rules_sha256 else []
@@ -269,7 +278,15 @@ class JobRunner:
         shown = os.environ | {VARIABLE: str(folder / PROGRESS), "NO_COLOR": "1", "COLUMNS": "100"}
         command = [sys.executable, "-m", "casae.service.child", str(os.getpid()), *words]
         with (folder / LOG).open("ab") as log:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=shown, cwd=folder)
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=shown,
+                cwd=folder,
+                process_group=0 if hasattr(os, "killpg") else None,
+            )
             self._set(key, pid=child.pid)
             while child.poll() is None:
                 if self._stop.wait(LOOK_S):
@@ -315,12 +332,20 @@ def files_of(folder: Path) -> list[str]:
 
 
 def _end_child(child: "subprocess.Popen[bytes]") -> None:
-    child.terminate()
-    try:
+    """End a process, and those that it started."""
+    _signal(child, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
         child.wait(PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    _signal(child, getattr(signal, "SIGKILL", signal.SIGTERM))
+    child.wait()
+
+
+def _signal(child: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(child.pid, number)
+    elif child.poll() is None:
+        child.terminate()
 
 
 def _last_line(log: Path) -> str:

@@ -103,7 +103,9 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most, seconds = LARGE.get(scope["path"].removeprefix(scope.get("root_path", "")), (self._most_bytes, self._seconds))
+        most, seconds = LARGE.get(
+            scope["path"].removeprefix(scope.get("root_path", "")), (self._most_bytes, self._seconds)
+        )
         end, is_whole, seen = time.monotonic() + seconds, False, 0
         said = Headers(scope=scope).get("content-length", "0")
 
