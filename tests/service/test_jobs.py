@@ -67,7 +67,7 @@ def test_a_dataset_is_unpacked_whole_or_not_at_all(client, dataset, tmp_path):
     assert dataset["files"] == 27
     assert [each["name"] for each in client.get("/api/v1/datasets").json()] == ["rings"]
     again = client.post("/api/v1/datasets", params={"name": "rings"}, files={"content": ("r.zip", b"x")})
-    assert "there is such a dataset" in is_problem(again, 422)
+    assert "there is such a dataset" in is_problem(again, 409)
     link = zipfile.ZipInfo("link.png")
     link.external_attr = 0o120777 << 16
     for content in (

@@ -18,6 +18,7 @@ from casae.inspection.record import version
 from casae.records.database import open_database
 from casae.service.api import events, inspections, jobs, models, system, users
 from casae.service.catalogue import Catalogue
+from casae.service.child import end_with_parent
 from casae.service.home import Home
 from casae.service.inspecting import InspectionQueue
 from casae.service.middleware import Around, Limits
@@ -32,7 +33,12 @@ FORM_BYTES = 2**16  # of a multipart request beside its picture
 def from_environment() -> FastAPI:
     """The application of a process that `casae.service.run` started."""
     told = json.loads(os.environ[TOLD])
-    return create_app(Home(Path(told["home"])), ServiceSettings.model_validate(told["settings"]))
+    settings = ServiceSettings.model_validate(told["settings"])
+    if os.getpid() != told["parent"]:
+        configure_logs(settings.log)
+        if not end_with_parent(told["parent"], signal.SIGTERM):
+            raise SystemExit(0)
+    return create_app(Home(Path(told["home"])), settings)
 
 
 def create_app(home: Home, settings: ServiceSettings) -> FastAPI:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 
 from casae.config import InspectionSettings
-from casae.errors import UsageError
+from casae.errors import BundleError, UsageError
 from casae.inspection.inspection import new_id
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import rules_sha256
@@ -74,7 +74,10 @@ class Catalogue:
         with tempfile.TemporaryDirectory(dir=self.home.models) as place:
             file = Path(place) / "upload.casae"
             file.write_bytes(data)
-            bundle = read_bundle(file)
+            try:
+                bundle = read_bundle(file)
+            except BundleError as error:
+                raise BundleError(str(error).replace(str(file), "model")) from error
         write_durably(self.home.model(bundle.sha256), data)
         told = {"card": bundle.card, "added_at": now(), "added_by": who}
         with writing(self.engine) as connection:

@@ -12,13 +12,24 @@ from contextlib import suppress
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2), which outlives exec
 
 
+def end_with_parent(parent: int, number: signal.Signals) -> bool:
+    """Let the system send this process a signal when its parent ends, however that ends; Linux alone can.
+
+    Returns:
+        Whether the parent, of this process id, is still there.
+    """
+    if sys.platform != "linux":
+        return True
+    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, number)
+    return os.getppid() == parent
+
+
 def main() -> None:
     """Lower the priority, then run the command in this process."""
     parent, *words = sys.argv[1:]
+    if not end_with_parent(int(parent), signal.SIGKILL):
+        return
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != int(parent):  # it ended before this could be asked for
-            return
         with suppress(OSError):  # runs only where nobody else wants to; a container may forbid it
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if hasattr(os, "nice"):

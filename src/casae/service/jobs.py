@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from sqlalchemy import Engine, select, update
 
 from casae.errors import CasaeError, UsageError
@@ -35,7 +35,11 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$", examples=["rings"])]
 
 
-class Train(BaseModel):
+class _Wanted(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Train(_Wanted):
     """Learn from a dataset; the model is added to the home."""
 
     kind: Literal["train"]
@@ -46,7 +50,7 @@ class Train(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**31)
 
 
-class Evaluate(BaseModel):
+class Evaluate(_Wanted):
     """Judge a model on a dataset."""
 
     kind: Literal["evaluate"]
@@ -55,7 +59,7 @@ class Evaluate(BaseModel):
     split: str = Field(default="test", max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="list, or 'all'")
 
 
-class Convert(BaseModel):
+class Convert(_Wanted):
     """Labels of one format as another, a new dataset."""
 
     kind: Literal["convert"]
@@ -64,7 +68,7 @@ class Convert(BaseModel):
     lossy: bool = Field(default=False, description="write what the format cannot hold as well as it can")
 
 
-class Batch(BaseModel):
+class Batch(_Wanted):
     """Inspect all pictures of a dataset's folder, into the records."""
 
     kind: Literal["batch"]

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from casae.errors import (
     BundleError,
@@ -77,7 +78,16 @@ def problem(request: Request, status: int, detail: str, headers: Mapping[str, st
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error in the one form."""
+    """Answer every error in the one form, and describe it."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schemas = describe()["components"]["schemas"]
+            schemas["Problem"] = Problem.model_json_schema()
+        return describe()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way
 
     @app.exception_handler(ProblemError)
     async def _of_ours(request: Request, error: ProblemError) -> JSONResponse:
@@ -90,6 +100,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _of_http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 405:
+            allowed = ", ".join(sorted(_methods(app, request)))
+            return problem(request, 405, f"{request.method}: is not allowed here; use {allowed}", {"Allow": allowed})
         return problem(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
@@ -99,3 +112,12 @@ def install(app: FastAPI) -> None:
         return problem(
             request, 422, f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}; see the API's description"
         )
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """That a path knows, of all its routes."""
+    found = set[str]()
+    for path, methods in app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.scope["path"].removeprefix(request.scope.get("root_path", ""))):
+            found |= {method.upper() for method in methods}
+    return found

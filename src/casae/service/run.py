@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -57,13 +58,22 @@ def serve(home: Home, settings: ServiceSettings, model: str | None = None, rules
         listening = _listening(settings)
         with tempfile.TemporaryDirectory() as counting:
             os.environ[SHARED] = counting
-            os.environ[TOLD] = json.dumps({"home": str(home.folder), "settings": settings.model_dump()})
+            os.environ[TOLD] = json.dumps(
+                {"home": str(home.folder), "settings": settings.model_dump(), "parent": os.getpid()}
+            )
+            for kind in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(kind, _end)
             runner.start()
             try:
                 _answer(settings, listening)
             finally:
                 runner.stop()
                 listening.close()
+
+
+def _end(number: int, frame: object) -> None:
+    """End in order; uvicorn, which answers what came first, raises the signal again when it is over."""
+    raise SystemExit(0)
 
 
 def _activate(catalogue: Catalogue, model: str, rules: Path | None) -> None:

@@ -4,7 +4,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Query, Response, UploadFile
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from casae.errors import UsageError
 from casae.files import without_controls
@@ -12,7 +12,7 @@ from casae.inspection.inspection import Part
 from casae.inspection.record import InspectionRecord
 from casae.records.queries import Filter, failures_of, page, reviews_of
 from casae.records.store import record_by_id, review
-from casae.service.api.values import Id, Text, Time
+from casae.service.api.values import Body, Id, Text, Time
 from casae.service.inspecting import Upload
 from casae.service.pictures import crop, marked, mask, original
 from casae.service.problems import ProblemError, documented
@@ -67,7 +67,7 @@ class Whole(BaseModel):
     reviews: list[Review]
 
 
-class NewReview(BaseModel):
+class NewReview(Body):
     """What a part truly is."""
 
     decision: Literal["OK", "NG"] = Field(examples=["OK"])
@@ -100,7 +100,7 @@ async def inspect(
     station: Optional = None,
     recipe: Optional = None,
     camera: Optional = None,
-    taken_at: Annotated[Time | None, Form()] = None,
+    taken_at: Annotated[Annotated[Time | None, BeforeValidator(lambda said: said or None)], Form()] = None,
 ) -> Response:
     """Inspect a picture by what is active for the product.
 

@@ -9,12 +9,14 @@ from pydantic import BaseModel, Field
 from casae.errors import UsageError
 from casae.service.api.values import Id
 from casae.service.datasets import add_dataset, datasets_of
+from casae.service.home import NAME
 from casae.service.jobs import LOG, Job, Wanted, add_job, cancel, files_of, job_by_id, page_of_jobs
 from casae.service.problems import ProblemError, documented
 from casae.service.state import Engineer, Service, TheService, Viewer
 from casae.service.who import noted
 
 router = APIRouter(prefix="/api/v1", tags=["datasets and jobs"])
+DATASET_NAME = f"^{NAME.pattern}$"
 MOST_OF_LOG = 2**20  # bytes at a time
 BESIDE = (
     "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -40,14 +42,16 @@ def datasets(service: TheService, who: Viewer) -> list[Dataset]:
     return [Dataset(name=name) for name in datasets_of(service.home)]
 
 
-@router.post("/datasets", status_code=201, responses=documented())
+@router.post("/datasets", status_code=201, responses=documented(409))
 def add(
     service: TheService,
     who: Engineer,
-    name: Annotated[str, Query(min_length=1, max_length=100)],
+    name: Annotated[str, Query(pattern=DATASET_NAME)],
     content: Annotated[UploadFile, File(description="A zip of pictures and labels, in any format that is read")],
 ) -> Added:
     """Add a dataset: a zip, unpacked whole or not at all."""
+    if name in datasets_of(service.home):
+        raise ProblemError(409, f"{name}: there is such a dataset; choose another name")
     count = add_dataset(service.home, name, content.file)
     noted(service.engine, who, "added a dataset", name, files=count)
     return Added(name=name, files=count)

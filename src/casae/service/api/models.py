@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from casae.errors import UsageError
 from casae.models.bundle import Bundle
-from casae.service.api.values import Name, Sha256, Text
+from casae.service.api.values import Body, Name, Sha256, Text
 from casae.service.problems import ProblemError, documented
 from casae.service.state import Engineer, Service, TheService, Viewer
 from casae.service.who import Who, noted
@@ -67,7 +67,7 @@ class Activation(BaseModel):
     why: str
 
 
-class NewActivation(BaseModel):
+class NewActivation(Body):
     """What shall judge a product."""
 
     product: Text = Field(default="", examples=["ring"])
@@ -76,7 +76,7 @@ class NewActivation(BaseModel):
     why: Text = Field(default="", examples=["trained with 40 more pictures"])
 
 
-class RollBack(BaseModel):
+class RollBack(Body):
     """That shall judge which did before the last change."""
 
     product: Text = Field(default="", examples=["ring"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
-from casae.service.api.values import Id, Name, Text
+from casae.service.api.values import Body, Id, Name, Text
 from casae.service.problems import ProblemError, come_again, documented
 from casae.service.state import SESSION, Admin, Service, SessionCookie, TheService, Viewer, address_of
 from casae.service.who import (
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["users"])
 Password = Annotated[str, StringConstraints(max_length=200)]
 
 
-class SignIn(BaseModel):
+class SignIn(Body):
     """Name and password."""
 
     name: Name = Field(examples=["ann"])
@@ -51,7 +51,7 @@ class User(BaseModel):
     disabled: bool
 
 
-class NewUser(BaseModel):
+class NewUser(Body):
     """A user to be made."""
 
     name: Name = Field(examples=["line-3"])
@@ -59,7 +59,7 @@ class NewUser(BaseModel):
     password: Password | None = Field(default=None, description="null: signs in by tokens alone")
 
 
-class Change(BaseModel):
+class Change(Body):
     """What of a user changes; null stays."""
 
     role: Role | None = None
@@ -67,7 +67,7 @@ class Change(BaseModel):
     disabled: bool | None = None
 
 
-class NewToken(BaseModel):
+class NewToken(Body):
     """A token to be made."""
 
     label: Text = Field(examples=["PLC of line 3"])
@@ -138,9 +138,11 @@ def users(service: TheService, who: Admin) -> list[User]:
     return [User.model_validate(vars(each)) for each in all_users(service.engine)]
 
 
-@router.post("/users", status_code=201, responses=documented())
+@router.post("/users", status_code=201, responses=documented(409))
 def add(service: TheService, who: Admin, wanted: NewUser) -> User:
     """Make a user."""
+    if wanted.name in _names(service):
+        raise ProblemError(409, f"{wanted.name}: there is a user of this name; choose another")
     made = add_user(service.engine, wanted.name, wanted.role, wanted.password)
     noted(service.engine, who, "added a user", wanted.name, role=wanted.role)
     return User.model_validate(vars(made))
@@ -188,6 +190,10 @@ def audit(
     return [AuditLine.model_validate(each) for each in audited(service.engine, after, limit)]
 
 
+def _names(service: Service) -> set[str]:
+    return {user.name for user in all_users(service.engine)}
+
+
 def _check_known(service: Service, name: str) -> None:
-    if name not in {user.name for user in all_users(service.engine)}:
+    if name not in _names(service):
         raise ProblemError(404, f"{name}: there is no such user")

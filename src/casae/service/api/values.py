@@ -1,11 +1,28 @@
 """Values that requests carry, and what they may be."""
 
+import re
 from typing import Annotated
 
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
+
+
+def _iso(value: object) -> object:
+    """A time as ISO 8601 alone: a number would be understood as seconds or milliseconds, as it is large or small."""
+    if isinstance(value, str) and not DAY.match(value):
+        raise ValueError("is no time; write such as 2026-11-30T06:00:00Z")
+    return value
+
 
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Time = AwareDatetime
+Time = Annotated[AwareDatetime, BeforeValidator(_iso)]
+
+
+class Body(BaseModel):
+    """What a request carries as JSON: no other names, and no other types."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
