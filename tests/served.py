@@ -28,7 +28,7 @@ class Served:
         self.process, self.said, self.url = process, list[str](), ""
         for line in process.stderr:
             self.said.append(line)
-            found = re.search(r"listening on (http://[^\s",]+)", line)
+            found = re.search(r"listening on (http://[\w.:/\[\]-]+)", line)
             if found:
                 self.url = found[1]
             if "Application startup complete" in line:

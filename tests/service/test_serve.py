@@ -166,7 +166,7 @@ def test_the_description_of_the_api_holds(tmp_path, dark_model, components):
         config.write_text(CONFIG.format(record=record.id, job=job["id"], model=model))
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"),
-            *(f"{running.url}/api/v1/openapi.json", "--checks", "all", "--max-examples", "10", "--seed", "1"),
+            *(f"{running.url}/api/v1/openapi.json", "--checks", "all", "--max-examples", "5", "--seed", "1"),
             *("--suppress-health-check", "all", "--exclude-path", "/api/v1/events"),
             *("-H", f"Authorization: Bearer {token}"),
         ]

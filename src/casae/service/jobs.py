@@ -22,7 +22,7 @@ from casae.records.database import reading, writing
 from casae.records.schema import jobs
 from casae.records.store import now
 from casae.service.catalogue import Catalogue
-from casae.service.home import Home, check_name
+from casae.service.home import NAME, Home
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 LOOK_S = 0.5  # between two looks at the table, and at what a job says
@@ -30,7 +30,9 @@ PATIENCE_S = 20.0  # for a job that is asked to end
 LOG, PROGRESS = "log.txt", "progress.json"
 FREE_SHARE = 0.05  # of the disk that must be free for a job to begin
 
-Dataset = Annotated[str, Field(max_length=300, pattern=r"^[a-z0-9-]+:[^\x00-\x1f]+$", examples=["folder:rings"])]
+OF_HOME = r"^[a-z0-9-]+:" + NAME.pattern
+Dataset = Annotated[str, Field(max_length=300, pattern=OF_HOME + r"(/[^\x00-\x1f]*)?$", examples=["folder:rings"])]
+Target = Annotated[str, Field(pattern=OF_HOME + "$", examples=["coco:rings-coco"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$", examples=["rings"])]
 
@@ -64,7 +66,7 @@ class Convert(_Wanted):
 
     kind: Literal["convert"]
     dataset: Dataset
-    target: Dataset
+    target: Target
     lossy: bool = Field(default=False, description="write what the format cannot hold as well as it can")
 
 
@@ -187,7 +189,6 @@ def _words(home: Home, key: str, wanted: Train | Evaluate | Convert | Batch, res
         words = ["evaluate", home.dataset(wanted.dataset), "--model", model, "--split", wanted.split]
         return words + written
     if isinstance(wanted, Convert):
-        check_name(wanted.target.split(":", 1)[1])
         return [
             "data",
             "convert",

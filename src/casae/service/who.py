@@ -39,13 +39,13 @@ class Who:
         name: of the user; "local" where nobody signs in.
         role: what it may.
         address: it comes from.
-        token: id of its token or session, None without one.
+        session: id of the session of its browser, None for a program.
     """
 
     name: str
     role: Role
     address: str
-    token: str | None = None
+    session: str | None = None
 
     def may(self, role: Role) -> bool:
         """Whether it has a role, or one above it."""
@@ -155,7 +155,7 @@ def who_has(engine: Engine, secret: str, kind: str, address: str) -> Who | None:
         row = connection.execute(wanted.where(*mine)).first()
     if row is None or (row.expires_at is not None and row.expires_at < now()):
         return None
-    return Who(row.name, row.role, address, row.id)
+    return Who(row.name, row.role, address, row.id if kind == "session" else None)
 
 
 def sign_in(engine: Engine, name: str, password: str, address: str) -> bool | float:

@@ -10,6 +10,7 @@ from casae.service.api.values import Body, Id, Name, Text
 from casae.service.problems import ProblemError, come_again, documented
 from casae.service.state import SESSION, Admin, Service, SessionCookie, TheService, Viewer, address_of
 from casae.service.who import (
+    SHORTEST_PASSWORD,
     Role,
     add_user,
     all_users,
@@ -25,6 +26,7 @@ from casae.service.who import (
 
 router = APIRouter(prefix="/api/v1", tags=["users"])
 Password = Annotated[str, StringConstraints(max_length=200)]
+NewPassword = Annotated[str, StringConstraints(min_length=SHORTEST_PASSWORD, max_length=200)]
 
 
 class SignIn(Body):
@@ -56,14 +58,14 @@ class NewUser(Body):
 
     name: Name = Field(examples=["line-3"])
     role: Role
-    password: Password | None = Field(default=None, description="null: signs in by tokens alone")
+    password: NewPassword | None = Field(default=None, description="null: signs in by tokens alone")
 
 
 class Change(Body):
     """What of a user changes; null stays."""
 
     role: Role | None = None
-    password: Password | None = None
+    password: NewPassword | None = None
     disabled: bool | None = None
 
 
@@ -121,14 +123,14 @@ def begin(service: TheService, request: Request, response: Response, said: SignI
 @router.get("/session", responses=documented())
 def session(who: Viewer, secret: SessionCookie = None) -> Session:
     """Who is signed in."""
-    return Session(name=who.name, role=who.role, csrf=csrf_of(secret) if secret else None)
+    return Session(name=who.name, role=who.role, csrf=csrf_of(secret) if secret and who.session else None)
 
 
 @router.delete("/session", status_code=204, responses=documented())
 def end(service: TheService, who: Viewer, response: Response) -> None:
     """Sign out."""
-    if who.token is not None:
-        revoke(service.engine, who.token)
+    if who.session is not None:
+        revoke(service.engine, who.session)
     response.delete_cookie(SESSION)
 
 
