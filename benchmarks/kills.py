@@ -25,7 +25,7 @@ from casae.records.queries import Filter, records
 from casae.records.store import counted
 from casae.synthetic.components import write_components
 
-LATEST = 1.6  # s after the start; a watch reads its first picture after about 0.9
+STARTING, WORKING = 1.2, 0.4  # s at most: of a kill while it starts, and of one after its first line
 
 
 @contextmanager
@@ -54,9 +54,11 @@ def watched(folder: Path, home: str, pictures: int, kills: int, seed: int) -> st
     command += ["--then", "move", "--to", str(done), "--still", "0", "--every", "0.05"]
     chance, said, began = random.Random(seed), set[str](), time.monotonic()
     with (folder / "said.jsonl").open("wb+") as out:
-        for _ in range(kills):
+        for number in range(kills):
             process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
-            time.sleep(chance.uniform(0, LATEST))
+            if number % 4:
+                _wait_for_a_line(folder / "said.jsonl", process)
+            time.sleep(chance.uniform(0, WORKING if number % 4 else STARTING))
             process.send_signal(signal.SIGKILL)
             process.wait()
         out.seek(0)
@@ -76,6 +78,12 @@ def watched(folder: Path, home: str, pictures: int, kills: int, seed: int) -> st
     assert not list(inbox.iterdir()), "a file was left"
     took = time.monotonic() - began
     return f"{kills} kills, {pictures} pictures, {len(said)} said before a kill: each once, moved whole ({took:.0f} s)"
+
+
+def _wait_for_a_line(said: Path, process: "subprocess.Popen[bytes]") -> None:
+    before = said.stat().st_size
+    while said.stat().st_size == before and process.poll() is None:
+        time.sleep(0.005)
 
 
 def main() -> None:

@@ -134,13 +134,13 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def memory_mb(group: int) -> float:
-    """Resident memory of a process group."""
+    """Memory of a process group that is its own, also where the system has swapped it out."""
     total = 0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if os.getpgid(int(process.name)) == group:
-                found = re.search(r"VmRSS:\s+(\d+)", (process / "status").read_text())
-                total += int(found[1]) if found else 0
+                found = re.findall(r"(?:RssAnon|VmSwap):\s+(\d+)", (process / "status").read_text())
+                total += sum(map(int, found))
     return total / 1000
 
 
@@ -171,6 +171,7 @@ def load(folder: Path, minutes: float) -> None:
     late = np.array([row for row in rows if row[0] > min(FIRST_S, 30 * minutes)])
     slope = np.polyfit(late[:, 0] / 60, late[:, 1], 1)[0]
     print(f"memory {late[0, 1]:.0f} -> {late[-1, 1]:.0f} MB, slope {slope:+.2f} MB a minute")
+    print("each minute: " + " ".join(f"{mb:.0f}" for _, mb in rows[:: round(60 / SAMPLE_S)]))
     with opened(folder / "home") as engine:
         kept = {record.id for record in records(engine, Filter())}
     assert set(answers.ids) <= kept, "what was answered is not there"

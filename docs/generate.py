@@ -18,6 +18,9 @@ from casae.cli.main import app
 from casae.config import InspectionSettings
 from casae.inspection.record import DefectRecord, InspectionRecord
 from casae.recipes import PRESETS, ClassifierSettings, SegmenterSettings, TrainingSettings
+from casae.service.app import create_app
+from casae.service.home import Home
+from casae.service.settings import ServiceSettings
 from pictures import MADE_FROM, digest, road, rooms
 
 DOCS = Path(__file__).parent
@@ -27,7 +30,7 @@ ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 ANCHOR = re.compile(r"^#+ (.+)$|<a id=\"([^\"]+)\">", re.MULTILINE)
 LONGEST_PARAGRAPH, MEDIAN_PARAGRAPH, WIDEST_TABLE, README_WORDS = 60, 25, 5, 500
-GENERATED = {"commands.md", "record.md", "settings.md", "python.md"}
+GENERATED = {"commands.md", "record.md", "settings.md", "python.md", "http.md"}
 
 
 def commands() -> str:
@@ -116,7 +119,31 @@ def settings() -> str:
         if name not in ("preset", "seed"):
             values = " | ".join(str(values[name]) for values in presets.values())
             parts.append(f"| `{name}` | {values} | {known[name]} |")
+    parts += ["", "## Of a service", "", "| setting | default | meaning |", "| --- | --- | --- |"]
+    known = meanings(ServiceSettings)
+    parts += [f"| `{name}` | {value} | {known[name]} |" for name, value in ServiceSettings().model_dump().items()]
     return "\n".join([*parts, ""])
+
+
+def http() -> str:
+    """Every path of the service, by what it is about."""
+    described = openapi()
+    by_tag: dict[str, list[str]] = {}
+    for path, methods in described["paths"].items():
+        for method, about in methods.items():
+            statuses = ", ".join(status for status in about["responses"] if status.startswith("2"))
+            meaning = _cell(about["description"].split("\n\n")[0])
+            row = f"| `{method.upper()} {path}` | {statuses} | {meaning} |"
+            by_tag.setdefault(about["tags"][0], []).append(row)
+    parts = ["# HTTP", "", MADE, "", "As [OpenAPI](openapi.json). [How to use it](../how-to/use-http.md).", ""]
+    for tag, rows in by_tag.items():
+        parts += [f"## {tag.capitalize()}", "", "| path | answers | |", "| --- | --- | --- |", *rows, ""]
+    return "\n".join(parts)
+
+
+def openapi() -> dict[str, Any]:
+    """The description of the service."""
+    return create_app(Home(Path("casae-home")), ServiceSettings()).openapi()
 
 
 def python() -> str:
@@ -215,6 +242,8 @@ def main() -> int:
         "reference/record.md": record(),
         "reference/settings.md": settings(),
         "reference/python.md": python(),
+        "reference/http.md": http(),
+        "reference/openapi.json": json.dumps(openapi(), indent=1) + "\n",
         "reference/inspection.schema.json": schema,
         "pictures/road.svg": road(),
         "pictures/rooms.svg": rooms(),

@@ -13,13 +13,16 @@ import cv2
 import numpy as np
 import pytest
 
-from casae import Inspector
+from casae import InspectionSettings, Inspector
 from casae.errors import RecordsError, UsageError
+from casae.inspection.rules import AcceptanceRules
 from casae.line import watch as module
 from casae.line.watch import Watch, WatchSettings, watch
 from casae.records.database import opened, reading
-from casae.records.queries import Filter, page
+from casae.records.queries import Filter, page, records
 from casae.records.store import DatabaseStore
+from casae.service.catalogue import Catalogue
+from casae.service.home import Home
 
 NOW = {"every_s": 0.01, "still_s": 0.0, "room_mb": 0.0}
 
@@ -54,7 +57,7 @@ def picture(file, gray=200):
 
 def once(inbox, inspector, store, **settings):
     source = Watch(inbox, WatchSettings(**NOW | settings, once=True), None, threading.Event())
-    watch(source, inspector, store)
+    watch(source, lambda: inspector, lambda _: store)
     return source.now
 
 
@@ -66,7 +69,7 @@ def sources(engine):
 def watching(inbox, inspector, store, **settings):
     """A watch in a thread, and how to wait for something of it."""
     source = Watch(inbox, WatchSettings(**NOW | settings), None, threading.Event())
-    thread = threading.Thread(target=watch, args=(source, inspector, store))
+    thread = threading.Thread(target=watch, args=(source, lambda: inspector, lambda _: store))
     thread.start()
 
     def until(true: Callable[[], bool]) -> None:
@@ -207,7 +210,7 @@ def test_a_database_that_is_away_is_waited_for(inbox, inspector, engine, store):
     said = []
     source = Watch(inbox, WatchSettings(**NOW, once=True), None, threading.Event())
     source.tell = lambda step, now: said.append(now.trouble)
-    watch(source, inspector, Away(engine))
+    watch(source, lambda: inspector, lambda _: Away(engine))
     assert (source.now.kept + source.now.known, source.now.failed, len(sources(engine))) == (5, 0, 5)
     assert "the server is away; waiting, and trying again" in said
 
@@ -219,7 +222,7 @@ def test_a_full_disk_lets_pictures_wait(inbox, inspector, engine, store, tmp_pat
     picture(inbox / "a.png")
     settings = WatchSettings(**NOW | {"room_mb": 500.0})
     source = Watch(inbox, settings, tmp_path / "home", threading.Event())
-    thread = threading.Thread(target=watch, args=(source, inspector, store))
+    thread = threading.Thread(target=watch, args=(source, lambda: inspector, lambda _: store))
     thread.start()
     try:
         end = time.monotonic() + 20
@@ -232,6 +235,27 @@ def test_a_full_disk_lets_pictures_wait(inbox, inspector, engine, store, tmp_pat
     finally:
         source.stop.set()
         thread.join()
+
+
+def test_another_inspector_judges_what_follows(inbox, inspector, engine, store):
+    now_active = [inspector]
+    source = Watch(inbox, WatchSettings(**NOW), None, threading.Event())
+    picture(inbox / "a.png")
+    thread = threading.Thread(target=watch, args=(source, lambda: now_active[0], lambda _: store))
+    thread.start()
+    try:
+        end = time.monotonic() + 20
+        while source.now.kept < 1:
+            assert time.monotonic() < end
+        now_active[0] = inspector.with_rules(AcceptanceRules(review_below=0.1))
+        picture(inbox / "b.png", 100)
+        while source.now.kept < 2:
+            assert time.monotonic() < end
+    finally:
+        source.stop.set()
+        thread.join()
+    judged = {record.source[-5:]: record.rules_sha256 for record in records(engine, Filter())}
+    assert judged["a.png"] != judged["b.png"]
 
 
 def test_a_name_that_is_no_text_is_told_and_stops_nothing(inbox, inspector, engine, store):
@@ -260,6 +284,22 @@ def test_killed_again_and_again_every_picture_is_there_once(inbox, dark_model, e
     assert {line.split(maxsplit=2)[1] for line in printed} <= {row.source for row in rows}
     assert {file.read_bytes() for file in (tmp_path / "done").rglob("*.png")} == contents
     assert list(inbox.iterdir()) == []
+
+
+def test_without_a_model_what_is_active_in_the_home_judges(inbox, dark_model, tmp_path):
+    picture(inbox / "a.png")
+    command = [sys.executable, "-m", "casae", "watch", str(inbox), "--once", "--still", "0", "--room", "0"]
+    command += ["--home", str(tmp_path / "home")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, "no model is active" in done.stderr) == (2, True)
+    home = Home(tmp_path / "home")
+    home.prepare()
+    with opened(home.folder) as engine:
+        catalogue = Catalogue(home, engine, InspectionSettings())
+        sha256 = catalogue.add_model(dark_model.read_bytes(), "ann").sha256
+        catalogue.activate("", sha256, None, "ann", "")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 inspected, 0 could not be"), done.stderr
 
 
 def test_sigterm_ends_a_watch_with_what_it_began(inbox, dark_model, engine, tmp_path):

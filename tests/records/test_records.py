@@ -22,7 +22,7 @@ from casae.records import database, queries
 from casae.records import store as store_module
 from casae.records.database import FILE, backup, open_database, opened, reading, restore, writing
 from casae.records.export import write
-from casae.records.queries import Filter, page, prunable, prune, records, reviews_of
+from casae.records.queries import Filter, forget_images, page, prunable, prune, records, reviews_of
 from casae.records.schema import metadata
 from casae.records.store import DatabaseStore, add_records, counted, record_by_id, review
 
@@ -107,6 +107,8 @@ def test_pruning_says_what_would_go_and_leaves_what_was_reviewed(engine, made):
     assert prune(engine, before) == 2
     assert [row.id for row in page(engine, Filter())] == [made(n).id for n in (4, 3, 1)]
     assert counted(engine) == {"NG": 5}
+    assert forget_images(engine) == [made(0).sha256, made(2).sha256]
+    assert forget_images(engine) == []
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

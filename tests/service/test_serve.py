@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from casae.service.settings import ServiceSettings, service_settings
 from casae.service.who import add_user, new_token
 from served import asking, served
 
+DOCS = Path(__file__).parents[2] / "docs"
 HOOKS = Path(__file__).with_name("hooks.py")
 
 
@@ -148,6 +150,23 @@ def test_logs_are_json_where_programs_read_them(tmp_path, dark_model):
     lines = [json.loads(line) for line in running.said]
     (request,) = (line for line in lines if line["event"] == "request")
     assert (request["path"], request["status"], request["level"]) == ("/health", 200, "info")
+
+
+def test_what_stands_in_the_docs_runs(tmp_path, dark_model, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("part.png").write_bytes(png())
+    page = (DOCS / "how-to/use-http.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    with served(tmp_path / "home", "--model", str(dark_model)) as running:
+        exec(compile(code.replace("http://127.0.0.1:8000", running.url), "use-http.md", "exec"), {})
+        known = httpx2.get(f"{running.url}/api/v1/openapi.json").json()["paths"]
+    assert capsys.readouterr().out.startswith("NG ")
+    asked = {path.split("?")[0] for path in re.findall(r"127\.0\.0\.1:8000(/[\w/?=-]+)", page)}
+    assert len(asked) >= 7
+    assert asked <= set(known)
+    (settings,) = re.findall(r"```toml\n(.*?)```", (DOCS / "how-to/run-the-service.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "home/casae.toml").write_text(settings)
+    assert service_settings(tmp_path / "home", {}, {}).workers == 2
 
 
 @pytest.mark.slow

@@ -174,17 +174,44 @@ def export(
 def prune(
     before: Annotated[str, typer.Option(metavar="TIME", help="Older ones: 2026-01-31, 90d.")],
     home: Home = HOME,
+    files: Annotated[
+        Path | None, typer.Option(help="Folder with the pictures, where --home is a server. Default: none go.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; otherwise it is only said what would go.")] = False,
 ) -> None:
-    """Drop old inspections that nobody reviewed; counters stay. Exit codes: 0 done or said, 2 usage, 3 database."""
-    from casae.records.queries import prunable
+    """Drop old inspections that nobody reviewed; counters stay. Exit codes: 0 done or said, 2 usage, 3 database.
+
+    Pictures that came by HTTP go with their last inspection; those that lie elsewhere are nobody's but yours.
+    """
+    from casae.records.queries import forget_images, prunable
     from casae.records.queries import prune as run
+    from casae.service.home import Home as Files
 
     moment = _time(before, "--before")
     with _opened(home) as engine:
         count = run(engine, moment) if yes else prunable(engine, moment)
+        for sha256 in forget_images(engine) if yes else ():
+            Files(Path(files or home)).forget_image(sha256)
     done = "are gone" if yes else "would go; say --yes"
     typer.echo(f"{count:,} inspections from before {moment:%Y-%m-%d %H:%M} {done}")
+
+
+@app.command()
+def failures(
+    home: Home = HOME,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows of a page.")] = 20,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Go on behind this one.")] = None,
+) -> None:
+    """Pictures that a watch could not inspect, newest first. Exit codes: 0 done, 2 usage, 3 database."""
+    from casae.cli.streams import print_utf8
+    from casae.records.queries import failures_of
+
+    with _opened(home) as engine:
+        rows = failures_of(engine, after, limit)
+    for row in rows:
+        print_utf8(f"{row['at']}  {row['reason']}")
+    if len(rows) == limit:
+        typer.echo(f"more: --after {rows[-1]['id']}")
 
 
 @app.command()

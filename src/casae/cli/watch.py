@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -36,7 +36,10 @@ from casae.cli.records import HOME, Home, needs_database
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from sqlalchemy import Engine
 
+    from casae.config import InspectionSettings
+    from casae.inspection.inspector import Inspector
     from casae.line.run import Step
     from casae.line.watch import Tell, Watching
 
@@ -83,10 +86,14 @@ def watch(
 ) -> None:
     """Inspect what arrives in a folder, into the database of records; Ctrl-C or SIGTERM ends it.
 
+    Without --model, what is active in the home judges, as casae serve has it, and a change counts at once.
+
     Killed at any moment, it goes on where it was. Exit codes: 0 ended as asked, also where some pictures could not be
-    inspected (they are in the records), 2 wrong usage or model, 3 the database cannot be opened.
+    inspected (casae records failures), 2 wrong usage or model, 3 the database cannot be opened.
     """
     needs_database()
+    from casae.config import InspectionSettings
+    from casae.errors import UsageError
     from casae.line.watch import Watch, WatchSettings
     from casae.line.watch import watch as run
     from casae.records.database import opened
@@ -96,28 +103,65 @@ def watch(
     wanted = WatchSettings(every_s=every, still_s=still, then=then, move_to=to, room_mb=room, once=once)
     stop = threading.Event()
     watching = Watch(source, wanted, None if "://" in home else Path(home), stop)
-    inspector = inspector_of(
-        model,
-        threshold,
-        core,
-        mm_per_pixel,
-        calibration,
-        straighten,
-        min_area,
-        join,
-        rules,
-        roi,
-        zones,
-        threads,
-        precision,
-        max_megapixels,
-    )
     with opened(home) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
         watching.tell = tell
-        run(watching, inspector, DatabaseStore(engine, card=inspector.card), told)
+        if model is None:
+            given = (threshold, core, mm_per_pixel, calibration, min_area, join, rules, roi, zones, max_megapixels)
+            if straighten or any(value is not None for value in given):
+                raise UsageError("--model: goes with thresholds, rules and the like; say it too")
+            current = _active(engine, home, product, InspectionSettings(threads=threads, precision=precision))
+        else:
+            inspector = inspector_of(
+                model,
+                threshold,
+                core,
+                mm_per_pixel,
+                calibration,
+                straighten,
+                min_area,
+                join,
+                rules,
+                roi,
+                zones,
+                threads,
+                precision,
+                max_megapixels,
+            )
+
+            def current() -> "Inspector":
+                return inspector
+
+        run(watching, current, lambda inspector: DatabaseStore(engine, card=inspector.card), told)
     now = watching.now
     known = f", {now.known} were known" if now.known else ""
     typer.echo(f"{now.kept} inspected, {now.failed} could not be{known}", err=json)
+
+
+def _active(
+    engine: "Engine", home: str, product: str | None, settings: "InspectionSettings"
+) -> "Callable[[], Inspector]":
+    """What is active in the home for a product, always as it is now.
+
+    Raises:
+        UsageError: nothing is.
+    """
+    from casae.errors import UsageError
+    from casae.service.catalogue import Catalogue
+    from casae.service.home import Home as Files
+
+    if "://" in home:
+        raise UsageError("--model: no model is named, and a server holds none; say --model my-part.casae")
+    catalogue = Catalogue(Files(Path(home)), engine, settings)
+
+    def current() -> "Inspector":
+        active = catalogue.active(product)
+        if active is None:
+            way = "say --model my-part.casae, or activate one in the service of this home"
+            raise UsageError(f"{home}: no model is active; {way}")
+        return catalogue.inspector(active)
+
+    current()
+    return current
 
 
 @contextmanager

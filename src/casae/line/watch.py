@@ -104,6 +104,8 @@ class Watch:
         home: on whose disk there must be room, None where that is no folder.
         stop: ends it.
         tell: called with each picture that is over, and with None when something else has changed.
+        goes_on: asked before each file; False ends `files`, to be begun again with another inspector.
+        renewed: whether it ended so.
 
     Raises:
         UsageError: there is no such folder, or pictures would be moved into it.
@@ -114,6 +116,8 @@ class Watch:
     home: Path | None
     stop: threading.Event
     tell: Tell = lambda step, watching: None
+    goes_on: Callable[[], bool] = lambda: True
+    renewed: bool = False
     now: Watching = field(default_factory=Watching)
     _seen: dict[Path, _Seen] = field(default_factory=dict)
     _begun: dict[str, Path] = field(default_factory=dict)  # by the name that records have
@@ -149,6 +153,9 @@ class Watch:
                 self.now.waiting = len(ready) - number
                 yield from self._until_there_is_room()
                 if self.stop.is_set():
+                    return
+                if not self.goes_on():
+                    self.renewed = True
                     return
                 self._seen[file].taken = True
                 self._begun[printable(file)] = file
@@ -282,23 +289,47 @@ class WatchedStore(Store[str, Kept], KeepsFailures, Protocol[Kept]):
     """Where a watch keeps what it finds."""
 
 
-def watch(source: Watch, inspector: Inspector, store: WatchedStore[Kept], told: Told = Told()) -> None:
+def watch(
+    source: Watch,
+    current: Callable[[], Inspector],
+    store_of: Callable[[Inspector], WatchedStore[Kept]],
+    told: Told = Told(),
+) -> None:
     """Inspect what arrives, until `source.stop` is set; while the store is away, it is tried again.
+
+    Args:
+        source: gives the files.
+        current: what inspects them now; when that is another one, files that follow are inspected by it.
+        store_of: where an inspector's inspections are kept.
+        told: what is known of the files.
 
     Raises:
         CasaeError: the model cannot be used.
     """
-    wait = source.settings.every_s
-    while True:
+    wait, is_over = source.settings.every_s, False
+    while not is_over:
         kept = source.now.kept
         try:
-            follow(source.files(), inspector, store, lambda step: source.done(step, store), told)
-            return
+            is_over = _watched(source, current(), store_of, current, told)
+            continue
         except (RecordsError, OutputError) as error:
             source.interrupted(str(error))
         wait = source.settings.every_s if source.now.kept > kept else min(LONGEST_WAIT, 2 * wait)
-        if source.stop.wait(wait):
-            return
+        is_over = source.stop.wait(wait)
+
+
+def _watched(
+    source: Watch,
+    inspector: Inspector,
+    store_of: Callable[[Inspector], WatchedStore[Kept]],
+    current: Callable[[], Inspector],
+    told: Told,
+) -> bool:
+    """Inspect what arrives as long as the same one inspects; whether all is over."""
+    store = store_of(inspector)
+    source.goes_on, source.renewed = lambda: current() is inspector, False
+    follow(source.files(), inspector, store, lambda step: source.done(step, store), told)
+    return not source.renewed
 
 
 def drive_of(folder: Path) -> Path:

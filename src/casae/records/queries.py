@@ -131,6 +131,23 @@ def prune(engine: Engine, before: datetime) -> int:
         return connection.execute(delete(inspections).where(*_old(before))).rowcount
 
 
+def forget_images(engine: Engine) -> list[str]:
+    """Drop images that no inspection shows any more; hashes of those whose content no other image has.
+
+    Raises:
+        RecordsError: the database does not take it; then nothing is dropped.
+    """
+    with writing(engine) as connection:
+        unused = ~exists().where(inspections.c.image_id == images.c.id)
+        gone = set(connection.scalars(select(images.c.sha256).where(unused)))
+        connection.execute(delete(images).where(unused))
+        return sorted(sha256 for sha256 in gone if not _is_known(connection, sha256))
+
+
+def _is_known(connection: Connection, sha256: str) -> bool:
+    return connection.scalar(select(images.c.id).where(images.c.sha256 == sha256).limit(1)) is not None
+
+
 def _old(before: datetime) -> tuple[ColumnElement[bool], ...]:
     reviewed = exists().where(reviews.c.inspection_id == inspections.c.id)
     return inspections.c.id < first_id(before), ~reviewed

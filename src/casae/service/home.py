@@ -96,6 +96,12 @@ class Home:
         """The picture of a hash; None where none was kept."""
         return next((self.images / sha256[:2]).glob(f"{sha256}*"), None)
 
+    def forget_image(self, sha256: str) -> None:
+        """Delete the picture of a hash, where one was kept."""
+        file = self.image(sha256)
+        if file is not None:
+            file.unlink(missing_ok=True)
+
     def dataset(self, text: str) -> str:
         """READER:NAME or READER:NAME/FILE with the name of a dataset of this home, as READER:PATH.
 
