@@ -18,7 +18,8 @@ import httpx2
 from casae.errors import CasaeError
 from casae.inspection.record import InspectionRecord
 
-AGAIN = {429, 503}
+BUSY, AWAY = 429, 503
+AGAIN = {BUSY, AWAY}
 LONGEST_WAIT_S = 30.0
 
 
@@ -164,9 +165,10 @@ class Client:
         while True:
             try:
                 answer = self._http.request(method, path, **parts)
-                if answer.status_code not in AGAIN:
+                if answer.status_code not in AGAIN or not (repeats or answer.status_code == BUSY):
                     return _checked(answer)
-                wait = float(answer.headers.get("Retry-After", wait))
+                told = answer.headers.get("Retry-After", "")
+                wait = float(told) if told.isdecimal() else wait
             except (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as error:
                 if time.monotonic() + wait > end or not (repeats or isinstance(error, httpx2.ConnectError)):
                     raise ServiceError(f"{self._http.base_url}: does not answer ({error}); is it running?") from error

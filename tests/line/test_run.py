@@ -606,7 +606,7 @@ def test_the_report_does_without_pictures_that_do_not_fit_into_memory(inspector,
     def too_large(*_):
         raise MemoryError
 
-    monkeypatch.setattr(report, "upright_crop", too_large)
+    monkeypatch.setattr(report, "crop_to_see", too_large)
     inspect_files(inspector, [pictures / "a" / "part.png"], tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert 'alt="crop of defect' not in html

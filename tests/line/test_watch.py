@@ -137,12 +137,85 @@ def test_pictures_are_moved_where_no_other_lies_and_deleted_only_when_told(inbox
 def test_a_kill_between_record_and_move_leaves_nothing_behind(inbox, inspector, engine, store, tmp_path, monkeypatch):
     picture(inbox / "a.png")
     with monkeypatch.context() as changed:
-        changed.setattr(module, "_move", lambda file, target: (_ for _ in ()).throw(KeyboardInterrupt))
+        changed.setattr(module, "move_new", lambda file, target: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             once(inbox, inspector, store, then="move", move_to=tmp_path / "done")
     now = once(inbox, inspector, store, then="move", move_to=tmp_path / "done")
     assert (now.kept, now.known, list(inbox.iterdir())) == (0, 1, [])
     assert len(list((tmp_path / "done").rglob("a.png"))) == 1
+
+
+def test_a_picture_that_takes_the_place_of_an_inspected_one_is_not_put_away(inbox, inspector, engine, store, tmp_path):
+    class Slow(DatabaseStore):
+        def add(self, inspection):
+            kept = super().add(inspection)
+            if len(sources(engine)) == 1:
+                picture(tmp_path / "new.png", 90).replace(inbox / "latest.png")
+            return kept
+
+    picture(inbox / "latest.png")
+    source = Watch(inbox, WatchSettings(**NOW, once=True, then="delete"), None, threading.Event())
+    watch(source, lambda: inspector, lambda _: Slow(engine))
+    assert (source.now.kept, list(inbox.iterdir())) == (2, [])
+    assert len({record.sha256 for record in records(engine, Filter())}) == 2
+
+
+def test_two_that_move_the_same_name_at_once_lose_nothing(inbox, inspector, engine, store, tmp_path, monkeypatch):
+    done, contents = tmp_path / "done", []
+    real = DatabaseStore.place
+
+    def slow(self, key, wanted, instead_of=None):
+        place = real(self, key, wanted, instead_of)
+        if instead_of is None:  # the other one is a moment faster
+            contents.append(picture(Path(place), 90).read_bytes())
+        return place
+
+    monkeypatch.setattr(DatabaseStore, "place", slow)
+    contents.append(picture(inbox / "0001.png").read_bytes())
+    once(inbox, inspector, store, then="move", move_to=done)
+    moved = [file.read_bytes() for file in done.rglob("*.png")]
+    assert sorted(moved) == sorted(contents)
+    with reading(engine) as connection:
+        (path,) = connection.exec_driver_sql("SELECT path FROM images").scalars()
+    assert Path(path).read_bytes() == contents[0]
+
+
+def test_an_archive_that_is_not_mounted_is_waited_for(inbox, inspector, engine, store, tmp_path, monkeypatch):
+    done = tmp_path / "done"
+    done.mkdir()
+    mounted = threading.Event()
+    mounted.set()
+    real = module.os.path.ismount
+    monkeypatch.setattr(module.os.path, "ismount", lambda each: mounted.is_set() if Path(each) == done else real(each))
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.1)
+    with watching(inbox, inspector, store, then="move", move_to=done) as (now, until):
+        mounted.clear()
+        picture(inbox / "a.png")
+        until(lambda: "nothing is mounted" in now.trouble)
+        assert list(done.iterdir()) == []
+        mounted.set()
+        until(lambda: list(inbox.iterdir()) == [])
+    assert len(list(done.rglob("a.png"))) == 1
+    assert len(sources(engine)) == 1
+
+
+def test_one_picture_that_casae_fails_on_stops_nothing(inbox, inspector, engine, store, monkeypatch):
+    real = Inspector.inspect
+
+    def fails(self, image, *values):
+        if image.source.endswith("b.png"):
+            raise ValueError("a bug")
+        return real(self, image, *values)
+
+    monkeypatch.setattr(Inspector, "inspect", fails)
+    for number, name in enumerate("abc"):
+        picture(inbox / f"{name}.png", 200 - number)
+    now = once(inbox, inspector, store)
+    assert (now.kept, now.failed) == (2, 1)
+    assert once(inbox, inspector, store).failed == 1
+    with reading(engine) as connection:
+        (reason,) = connection.exec_driver_sql("SELECT reason FROM failures").scalars()  # once
+    assert "casae failed on it (ValueError('a bug'))" in reason
 
 
 def test_a_file_that_is_being_written_waits_until_it_is_whole(inbox, inspector, engine, store, tmp_path):

@@ -23,7 +23,9 @@ def serving(tmp_path: Path, dark_model: Path) -> Iterator[Serving]:
         def make(activate: bool = True, token: str | None = None, **settings: object) -> TestClient:
             values = {"room_mb": 0} | settings
             app = create_app(Home(tmp_path / "home"), ServiceSettings.model_validate(values))
-            client = stack.enter_context(TestClient(app, base_url="http://localhost", raise_server_exceptions=False))
+            client = stack.enter_context(
+                TestClient(app, base_url="http://localhost", raise_server_exceptions=False, client=("127.0.0.1", 1))
+            )
             if token:
                 client.headers["Authorization"] = f"Bearer {token}"
             if activate:

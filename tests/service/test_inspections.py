@@ -184,7 +184,7 @@ def test_a_database_that_is_away_is_503_and_nothing_is_claimed(client, monkeypat
 
     monkeypatch.setattr(DatabaseStore, "add", away)
     answer = client.post("/api/v1/inspections", files={"image": ("a.png", png())})
-    assert is_problem(answer, 503) == "the server is away"
+    assert is_problem(answer, 503) == "the database does not answer; send it again later"
 
 
 def test_pictures_are_kept_by_their_content_wherever_a_name_points(client, tmp_path):

@@ -77,6 +77,9 @@ def test_a_dataset_is_unpacked_whole_or_not_at_all(client, dataset, tmp_path):
         packed({"a/../../../evil.png": b"x"}),
         packed({"a.png": png(), "C:\\evil.png": b"x"}),
         packed({"a.png": png()})[:-30],
+        packed({"a.png": png()}).replace(b"IDAT", b"JDAT"),
+        packed({"a": b"x", "a/b": b"x"}),
+        packed({".": b"x"}),
     ):
         answer = client.post("/api/v1/datasets", params={"name": "bad"}, files={"content": ("r.zip", content)})
         is_problem(answer, 422)

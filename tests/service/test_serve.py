@@ -117,6 +117,19 @@ def test_several_processes_share_home_port_and_counters(tmp_path, dark_model):
         assert len(requests) == 12
 
 
+def test_one_process_says_what_it_measures_and_nobody_else_works_in_its_home(tmp_path, dark_model):
+    with served(tmp_path / "home", "--model", str(dark_model)) as running:
+        httpx2.post(f"{running.url}/api/v1/inspections", files={"image": ("a.png", png())})
+        httpx2.request("BREW", f"{running.url}/health")
+        answer = httpx2.get(f"{running.url}/metrics").text
+        assert "casae_inspection_seconds_count 1.0" in answer
+        assert 'casae_request_seconds_count{method="POST",route="/api/v1/inspections",status="201"} 1.0' in answer
+        assert "BREW" not in answer
+        command = [sys.executable, "-m", "casae", "serve", "--home", str(tmp_path / "home"), "--port", "0"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, "another casae serve works here" in done.stderr) == (2, True)
+
+
 def test_a_port_that_is_taken_and_a_model_that_is_none_are_named(tmp_path, dark_model):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -129,10 +129,13 @@ def test_who_is_disabled_or_has_a_new_password_is_out(serving, token, tmp_path):
 
 def test_without_login_only_this_machine_is_answered(client):
     assert client.get("/api/v1/inspections", headers={"Host": "127.0.0.1:8000"}).status_code == 200
-    answer = client.get("/api/v1/inspections", headers={"Host": "evil.example"})
-    assert "only localhost is answered" in is_problem(answer, 403)
+    foreign = ("evil.example", "a{b.evil.example:8000", "a`b", "localhost.evil.example", "")
+    for headers in (*({"Host": host} for host in foreign), {"X-Forwarded-For": "10.0.0.1"}):
+        answer = client.get("/api/v1/inspections", headers=headers)
+        assert "only this machine is answered" in is_problem(answer, 403)
     files = {"image": ("a.png", png())}
-    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+    origins = ("http://evil.example", "null", "http://[", "")
+    for headers in (*({"Origin": origin} for origin in origins), {"Sec-Fetch-Site": "cross-site"}):
         is_problem(client.post("/api/v1/inspections", files=files, headers=headers), 403)
     assert client.post("/api/v1/inspections", files=files, headers={"Origin": "http://localhost"}).status_code == 201
 
@@ -145,6 +148,29 @@ def test_nobody_is_let_in_from_elsewhere_without_login(tmp_path):
         service_settings(tmp_path, {"host": "0.0.0.0", "login": False}, {})
     with pytest.raises(UsageError, match="casae users add NAME --role admin"):
         serve(Home(tmp_path / "home"), ServiceSettings(host="0.0.0.0", port=0))
+
+
+def test_who_is_unknown_sends_no_body(serving, token):
+    client = serving(login=True, activate=False)
+
+    def body():
+        yield bytes(2**20)
+
+    for path in ("/api/v1/datasets?name=x", "/api/v1/models", "/api/v1/inspections"):
+        is_problem(client.post(path, content=body(), headers={"Content-Type": "multipart/form-data; boundary=x"}), 401)
+    operator = {"Authorization": f"Bearer {token('operator')}", "Content-Type": "multipart/form-data; boundary=x"}
+    is_problem(client.post("/api/v1/datasets?name=x", content=body(), headers=operator), 403)
+    long = client.post("/api/v1/session", content=b"{" * 10**6, headers={"Content-Type": "application/json"})
+    is_problem(long, 413)
+
+
+def test_many_names_from_one_address_are_stopped_too(serving, token, monkeypatch):
+    token("admin")
+    monkeypatch.setattr(module, "TRIES_OF_ALL", 3)
+    client = serving(login=True, activate=False)
+    for name in "abc":
+        is_problem(client.post("/api/v1/session", json={"name": name, "password": "wrong"}), 401)
+    is_problem(client.post("/api/v1/session", json=SIGN_IN), 429)
 
 
 def test_answers_say_how_browsers_shall_treat_them(client):

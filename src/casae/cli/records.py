@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Inspections in a database: keep, find, review, export, back up.", no_args_is_help=True)
 
 Home = Annotated[
-    str, typer.Option(metavar="HOME", help="Folder with records.db, or URL of a server: postgresql://USER@HOST/NAME.")
+    str,
+    typer.Option(
+        metavar="HOME",
+        envvar="CASAE_HOME",
+        help="Folder with records.db, or URL of a server: postgresql://USER@HOST/NAME.",
+    ),
 ]
 HOME = "casae-home"
 Since = Annotated[str | None, typer.Option(metavar="TIME", help="From then on: 2026-11-29, 2026-11-29T14:00, 8h, 7d.")]
@@ -191,7 +196,7 @@ def prune(
     with _opened(home) as engine:
         count = run(engine, moment) if yes else prunable(engine, moment)
         for sha256 in forget_images(engine) if yes else ():
-            Files(Path(files or home)).forget_image(sha256)
+            Files(Path(files or home).expanduser()).forget_image(sha256)
     done = "are gone" if yes else "would go; say --yes"
     typer.echo(f"{count:,} inspections from before {moment:%Y-%m-%d %H:%M} {done}")
 

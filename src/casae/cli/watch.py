@@ -4,7 +4,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,9 +102,9 @@ def watch(
     told = told_of(parts, product, batch, station, recipe, camera)
     wanted = WatchSettings(every_s=every, still_s=still, then=then, move_to=to, room_mb=room, once=once)
     stop = threading.Event()
-    watching = Watch(source, wanted, None if "://" in home else Path(home), stop)
+    watching = Watch(source, wanted, None if "://" in home else Path(home).expanduser(), stop)
     with opened(home) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
-        watching.tell = tell
+        watching.tell = lambda step, now: _told(tell, step, now)
         if model is None:
             given = (threshold, core, mm_per_pixel, calibration, min_area, join, rules, roi, zones, max_megapixels)
             if straighten or any(value is not None for value in given):
@@ -137,6 +137,12 @@ def watch(
     typer.echo(f"{now.kept} inspected, {now.failed} could not be{known}", err=json)
 
 
+def _told(tell: "Tell", step: "Step[str] | None", now: "Watching") -> None:
+    """A full disk under what is printed ends nothing: the records have it all."""
+    with suppress(OSError):
+        tell(step, now)
+
+
 def _active(
     engine: "Engine", home: str, product: str | None, settings: "InspectionSettings"
 ) -> "Callable[[], Inspector]":
@@ -151,7 +157,7 @@ def _active(
 
     if "://" in home:
         raise UsageError("--model: no model is named, and a server holds none; say --model my-part.casae")
-    catalogue = Catalogue(Files(Path(home)), engine, settings)
+    catalogue = Catalogue(Files(Path(home).expanduser()), engine, settings)
 
     def current() -> "Inspector":
         active = catalogue.active(product)

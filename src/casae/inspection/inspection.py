@@ -149,14 +149,21 @@ class Picture:
             data, state = read_with_state(image, max_megapixels)
             source = printable(image)
             decoded = decode_image(data, source, max_megapixels)
-            changed = datetime.fromtimestamp(state.modified_ns / 1e9).astimezone()
-            return cls(source, hashlib.sha256(data).hexdigest(), decoded, state, taken_at=changed)
+            return cls(source, hashlib.sha256(data).hexdigest(), decoded, state, taken_at=_time_of(state))
         if isinstance(image, bytes | bytearray | memoryview):
             data = bytes(image)
             return cls("bytes", hashlib.sha256(data).hexdigest(), decode_image(data, "bytes", max_megapixels))
         array = _array_of(image)
         checked = check_image(array)
         return cls("array", hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest(), checked)
+
+
+def _time_of(state: FileState) -> datetime | None:
+    """When a file was changed; None where its clock was far from ours."""
+    try:
+        return datetime.fromtimestamp(state.modified_ns / 1e9).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _array_of(image: Any) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 import cv2
 
-from casae.errors import ImageError
+from casae.errors import CasaeError, ImageError
 from casae.files import printable, unusable_name, write_whole
 from casae.inspection.inspection import Conditions, Inspection, Part, Picture
 from casae.inspection.inspector import Inspector
@@ -19,7 +19,8 @@ from casae.line.parts import Told
 from casae.results.folder import REPORT, ResultsFolder
 from casae.results.lines import Records
 
-UNUSABLE = (ImageError, OSError, MemoryError, cv2.error)  # the last two where an image is too large
+Unusable = tuple[type[Exception], ...]
+UNUSABLE: Unusable = (ImageError, OSError, MemoryError, cv2.error)  # the last two where an image is too large
 NO_MEMORY = -4  # code of a `cv2.error`
 WRITES_WAITING = 1  # inspections that are not on disk yet while the next picture is inspected
 
@@ -121,11 +122,12 @@ def follow(
     store: Store[Key, Kept],
     done: Callable[[Step[Key]], object],
     told: Told = Told(),
+    unusable: Unusable = UNUSABLE,
 ) -> None:
     """Inspect what a source gives as long as it gives something; nothing is remembered, so it may be for months.
 
     The next picture is read and the last inspection kept while one is inspected; the order of the source stays.
-    Arguments and errors as of `run`.
+    Arguments and errors as of `run`; `unusable` are errors that concern a picture alone, of which the others go on.
     """
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         coming: deque[tuple[str, Future[Picture | Key]]] = deque()
@@ -137,9 +139,9 @@ def follow(
                 name, found = coming.popleft()
                 pending.append((name, _kept(name, found, inspector, store, writer)))
                 while len(pending) > WRITES_WAITING:
-                    done(_settled(*pending.popleft()))
+                    done(_settled(*pending.popleft(), unusable))
             while len(pending) > waiting:
-                done(_settled(*pending.popleft()))
+                done(_settled(*pending.popleft(), unusable))
 
         for item in source:
             if item is None:
@@ -188,6 +190,8 @@ def inspect_files(
 def _reason(name: str, error: Exception) -> str:
     if isinstance(error, ImageError | OSError):
         return str(error)
+    if not isinstance(error, MemoryError | cv2.error):
+        return f"{name}: casae failed on it ({error!r}); please report it"
     if isinstance(error, cv2.error) and error.code != NO_MEMORY:
         return f"{name}: OpenCV cannot work on it ({error.err}); save it as an ordinary PNG"
     return f"{name}: does not fit into this machine's memory; make it smaller, or inspect it elsewhere"
@@ -207,10 +211,12 @@ def _read(item: Path | Picture, inspector: Inspector, store: Store[Key, Kept], t
     return replace(Picture.of(item, inspector.settings.max_megapixels), part=part, camera=told.camera)
 
 
-def _settled(name: str, kept: Future[Step[Key]]) -> Step[Key]:
+def _settled(name: str, kept: Future[Step[Key]], unusable: Unusable) -> Step[Key]:
     try:
         return kept.result()
-    except UNUSABLE as error:
+    except unusable as error:
+        if isinstance(error, CasaeError) and not isinstance(error, ImageError):
+            raise  # of the store or the model: it concerns all pictures
         return Step(name, failure=_reason(name, error))
 
 
@@ -225,6 +231,6 @@ def _kept(
             inspection = inspector.inspect(found)
             return writer.submit(lambda: Step(name, *store.add(inspection)))
         kept.set_result(Step(name, found, store.record(found), is_new=False))
-    except UNUSABLE as error:
-        kept.set_exception(error)
+    except Exception as error:
+        kept.set_exception(error)  # `_settled` says whether it concerns this picture alone
     return kept

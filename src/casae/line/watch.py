@@ -1,5 +1,6 @@
 """Inspect what arrives in a folder, for months: finished files only, each once, whatever goes away meanwhile."""
 
+import errno
 import os
 import shutil
 import threading
@@ -12,7 +13,7 @@ from typing import Literal, Protocol, TypeVar
 
 from casae.config import Frozen
 from casae.decoding import FileState
-from casae.errors import OutputError, RecordsError, UsageError
+from casae.errors import CasaeError, UsageError
 from casae.files import SUFFIXES, files_under, path_of, printable
 from casae.inspection.inspector import Inspector
 from casae.line.parts import Told
@@ -84,11 +85,17 @@ class Watching:
 class KeepsFailures(Protocol):
     """A store that also remembers what could not be inspected."""
 
-    def add_failure(self, source: str, reason: str) -> None:
-        """Keep why a picture could not be inspected."""
+    def add_failure(self, source: str, reason: str, file: FileState) -> None:
+        """Keep why a picture could not be inspected, once for a file that stays the same."""
 
-    def place(self, key: str, wanted: str) -> str:
-        """Where the picture of an inspection shall be moved to: what was said first, also before a kill."""
+    def place(self, key: str, wanted: str, instead_of: str | None = None) -> str | None:
+        """Where the picture of an inspection shall be moved to: what was said first, also before a kill.
+
+        Args:
+            key: of the inspection.
+            wanted: where, unless something was said.
+            instead_of: that was said, and cannot be.
+        """
 
 
 Tell = Callable[[Step[str] | None, Watching], object]
@@ -125,7 +132,8 @@ class Watch:
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
         self._drive = drive_of(self.folder)
-        if not self.folder.is_dir():
+        self._archive = drive_of((self.settings.move_to or self.folder).absolute())
+        if not _is_folder(self.folder):
             raise UsageError(f"{self.folder}: no such folder; name one that pictures arrive in")
         target = self.settings.move_to
         if (self.settings.then == "move") != (target is not None):
@@ -173,12 +181,11 @@ class Watch:
         """
         file = self._begun[step.source]
         if step.failure is None:
-            target = self._target(file, step, store)
-            self._put_away(file, target, self.settings.then == "delete")
+            self._put_away(file, step, store)
             self._count("kept" if step.is_new else "known")
         elif not self._comes_again(file):
-            store.add_failure(step.source, step.failure)
-            self._put_away(file, self._target(file, step, store), False)
+            store.add_failure(step.source, step.failure, self._seen[file].state)
+            self._put_away(file, step, store)
             self._count("failed")
         else:
             step = replace(step, failure=None)
@@ -193,19 +200,50 @@ class Watch:
         if what != "known":
             self.now.began = self.now.began or time.monotonic()
 
-    def _put_away(self, file: Path, target: Path | None, delete: bool) -> None:
+    def _put_away(self, file: Path, step: Step[str], store: "WatchedStore[Kept]") -> None:
+        """Move or delete a file, if it still is what was inspected; another one of its name is another picture."""
         seen = self._seen.get(file)
-        if seen:
-            seen.over = True
+        if seen is None:
+            return
+        seen.over = True
         try:
-            if target is not None:
-                _move(file, target)
-            elif delete:
+            if FileState.of(file.stat()) != seen.state:
+                return
+            if self.settings.move_to is not None:
+                self._move_away(file, self.settings.move_to.absolute(), step, store)
+            elif self.settings.then == "delete" and step.failure is None:
                 file.unlink(missing_ok=True)
-        except OSError as error:
-            if seen:  # the record is kept; putting it away is tried again
-                seen.taken, seen.since = False, time.monotonic() + LONGEST_WAIT
-            self._trouble(f"{file}: cannot be put away ({error.strerror}); it is tried again")
+        except FileNotFoundError:
+            return
+        except OSError as error:  # the record is kept; putting it away is tried again
+            seen.taken, seen.since = False, time.monotonic() + LONGEST_WAIT
+            self._trouble(f"{file}: cannot be put away ({error.strerror or error}); it is tried again")
+
+    def _move_away(self, file: Path, folder: Path, step: Step[str], store: "WatchedStore[Kept]") -> None:
+        """Where no other file lies: cameras begin again at 0001, and two of them may at once.
+
+        Raises:
+            OSError: it cannot be moved, or the share that it shall go to is away.
+        """
+        drive = drive_of(folder)
+        if drive in self._archive.parents:
+            raise OSError(f"nothing is mounted on {self._archive}")
+        self._archive = drive
+        if step.key is None or step.record is None:
+            target = folder / "failed" / file.name
+            move_new(file, target.with_stem(f"{target.stem}-{time.time_ns()}") if target.exists() else target)
+            return
+        wanted = folder / date.today().isoformat() / file.relative_to(self.folder)
+        ending = step.record.sha256[:12]
+        first = wanted.with_stem(f"{wanted.stem}-{ending}") if wanted.exists() else wanted
+        place = store.place(step.key, printable(first))
+        try:
+            if place is not None:
+                move_new(file, path_of(place))
+        except FileExistsError:
+            other = path_of(place or "").with_stem(f"{wanted.stem}-{ending}-{step.key[-12:]}")
+            store.place(step.key, printable(other), instead_of=place)
+            move_new(file, other)
 
     def interrupted(self, why: str) -> None:
         """The store does not take anything: what was begun is taken up again later."""
@@ -214,16 +252,6 @@ class Watch:
                 self._seen[file].taken = False
         self._begun.clear()
         self._trouble(f"{why}; waiting, and trying again")
-
-    def _target(self, file: Path, step: Step[str], store: "WatchedStore[Kept]") -> Path | None:
-        """Where a file is moved to; None where it stays."""
-        if self.settings.move_to is None:
-            return None
-        folder = self.settings.move_to.absolute()
-        if step.key is None or step.record is None:
-            return _free(folder / "failed" / file.name, str(time.time_ns()))
-        today = folder / date.today().isoformat() / file.relative_to(self.folder)
-        return path_of(store.place(step.key, printable(_free(today, step.record.sha256[:12]))))
 
     def _finished(self) -> list[Path]:
         """Files that have not changed for a while and are not taken yet.
@@ -257,7 +285,7 @@ class Watch:
     def _comes_again(self, file: Path) -> bool:
         """Whether a failure is none: the folder is away, the file is gone, or it is still being written."""
         seen = self._seen.get(file)
-        if not self.folder.is_dir() or drive_of(self.folder) in self._drive.parents:
+        if not _is_folder(self.folder) or drive_of(self.folder) in self._drive.parents:
             if seen:
                 seen.taken = False
             return True
@@ -277,7 +305,16 @@ class Watch:
             self.stop.wait(self.settings.every_s)
 
     def _free_mb(self) -> float:
-        return float("inf") if self.home is None else shutil.disk_usage(self.home).free / 1e6
+        """The least of the disks of the records and of the pictures that are moved.
+
+        Raises:
+            OSError: one is away.
+        """
+        places = [each for each in (self.home, self.settings.move_to) if each is not None]
+        there = [
+            next(folder for folder in (each.absolute(), *each.absolute().parents) if folder.exists()) for each in places
+        ]
+        return min((shutil.disk_usage(each).free / 1e6 for each in there), default=float("inf"))
 
     def _trouble(self, what: str) -> None:
         if what != self.now.trouble:
@@ -295,16 +332,13 @@ def watch(
     store_of: Callable[[Inspector], WatchedStore[Kept]],
     told: Told = Told(),
 ) -> None:
-    """Inspect what arrives, until `source.stop` is set; while the store is away, it is tried again.
+    """Inspect what arrives, until `source.stop` is set; while the store or the model is away, it is tried again.
 
     Args:
         source: gives the files.
         current: what inspects them now; when that is another one, files that follow are inspected by it.
         store_of: where an inspector's inspections are kept.
         told: what is known of the files.
-
-    Raises:
-        CasaeError: the model cannot be used.
     """
     wait, is_over = source.settings.every_s, False
     while not is_over:
@@ -312,7 +346,7 @@ def watch(
         try:
             is_over = _watched(source, current(), store_of, current, told)
             continue
-        except (RecordsError, OutputError) as error:
+        except (CasaeError, OSError) as error:  # of the store, the model that is active now, or a disk
             source.interrupted(str(error))
         wait = source.settings.every_s if source.now.kept > kept else min(LONGEST_WAIT, 2 * wait)
         is_over = source.stop.wait(wait)
@@ -328,7 +362,7 @@ def _watched(
     """Inspect what arrives as long as the same one inspects; whether all is over."""
     store = store_of(inspector)
     source.goes_on, source.renewed = lambda: current() is inspector, False
-    follow(source.files(), inspector, store, lambda step: source.done(step, store), told)
+    follow(source.files(), inspector, store, lambda step: source.done(step, store), told, (Exception,))
     return not source.renewed
 
 
@@ -337,18 +371,33 @@ def drive_of(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if os.path.ismount(each) or each == each.parent)
 
 
-def _free(wanted: Path, ending: str) -> Path:
-    """A name that no file has: cameras begin again at 0001."""
-    return wanted.with_stem(f"{wanted.stem}-{ending}") if wanted.exists() else wanted
+def _is_folder(folder: Path) -> bool:
+    """Also where the system cannot tell, as with a share that is away: then it is none."""
+    try:
+        return folder.is_dir()
+    except OSError:
+        return False
 
 
-def _move(file: Path, target: Path) -> None:
-    """Also to another drive, where a kill leaves the file in one of both places, whole."""
+def move_new(file: Path, target: Path) -> None:
+    """Move a file where none lies, also to another drive; after a kill it lies whole in one place or in both.
+
+    Raises:
+        FileExistsError: another file lies there.
+        OSError: it cannot be moved.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        file.replace(target)
-    except OSError:
+        os.link(file, target)
+    except FileExistsError:
+        if target.read_bytes() != file.read_bytes():  # else a kill came between
+            raise
+    except OSError:  # another drive, or one without hard links
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, "another file lies there", str(target)) from None
         part = target.with_name(f".{target.name}.part")
         shutil.copy2(file, part)
+        with part.open("rb+") as copy:
+            os.fsync(copy.fileno())
         part.replace(target)
-        file.unlink()
+    file.unlink()

@@ -1,5 +1,6 @@
 """Open, migrate, copy and restore the database: SQLite in a folder, or PostgreSQL by its URL."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -21,6 +22,13 @@ FILE = "records.db"
 WAIT = 30.0  # s for another process to finish writing
 MIGRATIONS = Path(__file__).parent / "migrations"
 AT_ONCE = "AUTOCOMMIT"
+PATIENCE = {  # s, ms: with a server that vanishes from the network
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 LOCK = 0xCA5AE  # that migrations of a server hold; any number that nobody else takes
 
 
@@ -141,13 +149,13 @@ def _engine(url: str) -> Engine:
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise NoSuchModuleError(parsed.get_backend_name())
         if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed, isolation_level=AT_ONCE, pool_pre_ping=True)
+            return create_engine(parsed, isolation_level=AT_ONCE, pool_pre_ping=True, connect_args=PATIENCE)
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed, connect_args={"timeout": WAIT, "isolation_level": None})
     except (ArgumentError, NoSuchModuleError) as error:
-        raise UsageError(f"{url}: no such database; name a folder, or postgresql://USER@HOST/NAME") from error
+        raise UsageError(f"{_hidden(url)}: no such database; name a folder, or postgresql://USER@HOST/NAME") from error
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"{url}: needs {error.name}; pip install 'casae[postgres]'") from error
+        raise MissingExtraError(f"{_hidden(url)}: needs {error.name}; pip install 'casae[postgres]'") from error
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: object) -> None:
@@ -269,6 +277,11 @@ def _settle(file: Path) -> None:
 def _remove(file: Path) -> None:
     for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
         file.with_name(name).unlink(missing_ok=True)
+
+
+def _hidden(url: str) -> str:
+    """A text that may be no URL, without what may be a password."""
+    return re.sub(r"//[^@/]*@", "//***@", url)
 
 
 def _shown(url: str) -> str:

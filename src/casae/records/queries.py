@@ -12,6 +12,7 @@ from casae.records.database import reading, writing
 from casae.records.schema import defects, failures, images, inspections, models, reviews
 
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+AT_A_TIME = 5000  # inspections that a transaction of `prune` drops
 PAGE = 500  # rows that an export holds at once
 
 
@@ -120,15 +121,24 @@ def prunable(engine: Engine, before: datetime) -> int:
 
 
 def prune(engine: Engine, before: datetime) -> int:
-    """Drop inspections that ended before and that nobody reviewed; counters stay. Returns how many.
+    """Drop inspections that ended before and that nobody reviewed, some thousand at a time; counters stay.
+
+    Returns:
+        How many.
 
     Raises:
-        RecordsError: the database does not take it; then nothing is dropped.
+        RecordsError: the database does not take it; what went before is gone.
     """
-    with writing(engine) as connection:
-        old = select(inspections.c.id).where(*_old(before))
-        connection.execute(delete(defects).where(defects.c.inspection_id.in_(old)))
-        return connection.execute(delete(inspections).where(*_old(before))).rowcount
+    total = 0
+    while True:
+        with writing(engine) as connection:
+            some = select(inspections.c.id).where(*_old(before)).limit(AT_A_TIME).with_for_update()
+            old = connection.scalars(some).all()
+            connection.execute(delete(defects).where(defects.c.inspection_id.in_(old)))
+            connection.execute(delete(inspections).where(inspections.c.id.in_(old)))
+        total += len(old)
+        if len(old) < AT_A_TIME:
+            return total
 
 
 def forget_images(engine: Engine) -> list[str]:

@@ -131,6 +131,7 @@ failures = Table(
     "failures",
     metadata,
     Column("id", UUID, primary_key=True),
+    Column("known_by", SHA256, nullable=False, unique=True),
     Column("at", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -165,7 +166,7 @@ jobs = Table(
     Column("error", Text),
     Column("result", Text),
     Column("cancel", Boolean, nullable=False),
-    Column("pid", Integer),
+    Column("home", Text, nullable=False),  # whose runner does it: its files lie there
     Index(None, "state", "id"),
 )
 

@@ -81,26 +81,33 @@ class DatabaseStore:
         """Ids of a run that is over."""
         return list(keys)
 
-    def add_failure(self, source: str, reason: str) -> None:
-        """Keep why a picture could not be inspected.
+    def add_failure(self, source: str, reason: str, file: FileState) -> None:
+        """Keep why a picture could not be inspected, once for a file that stays the same.
 
         Raises:
             RecordsError: the database does not take it.
         """
-        row = {"id": new_id(), "at": now(), "source": source, "reason": reason}
+        known_by = hashlib.sha256(json.dumps([source, *file]).encode()).hexdigest()
+        row = {"id": new_id(), "known_by": known_by, "at": now(), "source": source, "reason": reason}
         with writing(self.engine) as connection:
-            connection.execute(failures.insert(), row)
+            once(connection, failures, row, "known_by")
 
-    def place(self, key: str, wanted: str) -> str:
+    def place(self, key: str, wanted: str, instead_of: str | None = None) -> str | None:
         """Where the picture of an inspection shall be moved to: what was said first, also before a kill.
+
+        Args:
+            key: of the inspection; None comes back where there is none any more.
+            wanted: where, unless something was said.
+            instead_of: that was said, and cannot be.
 
         Raises:
             RecordsError: the database does not take it.
         """
         of_it = images.c.id == select(inspections.c.image_id).where(inspections.c.id == key).scalar_subquery()
+        free = images.c.path.is_(None) if instead_of is None else images.c.path == instead_of
         with writing(self.engine) as connection:
-            connection.execute(update(images).where(of_it, images.c.path.is_(None)).values(path=wanted))
-            return str(connection.scalar(select(images.c.path).where(of_it)))
+            connection.execute(update(images).where(of_it, free).values(path=wanted))
+            return connection.scalar(select(images.c.path).where(of_it))
 
     def _part(self, part: Part) -> Part:
         return part if part != NO_PART else self.part

@@ -3,6 +3,8 @@
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 
 from casae.config import InspectionSettings
-from casae.errors import BundleError, UsageError
+from casae.errors import BundleError, OutputError, UsageError
 from casae.inspection.inspection import new_id
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import rules_sha256
@@ -62,7 +64,7 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         self._inspectors: OrderedDict[tuple[str, str | None], Inspector] = OrderedDict()
-        self._turn = threading.Lock()
+        self._turn, self._loading = threading.Lock(), threading.Lock()
 
     def add_model(self, data: bytes, who: str) -> Bundle:
         """Keep a model; the same one again changes nothing.
@@ -71,9 +73,7 @@ class Catalogue:
             BundleError: it cannot be used.
             OutputError: the disk does not take it.
         """
-        with tempfile.TemporaryDirectory(dir=self.home.models) as place:
-            file = Path(place) / "upload.casae"
-            file.write_bytes(data)
+        with self._passing(data, "upload.casae") as file:
             try:
                 bundle = read_bundle(file)
             except BundleError as error:
@@ -100,10 +100,7 @@ class Catalogue:
             UsageError: there is none of this hash.
             BundleError: its file is damaged.
         """
-        file = self.home.model(sha256)
-        if not file.is_file():
-            raise UsageError(f"{sha256}: no model of this home has this hash; GET /api/v1/models lists them")
-        return read_bundle(file)
+        return read_bundle(self._file(sha256))
 
     def add_rules(self, content: bytes, name: str, who: str) -> tuple[str, AcceptanceRules]:
         """Keep acceptance rules, TOML; the same ones again change nothing. Their hash and what they say.
@@ -111,9 +108,7 @@ class Catalogue:
         Raises:
             UsageError: they cannot be read; names line and column.
         """
-        with tempfile.TemporaryDirectory() as place:
-            file = Path(place) / "rules.toml"
-            file.write_bytes(content)
+        with self._passing(content, "rules.toml") as file:
             try:
                 found = read_rules(file)
             except UsageError as error:
@@ -198,21 +193,47 @@ class Catalogue:
         """
         return self._inspector(active.model_sha256, active.rules_sha256)
 
+    @contextmanager
+    def _passing(self, data: bytes, name: str) -> Iterator[Path]:
+        """A file as long as it is looked at.
+
+        Raises:
+            OutputError: the disk does not take it.
+        """
+        try:
+            with tempfile.TemporaryDirectory(dir=self.home.passing) as place:
+                file = Path(place) / name
+                file.write_bytes(data)
+                yield file
+        except OSError as error:
+            raise OutputError(f"{name}: cannot be written ({error.strerror}); free space, send it again") from error
+
     def _inspector(self, model: str, rules: str | None) -> Inspector:
+        known = self._known(model, rules)
+        if known is None:
+            with self._loading:  # those that are there already are not held up by one that comes
+                known = self._known(model, rules) or self._made(model, rules)
+                with self._turn:
+                    self._inspectors[model, rules] = known
+                    while len(self._inspectors) > KEPT:
+                        self._inspectors.popitem(last=False)
+        return known
+
+    def _known(self, model: str, rules: str | None) -> Inspector | None:
         with self._turn:
             known = self._inspectors.get((model, rules))
-            if known is None:
-                known = self._made(model, rules)
-            self._inspectors[model, rules] = known
-            self._inspectors.move_to_end((model, rules))
-            while len(self._inspectors) > KEPT:
-                self._inspectors.popitem(last=False)
-        return known
+            if known is not None:
+                self._inspectors.move_to_end((model, rules))
+            return known
 
     def _made(self, model: str, rules: str | None) -> Inspector:
         judged_by = AcceptanceRules() if rules is None else self.rules_of(rules)
-        same = next((each for (sha256, _), each in self._inspectors.items() if sha256 == model), None)
-        if same is None:
-            self.bundle(model)  # says what is missing
-            same = Inspector(self.home.model(model), self.settings)
-        return same.with_rules(judged_by)
+        with self._turn:
+            same = next((each for (sha256, _), each in self._inspectors.items() if sha256 == model), None)
+        return (same or Inspector(self._file(model), self.settings)).with_rules(judged_by)
+
+    def _file(self, sha256: str) -> Path:
+        file = self.home.model(sha256)
+        if not file.is_file():
+            raise UsageError(f"{sha256}: no model of this home has this hash; GET /api/v1/models lists them")
+        return file

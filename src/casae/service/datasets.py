@@ -1,5 +1,6 @@
 """Datasets that are uploaded as a zip: unpacked within limits, whole or not at all."""
 
+import errno
 import shutil
 import stat
 import tempfile
@@ -7,12 +8,13 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from casae.errors import DatasetError, OutputError, UsageError
+from casae.errors import CasaeError, DatasetError, OutputError, UsageError
 from casae.service.home import Home, check_name
 
 MOST_FILES, MOST_BYTES = 100_000, 20 * 10**9
 MOST_DENSE = 200  # bytes unpacked of one packed: pictures hardly pack
 CHUNK = 2**20
+ODD = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 def add_dataset(home: Home, name: str, packed: BinaryIO) -> int:
@@ -27,14 +29,18 @@ def add_dataset(home: Home, name: str, packed: BinaryIO) -> int:
     if target.exists():
         raise UsageError(f"{name}: there is such a dataset; choose another name")
     try:
-        with tempfile.TemporaryDirectory(dir=home.datasets, prefix=".") as place:
+        with tempfile.TemporaryDirectory(dir=home.passing) as place:
             whole = Path(place) / "whole"
-            count = _unpack(packed, whole, name)
+            count = _unpack(packed, whole, name, shutil.disk_usage(home.folder).free / 2)
             whole.rename(target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DatasetError(f"{name}: is no whole zip without a password ({error}); pack it again") from error
     except OSError as error:
+        if error.errno in ODD:
+            raise DatasetError(f"{name}: two files of it cannot be side by side ({error}); pack it again") from error
         raise OutputError(f"{name}: cannot be written ({error.strerror}); free space, send it again") from error
+    except CasaeError:
+        raise
+    except Exception as error:  # what is wrong with a zip is said by errors of many kinds
+        raise DatasetError(f"{name}: is no whole zip without a password ({error}); pack it again") from error
     return count
 
 
@@ -43,7 +49,7 @@ def datasets_of(home: Home) -> list[str]:
     return sorted(each.name for each in home.datasets.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
-def _unpack(packed: BinaryIO, target: Path, name: str) -> int:
+def _unpack(packed: BinaryIO, target: Path, name: str, room: float) -> int:
     target.mkdir()
     with zipfile.ZipFile(packed) as content:
         members = [each for each in content.infolist() if not each.is_dir()]
@@ -52,10 +58,12 @@ def _unpack(packed: BinaryIO, target: Path, name: str) -> int:
         if len(members) > MOST_FILES or total > MOST_BYTES or dense:
             rule = f"{len(members):,} files of {total / 1e9:.1f} GB; at most {MOST_FILES:,} and {MOST_BYTES / 1e9:g} GB"
             raise DatasetError(f"{name}: {rule}, packed {MOST_DENSE} times at most; send it in parts")
+        if total > room:
+            raise OutputError(f"{name}: {total / 1e9:.1f} GB are more than half of what is free; free space")
         for member in members:
             path = PurePosixPath(member.filename.replace("\\", "/"))
             links = stat.S_ISLNK(member.external_attr >> 16)
-            if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or links or not path.name:
+            if path.is_absolute() or ".." in path.parts or ":" in str(path) or links or not path.name:
                 raise DatasetError(f"{name}: {path} leads out of it or is a link; pack plain files")
             _write(content, member, target / path, name)
     return len(members)

@@ -2,22 +2,26 @@
 
 import os
 import re
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from casae.errors import OutputError, UsageError
 from casae.files import SUFFIXES
 from casae.inspection.inspection import new_id
+from casae.lock import lock
 from casae.models.bundle import SUFFIX
 
-LEFT_S = 3600  # after which nobody is writing a file any more
+LEFT_S = 3600  # after which a picture has its record
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a dataset: a plain name on every system
 
 
 @dataclass(frozen=True)
 class Home:
-    """A folder that one service, or several of one machine, work in.
+    """A folder that one service works in, and whatever else keeps records there.
 
     Attributes:
         folder: absolute.
@@ -46,24 +50,46 @@ class Home:
         return self.folder / "datasets"
 
     @property
+    def passing(self) -> Path:
+        """What is being received or unpacked."""
+        return self.folder / "passing"
+
+    @property
     def jobs(self) -> Path:
         """A folder each, with its log and what it wrote."""
         return self.folder / "jobs"
 
     def prepare(self) -> None:
-        """Make the folders, and clear away what a kill left half written.
+        """Make the folders.
 
         Raises:
             OutputError: the place cannot be written.
         """
         try:
-            for place in (self.models, self.rules, self.images, self.datasets, self.jobs):
+            for place in (self.models, self.rules, self.images, self.datasets, self.jobs, self.passing):
                 place.mkdir(parents=True, exist_ok=True)
-            for left in self.images.glob("*/.*.part"):  # by a kill
-                if time.time() - left.stat().st_mtime > LEFT_S:
-                    left.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written ({error.strerror}); check its rights") from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other service works in it meanwhile; what a kill left half written is cleared away.
+
+        Raises:
+            OutputError: another one does.
+        """
+        try:
+            held = lock(self.jobs)
+        except OutputError as error:
+            raise OutputError(
+                f"{self.folder}: another casae serve works here; end it, or name another --home"
+            ) from error
+        with held:
+            shutil.rmtree(self.passing, ignore_errors=True)
+            for left in self.images.glob("*/.*.part"):
+                left.unlink(missing_ok=True)
+            self.prepare()
+            yield
 
     def model(self, sha256: str) -> Path:
         """The file of a model."""
@@ -86,7 +112,9 @@ class Home:
         """
         earlier = self.image(sha256)
         if earlier is not None:
-            return earlier
+            with suppress(FileNotFoundError):
+                os.utime(earlier)  # it is new again: `forget_image` leaves it
+                return earlier
         suffix = Path(name).suffix.lower()
         file = self.images / sha256[:2] / (sha256 + (suffix if suffix in SUFFIXES else ""))
         write_durably(file, data)
@@ -97,16 +125,17 @@ class Home:
         return next((self.images / sha256[:2]).glob(f"{sha256}*"), None)
 
     def forget_image(self, sha256: str) -> None:
-        """Delete the picture of a hash, where one was kept."""
+        """Delete the picture of a hash, where one was kept, unless its record may be on its way."""
         file = self.image(sha256)
-        if file is not None:
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if file is not None and time.time() - file.stat().st_mtime > LEFT_S:
+                file.unlink()
 
     def dataset(self, text: str) -> str:
-        """READER:NAME or READER:NAME/FILE with the name of a dataset of this home, as READER:PATH.
+        """READER:NAME or READER:NAME/FILE with the name of a dataset of this home, there or not, as READER:PATH.
 
         Raises:
-            UsageError: it leads elsewhere, or there is no such dataset.
+            UsageError: it leads elsewhere.
         """
         reader, _, path = text.partition(":")
         if not path:
@@ -131,6 +160,10 @@ def write_durably(file: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(file)
+        if os.name == "posix":  # the name is in the folder, which is written later otherwise
+            folder = os.open(file.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OutputError(f"{file}: cannot be written ({error.strerror}); free space, send it again") from error

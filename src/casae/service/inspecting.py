@@ -92,7 +92,7 @@ class InspectionQueue:
     async def _inspect(self, upload: Upload) -> tuple[InspectionRecord, bool]:
         active = await asyncio.to_thread(self._ready, upload)
         inspector = await asyncio.to_thread(self._catalogue.inspector, active)
-        sha256 = hashlib.sha256(upload.data).hexdigest()
+        sha256 = await asyncio.to_thread(lambda: hashlib.sha256(upload.data).hexdigest())
         store = DatabaseStore(self._engine, card=inspector.card)
         earlier = await asyncio.to_thread(store.known, sha256, upload.name, inspector.conditions, upload.part)
         if earlier is not None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from sqlalchemy import Engine, select, update
 
-from casae.errors import CasaeError, UsageError
+from casae.errors import CasaeError, RecordsError, UsageError
 from casae.inspection.inspection import new_id
 from casae.progress import VARIABLE, told
 from casae.records.database import reading, writing
@@ -24,10 +25,12 @@ from casae.records.store import now
 from casae.service.catalogue import Catalogue
 from casae.service.home import NAME, Home
 
+log = structlog.get_logger("casae")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 LOOK_S = 0.5  # between two looks at the table, and at what a job says
 PATIENCE_S = 20.0  # for a job that is asked to end
-LOG, PROGRESS = "log.txt", "progress.json"
+LOG, PROGRESS, CONVERTED = "log.txt", "progress.json", "converted"
+HOME = "CASAE_HOME"  # tells a command where the records are; a URL may hold a password, which arguments show
 FREE_SHARE = 0.05  # of the disk that must be free for a job to begin
 
 OF_HOME = r"^[a-z0-9-]+:" + NAME.pattern
@@ -116,6 +119,8 @@ def add_job(engine: Engine, home: Home, wanted: Train | Evaluate | Convert | Bat
         UsageError: it names a dataset or target that cannot be.
     """
     _words(home, "", wanted, resumed=False)  # what is wrong is said now
+    if isinstance(wanted, Convert) and (home.datasets / wanted.target.split(":", 1)[1]).exists():
+        raise UsageError(f"{wanted.target}: there is such a dataset; choose another name")
     row = {
         "id": new_id(),
         "kind": wanted.kind,
@@ -126,6 +131,7 @@ def add_job(engine: Engine, home: Home, wanted: Train | Evaluate | Convert | Bat
         "progress": 0.0,
         "stage": "",
         "cancel": False,
+        "home": str(home.folder),
     }
     with writing(engine) as connection:
         connection.execute(jobs.insert(), row)
@@ -189,13 +195,8 @@ def _words(home: Home, key: str, wanted: Train | Evaluate | Convert | Batch, res
         words = ["evaluate", home.dataset(wanted.dataset), "--model", model, "--split", wanted.split]
         return words + written
     if isinstance(wanted, Convert):
-        return [
-            "data",
-            "convert",
-            home.dataset(wanted.dataset),
-            home.dataset(wanted.target),
-            *["--lossy"] * wanted.lossy,
-        ]
+        target = f"{wanted.target.split(':', 1)[0]}:{folder / CONVERTED}"
+        return ["data", "convert", home.dataset(wanted.dataset), target, *["--lossy"] * wanted.lossy]
     _, _, pictures = home.dataset(f"folder:{wanted.pictures}").partition(":")
     words = ["watch", pictures, "--once", "--still", "0", "--model", str(home.model(wanted.model_sha256))]
     words += ["--rules", str(home.rules_file(wanted.rules_sha256))] if wanted.rules_sha256 else []
@@ -225,8 +226,9 @@ class JobRunner:
 
     def start(self) -> None:
         """Take up what a kill interrupted, then what waits."""
+        mine = (jobs.c.home == str(self.home.folder), jobs.c.state == "running")
         with writing(self.engine) as connection:
-            connection.execute(update(jobs).where(jobs.c.state == "running").values(state="queued"))
+            connection.execute(update(jobs).where(*mine).values(state="queued"))
         self._thread.start()
 
     def stop(self) -> None:
@@ -236,24 +238,27 @@ class JobRunner:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            key = None
             try:
                 key = self._next()
                 if key is not None:
                     self._do(key)
-                    continue
-            except CasaeError as error:  # the database is away: later
-                print(f"casae: jobs: {error}", file=sys.stderr, flush=True)
-            self._stop.wait(LOOK_S)
+            except RecordsError as error:  # the database is away: later
+                log.error("jobs wait", error=str(error))
+            except Exception as error:
+                log.exception("a job failed", id=key)
+                self._end(str(key), "failed", f"casae failed on it ({error!r}); please report it", None)
+            if key is None:
+                self._stop.wait(LOOK_S)
 
     def _next(self) -> str | None:
         """Take the oldest job that waits."""
-        oldest = select(jobs.c.id).where(jobs.c.state == "queued").order_by(jobs.c.id).limit(1)
+        waits = (jobs.c.home == str(self.home.folder), jobs.c.state == "queued")
         with writing(self.engine) as connection:
-            key = connection.scalar(oldest)
-            if key is not None:
-                started = {"state": "running", "started_at": now()}
-                connection.execute(update(jobs).where(jobs.c.id == key).values(started))
-        return key
+            key = connection.scalar(select(jobs.c.id).where(*waits).order_by(jobs.c.id).limit(1))
+            started = {"state": "running", "started_at": now()}
+            taken = connection.execute(update(jobs).where(jobs.c.id == key, jobs.c.state == "queued").values(started))
+            return key if taken.rowcount else None
 
     def _do(self, key: str) -> None:
         folder = self.home.jobs / key
@@ -264,52 +269,64 @@ class JobRunner:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / PROGRESS).unlink(missing_ok=True)
+            shutil.rmtree(folder / CONVERTED, ignore_errors=True)
             self._check_room()
-            words = _words(self.home, key, wanted, resumed)
-            if isinstance(wanted, Batch):
-                words += ["--home", self.database]
-            code = self._command(key, words, folder)
+            code = self._command(key, _words(self.home, key, wanted, resumed), folder)
             if code is None:
                 return
-            if code == 0 or (code == 1 and isinstance(wanted, Evaluate)):  # some pictures were unreadable
-                self._end(key, "done", None, self._result(wanted, folder))
+            if code == 0 or (code == 1 and not isinstance(wanted, Train)):  # some pictures were not as they should be
+                self._end(key, "done", _last_line(folder / LOG) if code else None, self._result(wanted, folder))
             else:
                 self._end(key, "failed", _last_line(folder / LOG), None)
+        except RecordsError:
+            raise
         except (CasaeError, OSError) as error:
             self._end(key, "failed", str(error), None)
 
     def _command(self, key: str, words: list[str], folder: Path) -> int | None:
         """Its exit code; None where it was cancelled, or the service ends."""
-        shown = os.environ | {VARIABLE: str(folder / PROGRESS), "NO_COLOR": "1", "COLUMNS": "100"}
+        shown = os.environ | {
+            VARIABLE: str(folder / PROGRESS),
+            HOME: self.database,
+            "NO_COLOR": "1",
+            "COLUMNS": "100",
+        }
         command = [sys.executable, "-m", "casae.service.child", str(os.getpid()), *words]
-        with (folder / LOG).open("ab") as log:
+        with (folder / LOG).open("ab") as said:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=said,
+                stderr=said,
                 env=shown,
                 cwd=folder,
                 process_group=0 if hasattr(os, "killpg") else None,
             )
-            self._set(key, pid=child.pid)
-            while child.poll() is None:
-                if self._stop.wait(LOOK_S):
-                    _end_child(child)
-                    return None
-                with reading(self.engine) as connection:
-                    cancelled = connection.scalar(select(jobs.c.cancel).where(jobs.c.id == key))
-                if cancelled:
-                    _end_child(child)
-                    self._end(key, "cancelled", None, None)
-                    return None
+            try:
+                while child.poll() is None:
+                    if self._stop.wait(LOOK_S):
+                        return None
+                    if self._is_cancelled(key):
+                        self._end(key, "cancelled", None, None)
+                        return None
+            finally:
+                _end_child(child)
         return child.returncode
+
+    def _is_cancelled(self, key: str) -> bool:
+        try:
+            with reading(self.engine) as connection:
+                return bool(connection.scalar(select(jobs.c.cancel).where(jobs.c.id == key)))
+        except RecordsError:  # asked again in a moment; the job goes on meanwhile
+            return False
 
     def _result(self, wanted: Train | Evaluate | Convert | Batch, folder: Path) -> dict[str, Any]:
         if isinstance(wanted, Train):
             file = folder / f"{wanted.name}.casae"
             return {"model_sha256": self.catalogue.add_model(file.read_bytes(), "training").sha256}
         if isinstance(wanted, Convert):
+            name = wanted.target.split(":", 1)[1]
+            (folder / CONVERTED).rename(self.home.datasets / name)
             return {"dataset": wanted.target}
         return {"files": [each for each in files_of(folder) if each not in (LOG, PROGRESS)]}
 
@@ -321,13 +338,19 @@ class JobRunner:
             )
 
     def _end(self, key: str, state: State, error: str | None, result: dict[str, Any] | None) -> None:
+        """Say how a job ended, again and again while the database is away; only the end of the service ends that."""
         told_now = None if result is None else json.dumps(result)
-        share = 1.0 if state == "done" else 0.0
-        self._set(key, state=state, ended_at=now(), error=error, result=told_now, progress=share, pid=None)
-
-    def _set(self, key: str, **values: object) -> None:
-        with writing(self.engine) as connection:
-            connection.execute(update(jobs).where(jobs.c.id == key).values(values))
+        values: dict[str, object] = {"state": state, "ended_at": now(), "error": error, "result": told_now}
+        values["progress"] = 1.0 if state == "done" else 0.0
+        while True:
+            try:
+                with writing(self.engine) as connection:
+                    connection.execute(update(jobs).where(jobs.c.id == key).values(values))
+                return
+            except RecordsError as away:
+                log.error("jobs wait", error=str(away))
+                if self._stop.wait(LOOK_S):
+                    return
 
 
 def files_of(folder: Path) -> list[str]:

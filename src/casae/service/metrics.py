@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, func, select
 
@@ -66,9 +66,19 @@ class OfRecords(Collector):
         yield GaugeMetricFamily("casae_disk_free_bytes", "Of the home", shutil.disk_usage(self._home).free)
 
 
+def forget_the_dead() -> None:
+    """Drop what processes that ended said of themselves; those of several count in one folder."""
+    folder = os.environ.get(SHARED)
+    for file in Path(folder).glob("gauge_live*_*.db") if folder else ():
+        process = int(file.stem.rsplit("_", 1)[1])
+        if not Path(f"/proc/{process}").exists():
+            mark_process_dead(process, folder)  # type: ignore[no-untyped-call]
+
+
 def exposition(engine: Engine, home: Path) -> bytes:
     """All of them, as Prometheus reads them."""
     registry = REGISTRY
+    forget_the_dead()
     if SHARED in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -1,20 +1,23 @@
 """Round every request: its id, its log line, headers of safety, a deadline; another site's pages are refused."""
 
+import re
 import time
 from asyncio import timeout
-from urllib.parse import urlsplit
+from ipaddress import ip_address
 
 import structlog
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from casae.errors import CasaeError
 from casae.inspection.inspection import new_id
 from casae.service.metrics import REQUEST_SECONDS
-from casae.service.problems import problem
+from casae.service.problems import ProblemError, answer_of, problem
 from casae.service.settings import ServiceSettings
-from casae.service.state import SAFE
+from casae.service.state import SAFE, address_of, service_of, who_asks
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -23,17 +26,25 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-LARGE = {"/api/v1/models": (600 * 2**20, 600.0), "/api/v1/datasets": (10 * 2**30, 7200.0)}  # bytes and seconds
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LARGE = {  # bytes and seconds of a body, which engineers alone send
+    "/api/v1/models": (600 * 2**20, 600.0),
+    "/api/v1/datasets": (10 * 2**30, 7200.0),
+}
+MOST_JSON = 2**18  # bytes; those of pictures are limited by the settings
+FOR_ALL = {"/health", "/ready", "/api/v1/openapi.json"}
+SIGNING_IN = ("POST", "/api/v1/session")
+HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+THROUGH_A_PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 log = structlog.get_logger("casae")
 
 
 class Around:
-    """Gives each request an id, answers what fails in the one form, adds headers, writes a line of the log.
+    """Gives each request an id, knows who asks, answers what fails in the one form, adds headers, writes the log.
 
     Args:
         app: that answers.
-        settings: say whether whoever comes must sign in.
+        settings: say whether who comes must sign in.
     """
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
@@ -59,11 +70,11 @@ class Around:
             await send(message)
 
         try:
-            refused = self._refused(request)
-            if refused:
-                await problem(request, 403, refused)(scope, receive, with_headers)
-            else:
-                await self._app(scope, receive, with_headers)
+            self._check_origin(request)
+            await self._know(request)
+            await self._app(scope, receive, with_headers)
+        except (ProblemError, CasaeError) as error:
+            await answer_of(request, error)(scope, receive, with_headers)
         except Exception:
             log.exception("failed", id=request.state.id, path=request.url.path)
             if not status:
@@ -72,18 +83,38 @@ class Around:
         finally:
             _note(request, status, time.perf_counter() - began)
 
-    def _refused(self, request: Request) -> str:
-        """Why a request is none that its user wanted: a page of another site sent it, or a foreign name leads here."""
-        host = (request.url.hostname or "").lower()
-        if not self._settings.needs_login and host not in LOOPBACK:
-            return f"Host {host}: is not this machine; without login only localhost is answered"
-        if request.method in SAFE:
-            return ""
-        origin = request.headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
-        if foreign or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "a page of another site sent this; call it from a page of this service, or without Origin"
-        return ""
+    def _check_origin(self, request: Request) -> None:
+        """A page of another site sent it, or a foreign name leads here: none that its user wanted.
+
+        Raises:
+            ProblemError: so it is.
+        """
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        if not self._settings.needs_login:
+            proxied = any(name in request.headers for name in THROUGH_A_PROXY)
+            if proxied or not HERE.fullmatch(host) or not _is_loopback(address_of(request)):
+                rule = "without login only this machine is answered, by its own name; say login = true in casae.toml"
+                raise ProblemError(403, f"Host {host[:100]}: {rule}")
+        foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+        if request.method not in SAFE and (
+            foreign or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        ):
+            rule = "a page of another site sent this; call it from a page of this service, or without Origin"
+            raise ProblemError(403, rule)
+
+    async def _know(self, request: Request) -> None:
+        """Find out who asks, before any body is read.
+
+        Raises:
+            ProblemError: nobody known, or a role that may not send so much.
+        """
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        if path in FOR_ALL or (request.method, path) == SIGNING_IN:
+            return
+        asked = (service_of(request), request.headers, request.method, address_of(request))
+        request.state.who = who = await run_in_threadpool(who_asks, *asked)
+        if path in LARGE and request.method not in SAFE and not who.may("engineer"):
+            raise ProblemError(403, f"{who.name} is {who.role}; this needs the role engineer")
 
 
 class Limits:
@@ -103,11 +134,13 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most, seconds = LARGE.get(
-            scope["path"].removeprefix(scope.get("root_path", "")), (self._most_bytes, self._seconds)
-        )
+        headers = Headers(scope=scope)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        most, seconds = LARGE.get(path, (self._most_bytes, self._seconds))
+        if not headers.get("content-type", "").lower().startswith("multipart/"):
+            most = min(most, MOST_JSON)
         end, is_whole, seen = time.monotonic() + seconds, False, 0
-        said = Headers(scope=scope).get("content-length", "0")
+        said = headers.get("content-length", "0")
 
         async def patient() -> Message:
             nonlocal is_whole, seen
@@ -129,9 +162,18 @@ class Limits:
         await self._app(scope, patient, send)
 
 
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def _note(request: Request, status: int, seconds: float) -> None:
     route = getattr(request.scope.get("route"), "path", "none")
-    REQUEST_SECONDS.labels(request.method, route, str(status)).observe(seconds)
+    method = request.method if request.method in METHODS else "other"
+    REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
+    who = getattr(request.state, "who", None)
     log.info(
         "request",
         id=request.state.id,
@@ -139,6 +181,6 @@ def _note(request: Request, status: int, seconds: float) -> None:
         path=request.url.path,
         status=status,
         ms=round(1000 * seconds, 1),
-        who=getattr(request.state, "who", None),
-        address=request.client.host if request.client else None,
+        who=who.name if who else None,
+        address=address_of(request),
     )

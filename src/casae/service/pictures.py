@@ -1,6 +1,9 @@
 """Pictures of an inspection, made from its record and the picture that was inspected."""
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from casae.inspection.record import DefectRecord, InspectionRecord
 from casae.labels.results import filled
 from casae.records.queries import kept_at
 from casae.service.home import Home
-from casae.service.problems import ProblemError
+from casae.service.problems import ProblemError, come_again
 
 MEDIA = (
     (b"\x89PNG", "image/png"),
@@ -26,6 +29,9 @@ MEDIA = (
     (b"II", "image/tiff"),
     (b"MM", "image/tiff"),
 )
+
+
+AT_ONCE, LONGEST_S = threading.Semaphore(2), 20.0
 
 
 def original(engine: Engine, home: Home, record: InspectionRecord) -> tuple[bytes, str]:
@@ -53,16 +59,16 @@ def marked(engine: Engine, home: Home, record: InspectionRecord, marks: bool) ->
     Raises:
         ProblemError: it is nowhere any more, or places are in the straightened picture.
     """
-    image = _image(engine, home, record)
-    if not marks:
-        return encode(to_see(image), ".jpg")
     drawn = [Mark(each.number, label(each.number, each.defect_class, each), each.enclosing) for each in record.defects]
-    return encode(draw_marks(image, mask_of(record), drawn), ".jpg")
+    with _drawing():
+        image = _image(engine, home, record)
+        return encode(draw_marks(image, mask_of(record), drawn) if marks else to_see(image), ".jpg")
 
 
 def crop(engine: Engine, home: Home, record: InspectionRecord, defect: DefectRecord) -> bytes:
     """A defect, upright, as JPEG. Raises as `marked`."""
-    return encode(to_rgb(crop_to_see(_image(engine, home, record), defect.enclosing)), ".jpg")
+    with _drawing():
+        return encode(to_rgb(crop_to_see(_image(engine, home, record), defect.enclosing)), ".jpg")
 
 
 def mask(record: InspectionRecord) -> bytes:
@@ -77,6 +83,21 @@ def mask_of(record: InspectionRecord) -> NDArray[np.bool_]:
         pixels, left, top = filled(defect.polygons)
         found[top : top + pixels.shape[0], left : left + pixels.shape[1]] |= pixels
     return found
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """A decoded picture is large: some are drawn at once, others wait.
+
+    Raises:
+        ProblemError: for too long.
+    """
+    if not AT_ONCE.acquire(timeout=LONGEST_S):
+        raise come_again(503, "too many pictures are asked for at once; ask again", LONGEST_S)
+    try:
+        yield
+    finally:
+        AT_ONCE.release()
 
 
 def _image(engine: Engine, home: Home, record: InspectionRecord) -> Image:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -77,6 +78,18 @@ def problem(request: Request, status: int, detail: str, headers: Mapping[str, st
     return JSONResponse(content.model_dump(), status, dict(headers or {}), MEDIA)
 
 
+def answer_of(request: Request, error: ProblemError | CasaeError) -> JSONResponse:
+    """What an error is answered with. Where the fault is here, the log alone says what and where."""
+    if isinstance(error, ProblemError):
+        return problem(request, error.status, error.detail, error.headers)
+    status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+    if status < 500:
+        return problem(request, status, str(error))
+    structlog.get_logger("casae").error(str(error), id=request.state.id)
+    what = "the database does not answer" if isinstance(error, RecordsError) else "the disk of the service fails"
+    return problem(request, status, f"{what}; send it again later", {"Retry-After": str(WAIT_S)})
+
+
 def install(app: FastAPI) -> None:
     """Answer every error in the one form, and describe it."""
     describe = app.openapi
@@ -91,12 +104,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def _of_ours(request: Request, error: ProblemError) -> JSONResponse:
-        return problem(request, error.status, error.detail, error.headers)
+        return answer_of(request, error)
 
     @app.exception_handler(CasaeError)
     async def _of_casae(request: Request, error: CasaeError) -> JSONResponse:
-        status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
-        return problem(request, status, str(error), {"Retry-After": str(WAIT_S)} if status == 503 else None)
+        return answer_of(request, error)
 
     @app.exception_handler(HTTPException)
     async def _of_http(request: Request, error: HTTPException) -> JSONResponse:
@@ -116,7 +128,7 @@ def install(app: FastAPI) -> None:
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
     """That a path knows, of all its routes."""
-    found = set[str]()
+    found = {"GET"} if request.scope["path"].endswith("/openapi.json") else set[str]()
     for path, methods in app.openapi()["paths"].items():
         if compile_path(path)[0].match(request.scope["path"].removeprefix(request.scope.get("root_path", ""))):
             found |= {method.upper() for method in methods}

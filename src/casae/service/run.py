@@ -10,9 +10,11 @@ from pathlib import Path
 import structlog
 import uvicorn
 from sqlalchemy import func, select
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from casae.config import InspectionSettings
-from casae.errors import OutputError, UsageError
+from casae.errors import OutputError, RecordsError, UsageError
 from casae.files import read_text
 from casae.models.bundle import resolve_model
 from casae.records.database import opened, reading
@@ -38,11 +40,12 @@ def serve(home: Home, settings: ServiceSettings, model: str | None = None, rules
 
     Raises:
         CasaeError: model, rules or home cannot be used, or nobody could sign in.
-        OutputError: the port is taken.
+        OutputError: the port is taken, or another service works there.
+        RecordsError: a process could not start.
     """
     home.prepare()
     database = settings.database or str(home.folder)
-    with opened(database) as engine:
+    with home.alone(), opened(database) as engine:
         catalogue = Catalogue(home, engine, InspectionSettings(threads=settings.threads_a_worker))
         if settings.needs_login:
             with reading(engine) as connection:
@@ -57,7 +60,9 @@ def serve(home: Home, settings: ServiceSettings, model: str | None = None, rules
         runner = JobRunner(engine, home, catalogue, database)
         listening = _listening(settings)
         with tempfile.TemporaryDirectory() as counting:
-            os.environ[SHARED] = counting
+            if settings.workers > 1:
+                os.environ[SHARED] = counting
+            tempfile.tempdir = os.environ["TMPDIR"] = str(home.passing)  # large uploads: /tmp may be memory
             os.environ[TOLD] = json.dumps(
                 {"home": str(home.folder), "settings": settings.model_dump(), "parent": os.getpid()}
             )
@@ -125,8 +130,12 @@ def _answer(settings: ServiceSettings, listening: socket.socket) -> None:
     shown = f"[{host}]" if ":" in host else host
     structlog.get_logger("casae").info(f"listening on http://{shown}:{port}{settings.root_path}")
     if settings.workers == 1:
-        uvicorn.Server(config).run([listening])
-        return
-    from uvicorn.supervisors import Multiprocess
-
-    Multiprocess(config, [listening]).run()
+        server = uvicorn.Server(config)
+        server.run([listening])
+        failed = not server.started
+    else:
+        several = Multiprocess(config, [listening])
+        several.run()
+        failed = any(each.exitcode == STARTUP_FAILURE for each in several.processes)
+    if failed:
+        raise RecordsError("a process could not start, or not go on; the lines above say why; start it again")

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hmac import compare_digest
+from http.cookies import SimpleCookie
 from typing import Annotated
 
 from fastapi import Cookie, Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine
+from starlette.datastructures import Headers
 
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
@@ -53,28 +56,43 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _who(
-    request: Request,
-    token: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None,
-    session: Annotated[str | None, Security(cookie)] = None,
-) -> Who:
-    """Who asks; in a thread, as it reads the database."""
-    service, address = service_of(request), address_of(request)
+def who_asks(service: Service, headers: Headers, method: str, address: str) -> Who:
+    """Who sends a request; it is asked before the body is read, so that nobody unknown sends one.
+
+    Raises:
+        ProblemError: nobody known, or a page of another site.
+        RecordsError: the database cannot be read.
+    """
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    session = SimpleCookie(headers.get("cookie", "")).get(SESSION)
     who = None
-    if token is not None:
-        who = who_has(service.engine, token.credentials, "token", address)
+    if scheme:
+        who = who_has(service.engine, token.strip(), "token", address) if scheme.lower() == "bearer" else None
     elif session is not None:
-        who = who_has(service.engine, session, "session", address)
-        said = request.headers.get(CSRF)
-        if who is not None and request.method not in SAFE and said != csrf_of(session):
+        who = who_has(service.engine, session.value, "session", address)
+        said = headers.get(CSRF, "")
+        if (
+            who is not None
+            and method not in SAFE
+            and not compare_digest(said.encode(), csrf_of(session.value).encode())
+        ):
             raise ProblemError(403, f"the header {CSRF} is missing or wrong; GET /api/v1/session says it")
     elif not service.settings.needs_login:
         who = Who("local", "admin", address)
     if who is None:
         rule = "who asks is not known; send Authorization: Bearer TOKEN, or sign in (POST /api/v1/session)"
         raise ProblemError(401, rule, {"WWW-Authenticate": "Bearer"})
-    request.state.who = who.name
     return who
+
+
+def _who(
+    request: Request,
+    token: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None,
+    session: Annotated[str | None, Security(cookie)] = None,
+) -> Who:
+    """Who asks, as the middleware found; the parameters stand in the description of the API."""
+    found: Who = request.state.who
+    return found
 
 
 def needs(role: Role) -> Callable[..., Who]:

@@ -1,34 +1,39 @@
 """Server-sent events: inspections as they are recorded, and how far jobs are."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from casae.records.database import WAIT
 from casae.records.queries import Filter, first_id, page
 from casae.service.api.inspections import Item
 from casae.service.api.values import Id
 from casae.service.jobs import page_of_jobs
 from casae.service.problems import documented
-from casae.service.state import Service, TheService, Viewer
+from casae.service.state import Service, TheService, Viewer, who_asks
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
 EVERY_S = 0.5
-LATE = timedelta(seconds=10)  # a record that another process wrote may be seen so long after its id was made
-MOST = 1000  # inspections between two looks; of more, the newest
+LATE = timedelta(seconds=2 * WAIT)  # a record that another process wrote may be seen so long after its id was made
+MOST = 10_000  # inspections that are sent after a break; of more, the newest
+PAGE = 500
 NEWEST_JOBS = 20
+ASK_AGAIN_S = 10.0  # who listens may have lost the right to
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=documented())
 async def events(
-    service: TheService, who: Viewer, last_event_id: Annotated[Id | None, Header()] = None
+    request: Request, service: TheService, who: Viewer, last_event_id: Annotated[Id | None, Header()] = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """`inspection` and `job` events. With Last-Event-ID, inspections since then come first."""
+    """`inspection` and `job` events. With Last-Event-ID, inspections since then come first, 10,000 at most."""
     since = last_event_id or first_id(datetime.now(UTC))
     seen, told_jobs = {last_event_id or ""}, dict[str, str]()
+    asked = time.monotonic()
     yield ServerSentEvent(comment="casae")
     while not service.stopping:
         for item in await asyncio.to_thread(_since, service, since):
@@ -43,9 +48,17 @@ async def events(
                 yield ServerSentEvent(data=job, event="job")
             told_jobs[job.id] = now
         await asyncio.sleep(EVERY_S)
+        if time.monotonic() - asked > ASK_AGAIN_S:
+            asked = time.monotonic()
+            await asyncio.to_thread(who_asks, service, request.headers, request.method, who.address)
 
 
 def _since(service: Service, since: str) -> list[Item]:
     """Inspections from an id on, oldest first."""
-    rows = page(service.engine, Filter(since_id=since), limit=MOST)
-    return [Item.model_validate(row._asdict()) for row in reversed(rows)]
+    items, after = list[Item](), None
+    while rows := page(service.engine, Filter(since_id=since), after, PAGE):
+        items += [Item.model_validate(row._asdict()) for row in rows]
+        after = rows[-1].id
+        if len(rows) < PAGE or len(items) >= MOST:
+            break
+    return items[::-1]

@@ -7,6 +7,7 @@ from fastapi import APIRouter, File, Query, Response, UploadFile
 from pydantic import BaseModel, Field
 
 from casae.errors import UsageError
+from casae.models.bundle import SUFFIX
 from casae.service.api.values import Id
 from casae.service.datasets import add_dataset, datasets_of
 from casae.service.home import NAME
@@ -121,6 +122,8 @@ def files(service: TheService, who: Viewer, key: Id) -> list[str]:
 def file(service: TheService, who: Viewer, key: Id, name: str) -> Response:
     """One of them; a page may show itself and nothing else."""
     _job(service, key)
+    if name.endswith(SUFFIX) and not who.may("engineer"):
+        raise ProblemError(403, f"{who.name} is {who.role}; a model needs the role engineer")
     if name not in files_of(service.home.jobs / key):
         raise ProblemError(404, f"{name}: the job wrote no such file; GET /api/v1/jobs/ID/files lists them")
     place = service.home.jobs / key / name

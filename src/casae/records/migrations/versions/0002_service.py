@@ -23,7 +23,12 @@ def upgrade() -> None:
         ("inspections", sa.Column("recipe", sa.Text)),
     ):
         op.add_column(table, column)
-    op.create_table("failures", _id(), *_texts("at", "source", "reason"))
+    op.create_table(
+        "failures",
+        _id(),
+        sa.Column("known_by", sa.String(64), nullable=False, unique=True),
+        *_texts("at", "source", "reason"),
+    )
     op.create_table(
         "activations",
         _id(),
@@ -43,7 +48,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Text),
         sa.Column("result", sa.Text),
         sa.Column("cancel", sa.Boolean, nullable=False),
-        sa.Column("pid", sa.Integer),
+        *_texts("home"),
     )
     op.create_index("ix_jobs_state_id", "jobs", ["state", "id"])
     op.create_table(
