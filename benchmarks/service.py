@@ -39,6 +39,19 @@ FIRST_S = 60.0  # of a load, while caches and threads come, that the slope of th
 PATH = "/api/v1/inspections"
 
 
+BARE = """
+import sys, time
+from casae import Inspector, InspectionSettings
+inspector, count = Inspector("component", InspectionSettings(threads=1)), 0
+inspector.inspect(sys.argv[1])
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    inspector.inspect(sys.argv[1])
+    count += 1
+print(count / float(sys.argv[2]))
+"""
+
+
 @dataclass
 class Answers:
     """What clients saw: seconds of each answer by status, ids, and what broke."""
@@ -178,18 +191,37 @@ def load(folder: Path, minutes: float) -> None:
 
 
 def workers(folder: Path, seconds: float) -> None:
-    """One process and two, one processor thread each, by turns."""
-    pictures, rates = Pictures(folder / "drawn"), dict[int, list[float]]()
+    """One process and two, one processor thread each, by turns; and one that is held on one core."""
+    pictures, rates = Pictures(folder / "drawn"), dict[str, list[float]]()
+    os.environ["CASAE_SERVE_THREADS"] = "1"
     for turn in range(3):
-        for number in (1, 2):
-            os.environ["CASAE_SERVE_THREADS"] = "1"
-            with served(folder / f"home{turn}{number}", "--workers", str(number)) as (url, _):
+        for name, number, held in (
+            ("one process", 1, False),
+            ("one on one core", 1, True),
+            ("two processes", 2, False),
+        ):
+            with served(folder / f"home {turn} {name}", "--workers", str(number)) as (url, process):
+                for task in Path(f"/proc/{process.pid}/task").iterdir() if held else ():
+                    os.sched_setaffinity(int(task.name), {0})
                 loaded(url, pictures, CLIENTS, 5)
                 rate = len(loaded(url, pictures, CLIENTS, seconds).good) / seconds
-            rates.setdefault(number, []).append(rate)
-            print(f"{number} processes: {rate:.1f} a second", flush=True)
-    one, two = (statistics.median(rates[number]) for number in (1, 2))
-    print(f"medians {one:.1f} and {two:.1f}: {two / one:.2f} x")
+            rates.setdefault(name, []).append(rate)
+            print(f"{name}: {rate:.1f} a second", flush=True)
+        for number in (1, 2):
+            rates.setdefault(f"bare {number}", []).append(bare(folder, number, seconds))
+    print(f"without a service: {rates['bare 1']} and {rates['bare 2']} a second")
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    two = medians["two processes"]
+    print(", ".join(f"{two / rate:.2f} x {name} ({rate:.1f})" for name, rate in medians.items()))
+    print(f"what this machine gives to two that only inspect: {medians['bare 2'] / medians['bare 1']:.2f} x one")
+
+
+def bare(folder: Path, number: int, seconds: float) -> float:
+    """Pictures a second of processes that inspect one again and again, one thread each, without a service."""
+    picture = next((folder / "drawn/images").iterdir())
+    command = [sys.executable, "-c", BARE, str(picture), str(seconds)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
+    return round(sum(float(process.communicate()[0]) for process in processes), 1)
 
 
 def training(folder: Path, seconds: float) -> None:

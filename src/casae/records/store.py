@@ -1,5 +1,6 @@
 """Inspections into the database: each once, in one transaction with all that belongs to it."""
 
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -10,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy import Connection, Engine, Executable, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
@@ -258,9 +259,14 @@ def _defect_rows(record: InspectionRecord) -> Iterator[dict[str, Any]]:
 
 def once(connection: Connection, table: Table, row: dict[str, Any], *unique: str) -> bool:
     """Insert a row unless one with the same values of `unique` is there; whether it was not."""
-    insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
-    told = insert(table).values(row).on_conflict_do_nothing(index_elements=unique).returning(*table.primary_key.columns)
-    return connection.execute(told).first() is not None
+    return connection.execute(_insert_once(connection.dialect.name, table, unique), row).first() is not None
+
+
+@functools.cache
+def _insert_once(dialect: str, table: Table, unique: tuple[str, ...]) -> Executable:
+    """Built once: that takes longer than the insertion."""
+    insert = insert_postgresql if dialect == "postgresql" else insert_sqlite
+    return insert(table).on_conflict_do_nothing(index_elements=unique).returning(*table.primary_key.columns)
 
 
 def _known_by(sha256: str, source: str, identity: tuple[object, ...], part: Part) -> str:
