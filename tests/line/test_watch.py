@@ -89,8 +89,10 @@ def test_what_lies_there_is_inspected_once_and_bad_files_are_remembered(inbox, i
     files = [picture(inbox / "a.png"), picture(inbox / "deep/b.png", 199)]
     (inbox / "bad.png").write_text("no picture")
     (inbox / "notes.txt").touch()
+    (inbox / "phone.heic").touch()
     now = once(inbox, inspector, store)
     assert (now.kept, now.failed, now.known) == (2, 1, 0)
+    assert now.trouble == f"{inbox / 'phone.heic'}: .heic is not read; save it as PNG"
     assert sources(engine) == sorted(map(str, files))
     with reading(engine) as connection:
         (reason,) = connection.exec_driver_sql("SELECT reason FROM failures").scalars()

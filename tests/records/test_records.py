@@ -140,7 +140,7 @@ def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tm
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64), 200 - number, np.uint8))
     (tmp_path / "bad.png").write_bytes(b"no picture")
     inspector = Inspector(dark_model)
-    store = DatabaseStore(engine, Part(product="ring"))
+    store = DatabaseStore(engine, Part(product="ring"), inspector.card)
     files = sorted(tmp_path.glob("*.png"))
     first = run(files, inspector, store)
     assert (len(first.keys), list(first.failures)) == (3, [str(tmp_path / "bad.png")])
@@ -157,7 +157,10 @@ def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tm
     assert not set(run(files, inspector, store).keys) & set(first.keys)
     with reading(engine) as connection:
         contents = connection.exec_driver_sql("SELECT content FROM rules").scalars().all()
+        assert connection.exec_driver_sql("SELECT card FROM models").scalars().all() == ["# dark\n"]
+        (taken,) = set(connection.exec_driver_sql("SELECT taken_at IS NOT NULL FROM images").scalars())
     assert {json.loads(content)["review_below"] for content in contents} == {0.6, 0.1}
+    assert taken
 
 
 WRITER = """

@@ -127,6 +127,7 @@ class Watch:
     renewed: bool = False
     now: Watching = field(default_factory=Watching)
     _seen: dict[Path, _Seen] = field(default_factory=dict)
+    _left_out: str = ""  # a picture or folder that is not looked at, and why
     _begun: dict[str, Path] = field(default_factory=dict)  # by the name that records have
 
     def __post_init__(self) -> None:
@@ -169,7 +170,7 @@ class Watch:
                 self._begun[printable(file)] = file
                 yield file
             self.now.waiting = 0
-            self._trouble("")
+            self._trouble(self._left_out)
             yield None
             self.stop.wait(wait)
 
@@ -179,7 +180,9 @@ class Watch:
         Raises:
             RecordsError: the store does not take it.
         """
-        file = self._begun[step.source]
+        file = self._begun.get(step.source)
+        if file is None:  # two names that are written alike, as one of them is no UTF-8: it was over before
+            return
         if step.failure is None:
             self._put_away(file, step, store)
             self._count("kept" if step.is_new else "known")
@@ -270,6 +273,7 @@ class Watch:
         if printable(self.folder) in left_out:
             raise OSError(left_out[printable(self.folder)])
         self._seen, self._drive = found, drive
+        self._left_out = next((f"{path}: {why}" for path, why in left_out.items()), "")
         ready = [file for file, seen in found.items() if not seen.taken and now >= seen.since]
         return sorted(ready, key=lambda file: (found[file].state.modified_ns, file))
 

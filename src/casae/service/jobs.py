@@ -245,6 +245,8 @@ class JobRunner:
                     self._do(key)
             except RecordsError as error:  # the database is away: later
                 log.error("jobs wait", error=str(error))
+                if key is not None:
+                    self._say(key, state="queued")
             except Exception as error:
                 log.exception("a job failed", id=key)
                 self._end(str(key), "failed", f"casae failed on it ({error!r}); please report it", None)
@@ -338,10 +340,12 @@ class JobRunner:
             )
 
     def _end(self, key: str, state: State, error: str | None, result: dict[str, Any] | None) -> None:
-        """Say how a job ended, again and again while the database is away; only the end of the service ends that."""
         told_now = None if result is None else json.dumps(result)
-        values: dict[str, object] = {"state": state, "ended_at": now(), "error": error, "result": told_now}
-        values["progress"] = 1.0 if state == "done" else 0.0
+        share = 1.0 if state == "done" else 0.0
+        self._say(key, state=state, ended_at=now(), error=error, result=told_now, progress=share)
+
+    def _say(self, key: str, **values: object) -> None:
+        """Write what became of a job, again and again while the database is away; the end of the service ends that."""
         while True:
             try:
                 with writing(self.engine) as connection:
