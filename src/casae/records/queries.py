@@ -28,6 +28,7 @@ class Filter:
         model: its name.
         picture: name of its file, without folders.
         since_id: of this id, or a later one.
+        reviewed: whether a person has said anything.
     """
 
     since: datetime | None = None
@@ -42,6 +43,7 @@ class Filter:
     model: str | None = None
     picture: str | None = None
     since_id: str | None = None
+    reviewed: bool | None = None
 
 
 class Row(NamedTuple):
@@ -97,6 +99,14 @@ def reviews_of(engine: Engine, key: str) -> list[dict[str, str]]:
     query = select(reviews).where(reviews.c.inspection_id == key).order_by(reviews.c.id)
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def counted_since(engine: Engine, since: datetime) -> dict[str, int]:
+    """Inspections of each decision from a moment on, by counting: for a shift or a day."""
+    wanted = select(inspections.c.decision, func.count()).where(inspections.c.id >= first_id(since))
+    with reading(engine) as connection:
+        rows = connection.execute(wanted.group_by(inspections.c.decision)).all()
+    return {row[0]: row[1] for row in rows}
 
 
 def kept_at(engine: Engine, key: str) -> str | None:
@@ -183,6 +193,9 @@ def _of(connection: Connection, wanted: Filter, after: str | None, limit: int) -
     ends += [key < first_id(wanted.until)] if wanted.until else []
     ends += [key < after] if after else []
     ends += [key >= wanted.since_id] if wanted.since_id else []
+    if wanted.reviewed is not None:
+        said = exists().where(reviews.c.inspection_id == inspections.c.id)
+        query = query.where(said if wanted.reviewed else ~said)
     return query.where(*ends).order_by(key.desc()).limit(limit)
 
 

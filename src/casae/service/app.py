@@ -22,6 +22,8 @@ from casae.service.child import end_with_parent
 from casae.service.home import Home
 from casae.service.inspecting import InspectionQueue
 from casae.service.middleware import Around, Limits
+from casae.service.pages import views
+from casae.service.pages.views import static
 from casae.service.problems import install
 from casae.service.settings import ServiceSettings
 from casae.service.state import Service
@@ -77,8 +79,9 @@ def create_app(home: Home, settings: ServiceSettings) -> FastAPI:
         form_limits={"max_fields": 20, "max_files": 1, "max_part_size": FORM_BYTES},
     )
     install(app)
-    for each in (inspections, models, jobs, users, events, system):
+    for each in (inspections, models, jobs, users, events, system, views):
         app.include_router(each.router)
+    app.mount("/static", static)
     most_bytes = int(settings.max_upload_mb * 1e6) + FORM_BYTES
     app.add_middleware(Limits, most_bytes=most_bytes, seconds=settings.request_s)
     app.add_middleware(Around, settings=settings)

@@ -22,7 +22,7 @@ from casae.service.state import SAFE, address_of, service_of, who_asks
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none, forms of our own pages would come from nowhere
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
@@ -31,7 +31,8 @@ LARGE = {  # bytes and seconds of a body, which engineers alone send
     "/api/v1/datasets": (10 * 2**30, 7200.0),
 }
 MOST_JSON = 2**18  # bytes; those of pictures are limited by the settings
-FOR_ALL = {"/health", "/ready", "/api/v1/openapi.json"}
+FOR_ALL = {"/health", "/ready", "/api/v1/openapi.json", "/login"}
+STATIC = "/static/"
 SIGNING_IN = ("POST", "/api/v1/session")
 HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 THROUGH_A_PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
@@ -64,6 +65,8 @@ class Around:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
+                if STATIC in request.scope["path"]:
+                    headers.setdefault("Cache-Control", "no-cache")  # asked for again by its ETag
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request.state.id
@@ -109,7 +112,7 @@ class Around:
             ProblemError: nobody known, or a role that may not send so much.
         """
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        if path in FOR_ALL or (request.method, path) == SIGNING_IN:
+        if path in FOR_ALL or path.startswith(STATIC) or (request.method, path) == SIGNING_IN:
             return
         asked = (service_of(request), request.headers, request.method, address_of(request))
         request.state.who = who = await run_in_threadpool(who_asks, *asked)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
@@ -13,7 +14,7 @@ from sqlalchemy import Engine
 from casae.decoding import decode_image, read_file
 from casae.errors import ImageError
 from casae.files import path_of
-from casae.image import Image, brightened, encode
+from casae.image import Image, brightened, encode, to_8bit
 from casae.inspection.overlay import Mark, crop_to_see, draw_marks, label, to_rgb, to_see
 from casae.inspection.record import DefectRecord, InspectionRecord
 from casae.labels.results import filled
@@ -31,6 +32,7 @@ MEDIA = (
 )
 
 
+QUICK = 1  # of nine levels of compression: a picture is asked for once
 AT_ONCE, LONGEST_S = threading.Semaphore(2), 20.0
 
 
@@ -63,6 +65,13 @@ def marked(engine: Engine, home: Home, record: InspectionRecord, marks: bool) ->
     with _drawing():
         image = _image(engine, home, record)
         return encode(draw_marks(image, mask_of(record), drawn) if marks else to_see(image), ".jpg")
+
+
+def seen(engine: Engine, home: Home, record: InspectionRecord) -> bytes:
+    """The picture as PNG of 8 bits, pixel for pixel. Raises as `marked`."""
+    with _drawing():
+        picture = to_8bit(_image(engine, home, record))
+        return encode(picture, ".png", cv2.IMWRITE_PNG_COMPRESSION, QUICK)
 
 
 def crop(engine: Engine, home: Home, record: InspectionRecord, defect: DefectRecord) -> bytes:

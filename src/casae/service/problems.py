@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from html import escape
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
@@ -67,8 +69,21 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase} | told for status in sorted({*every, *statuses})}
 
 
-def problem(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer."""
+def problem(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer: to a program as it is, to a person who opened a page as one."""
+    root, path = request.scope.get("root_path", ""), request.scope["path"]
+    asks_for_a_page = "text/html" in request.headers.get("accept", "") and "/api/" not in path
+    if asks_for_a_page and status == 401:
+        return RedirectResponse(f"{root}/login?{urlencode({'next': path.removeprefix(root)})}", 303)
+    if asks_for_a_page:
+        title = escape(f"{status} {HTTPStatus(status).phrase}")
+        style = (
+            f'<link rel="stylesheet" href="{root}/static/casae.css"><meta name="viewport" content="width=device-width">'
+        )
+        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'"}
+        said = f'<p class="note bad">{escape(detail)}</p><p><a href="{root}/">casae</a></p>'
+        html = f"<!doctype html><html lang='en'><title>{title}</title>{style}<main><h1>{title}</h1>{said}</main>"
+        return HTMLResponse(html, status, dict(headers or {}) | policy)
     content = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
@@ -78,7 +93,7 @@ def problem(request: Request, status: int, detail: str, headers: Mapping[str, st
     return JSONResponse(content.model_dump(), status, dict(headers or {}), MEDIA)
 
 
-def answer_of(request: Request, error: ProblemError | CasaeError) -> JSONResponse:
+def answer_of(request: Request, error: ProblemError | CasaeError) -> Response:
     """What an error is answered with. Where the fault is here, the log alone says what and where."""
     if isinstance(error, ProblemError):
         return problem(request, error.status, error.detail, error.headers)
@@ -103,22 +118,22 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way
 
     @app.exception_handler(ProblemError)
-    async def _of_ours(request: Request, error: ProblemError) -> JSONResponse:
+    async def _of_ours(request: Request, error: ProblemError) -> Response:
         return answer_of(request, error)
 
     @app.exception_handler(CasaeError)
-    async def _of_casae(request: Request, error: CasaeError) -> JSONResponse:
+    async def _of_casae(request: Request, error: CasaeError) -> Response:
         return answer_of(request, error)
 
     @app.exception_handler(HTTPException)
-    async def _of_http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _of_http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
             allowed = ", ".join(sorted(_methods(app, request)))
             return problem(request, 405, f"{request.method}: is not allowed here; use {allowed}", {"Allow": allowed})
         return problem(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _of_values(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _of_values(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
         return problem(

@@ -1,5 +1,6 @@
 """Inspect a picture, find inspections, see their pictures, say what the part truly is."""
 
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from casae.records.queries import Filter, failures_of, page, reviews_of
 from casae.records.store import record_by_id, review
 from casae.service.api.values import Body, Id, Text, Time
 from casae.service.inspecting import Upload
-from casae.service.pictures import crop, marked, mask, original
+from casae.service.pictures import crop, marked, mask, original, seen
 from casae.service.problems import ProblemError, documented
 from casae.service.state import Operator, Service, TheService, Viewer
 
@@ -137,12 +138,13 @@ def find(
     recipe: Text | None = None,
     model: Annotated[Text | None, Query(description="its name")] = None,
     picture: Annotated[Text | None, Query(description="name of its file")] = None,
+    reviewed: Annotated[bool | None, Query(description="whether a person has said anything")] = None,
     after: Annotated[Id | None, Query(description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Page:
     """Inspections, newest first, a page at a time."""
     wanted = Filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
-    rows = page(service.engine, wanted, after, limit)
+    rows = page(service.engine, replace(wanted, reviewed=reviewed), after, limit)
     items = [Item.model_validate(row._asdict()) for row in rows]
     return Page(items=items, next=rows[-1].id if len(rows) == limit else None)
 
@@ -173,6 +175,12 @@ def image(service: TheService, who: Viewer, key: Id) -> Response:
 def overlay(service: TheService, who: Viewer, key: Id, marks: bool = True) -> Response:
     """The picture as JPEG of a size people can look at, with its defects marked or without."""
     return _picture(marked(service.engine, service.home, _record(service, key), marks), "image/jpeg")
+
+
+@router.get("/inspections/{key}/view", response_class=Response, responses=documented(404, 410) | PICTURE)
+def view(service: TheService, who: Viewer, key: Id) -> Response:
+    """The picture as a browser can show it, pixel for pixel: PNG of 8 bits, in full scale."""
+    return _picture(seen(service.engine, service.home, _record(service, key)), "image/png")
 
 
 @router.get("/inspections/{key}/mask", response_class=Response, responses=documented(404) | PICTURE)

@@ -107,17 +107,7 @@ class AuditLine(BaseModel):
 @router.post("/session", responses=documented(429))
 def begin(service: TheService, request: Request, response: Response, said: SignIn) -> Session:
     """Sign in as a person; the cookie of the answer holds the session."""
-    right = sign_in(service.engine, said.name, said.password, address_of(request))
-    if right is False:
-        raise ProblemError(401, "name or password is wrong; try again, or ask an admin", {"WWW-Authenticate": "Cookie"})
-    if right is not True:
-        raise come_again(429, "too many wrong passwords; try again later", right)
-    lasts = timedelta(hours=service.settings.session_hours)
-    _, secret = new_token(service.engine, said.name, "session", lasts, "session")
-    secure = request.url.scheme == "https"
-    response.set_cookie(SESSION, secret, int(lasts.total_seconds()), httponly=True, samesite="strict", secure=secure)
-    role = next(user.role for user in all_users(service.engine) if user.name == said.name)
-    return Session(name=said.name, role=role, csrf=csrf_of(secret))
+    return begin_session(service, request, response, said.name, said.password)
 
 
 @router.get("/session", responses=documented())
@@ -190,6 +180,25 @@ def audit(
 ) -> list[AuditLine]:
     """Every change of models, rules, users and jobs, newest first."""
     return [AuditLine.model_validate(each) for each in audited(service.engine, after, limit)]
+
+
+def begin_session(service: Service, request: Request, response: Response, name: str, password: str) -> Session:
+    """Sign a person in, with a cookie of `response`.
+
+    Raises:
+        ProblemError: name or password is wrong, or there were too many tries.
+    """
+    right = sign_in(service.engine, name, password, address_of(request))
+    if right is False:
+        raise ProblemError(401, "name or password is wrong; try again, or ask an admin", {"WWW-Authenticate": "Cookie"})
+    if right is not True:
+        raise come_again(429, "too many wrong passwords; try again later", right)
+    lasts = timedelta(hours=service.settings.session_hours)
+    _, secret = new_token(service.engine, name, "session", lasts, "session")
+    secure = request.url.scheme == "https"
+    response.set_cookie(SESSION, secret, int(lasts.total_seconds()), httponly=True, samesite="strict", secure=secure)
+    role = next(user.role for user in all_users(service.engine) if user.name == name)
+    return Session(name=name, role=role, csrf=csrf_of(secret))
 
 
 def _names(service: Service) -> set[str]:

@@ -1,0 +1,1 @@
+"""Pages for people: what comes, what came, one inspection, what is doubtful. They ask the API like anybody else."""

@@ -1,0 +1,51 @@
+/** Cards and counts as inspections come; the page is whole without this. */
+const list = document.getElementById("cards");
+const root = document.querySelector('meta[name="root"]').content;
+const SIGNS = { OK: "✓", REVIEW: "?", NG: "✗" };
+
+const events = new EventSource(`${root}/api/v1/events`);
+events.onopen = () => (document.getElementById("lost").hidden = true);
+events.onerror = () => (document.getElementById("lost").hidden = false);
+events.addEventListener("inspection", (event) => {
+  const row = JSON.parse(event.data);
+  if (list.querySelector(`[data-id="${row.id}"]`)) return;
+  document.getElementById("empty").hidden = true;
+  list.prepend(card(row));
+  while (list.children.length > Number(list.dataset.most)) list.lastElementChild.remove();
+  const count = document.querySelector(`[data-count="${row.decision}"]`);
+  count.textContent = Number(count.textContent) + 1;
+});
+
+function card(row) {
+  const item = make("li", "card new");
+  item.dataset.id = row.id;
+  const link = item.appendChild(document.createElement("a"));
+  link.href = `${root}/inspections/${row.id}`;
+  const image = link.appendChild(make("div", "picture")).appendChild(document.createElement("img"));
+  image.alt = "";
+  image.src = `${root}/api/v1/inspections/${row.id}/overlay`;
+  const facts = link.appendChild(make("div", "facts"));
+  const head = facts.appendChild(make("div", "row"));
+  const words = list.dataset[row.decision.toLowerCase()];
+  head.appendChild(make("span", `verdict ${row.decision}`, `${SIGNS[row.decision]} ${words}`));
+  head.appendChild(make("span", "soft", time(row.id)));
+  facts.appendChild(make("b", "", row.serial ?? row.source.split("/").at(-1)));
+  const about = [row.product, row.batch, row.station, `${list.dataset.defects}: ${row.defects}`];
+  facts.appendChild(make("span", "soft", about.filter(Boolean).join(" · ")));
+  return item;
+}
+
+function make(name, kind, text = "") {
+  const made = document.createElement(name);
+  made.className = kind;
+  made.textContent = text;
+  return made;
+}
+
+/** When an inspection ended: its id begins with the milliseconds. */
+function time(id) {
+  const moment = new Date(parseInt(id.replaceAll("-", "").slice(0, 12), 16));
+  const two = (number) => String(number).padStart(2, "0");
+  const day = [moment.getFullYear(), two(moment.getMonth() + 1), two(moment.getDate())].join("-");
+  return `${day} ${[moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(two).join(":")}`;
+}

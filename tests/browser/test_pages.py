@@ -1,0 +1,204 @@
+"""The pages in a real browser, on the real server: Debian's chromium, driven by Playwright."""
+
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from asked import png
+from casae.client import Client
+from casae.records.database import opened
+from casae.service.who import add_user, new_token
+from served import served
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+SIZES = {"phone": (390, 844), "tablet": (1024, 768), "desktop": (1920, 1080)}
+PASSWORD = "a good password"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, dark_model):
+    """A service with login, a few inspections of every kind, and how to ask it."""
+    home = tmp_path_factory.mktemp("browser") / "home"
+    rules = home.parent / "rules.toml"
+    rules.write_text("[[rule]]\nmax_area_px = { accept = 40, review = 400 }\n")
+    with opened(home) as engine:
+        add_user(engine, "ann", "operator", PASSWORD)
+        _, token = new_token(engine, "ann", "tests", None)
+    with served(home, "--model", str(dark_model), "--rules", str(rules), "--login") as running:
+        client = Client(running.url, token)
+        for number, spots in enumerate(((), (18,), (30, 18), (), (18,), (30,))):
+            image = np.full((480, 640), 200, np.uint8)
+            for row, side in enumerate(spots):
+                image[100 + 60 * row : 100 + 60 * row + side, 200 : 200 + side] = 10
+            data = cv2.imencode(".png", image)[1].tobytes()
+            client.inspect(data, name=f"{number}.png", serial=f"part {number}", product="ring")
+        yield running.url, client
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser, service):
+    """A page of somebody who is signed in; an error of a script fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    opened_page, errors = context.new_page(), list[str]()
+    opened_page.set_default_timeout(8000)
+    opened_page.on("pageerror", lambda error: errors.append(str(error)))
+    opened_page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    url, _ = service
+    opened_page.goto(f"{url}/history")
+    opened_page.get_by_label("Name").fill("ann")
+    opened_page.get_by_label("Password").fill(PASSWORD)
+    opened_page.get_by_role("button", name="Sign in").click()
+    opened_page.wait_for_url("**/history")
+    yield opened_page
+    context.close()
+    assert [each for each in errors if "401" not in each] == []
+
+
+def test_cards_come_by_themselves(page, service):
+    url, client = service
+    page.goto(f"{url}/")
+    before = page.locator("#cards .card").count()
+    count = int(page.locator('[data-count="OK"]').inner_text())
+    page.wait_for_timeout(700)
+    record = client.inspect(png(180, 0), name="fresh.png", serial="fresh")
+    page.locator(f'[data-id="{record.id}"]').wait_for()
+    assert page.locator("#cards .card").count() == before + 1
+    assert page.locator("#cards .card").first.inner_text().startswith("✓ OK")
+    assert int(page.locator('[data-count="OK"]').inner_text()) == count + 1
+    page.locator(f'[data-id="{record.id}"] a').click()
+    page.wait_for_url(f"**/inspections/{record.id}")
+
+
+def colour_at(page, x, y):
+    """Of a pixel of the viewer's canvas, in CSS pixels."""
+    script = """([x, y]) => {
+        const canvas = document.querySelector("#viewer canvas");
+        const ratio = canvas.width / canvas.clientWidth;
+        return [...canvas.getContext("2d").getImageData(x * ratio, y * ratio, 1, 1).data];
+    }"""
+    return page.evaluate(script, [x, y])
+
+
+def test_the_viewer_shows_pixels_layers_and_the_defect_that_is_chosen(page, service):
+    url, client = service
+    (row,) = client.inspections(serial="part 5")
+    page.goto(f"{url}/inspections/{row['id']}")
+    page.wait_for_timeout(500)
+    page.locator("#defects tbody tr").first.click()
+    page.wait_for_timeout(200)
+    assert page.locator('#defects tr[aria-selected="true"]').count() == 1
+    box = page.locator("#viewer canvas").bounding_box()
+    middle = (box["width"] / 2, box["height"] / 2)
+    red, green, blue, _ = colour_at(page, *middle)
+    assert green > red + 30  # the mask lies on it
+    page.get_by_label("Mask", exact=True).first.uncheck()
+    page.wait_for_timeout(200)
+    red, green, blue, _ = colour_at(page, *middle)
+    assert (red, green, blue) == (10, 10, 10)  # the very pixel
+    page.get_by_role("button", name="Fit").click()
+    assert page.locator("#viewer .scale").inner_text().endswith("%")
+    page.locator("#viewer canvas").focus()
+    before = page.locator("#viewer .scale").inner_text()
+    page.keyboard.press("+")
+    page.wait_for_timeout(200)
+    assert page.locator("#viewer .scale").inner_text() != before
+
+
+def test_doubtful_parts_are_judged_by_keyboard(page, service):
+    url, client = service
+    waiting = list(client.inspections(decision="REVIEW", reviewed=False))
+    assert len(waiting) == 2
+    page.goto(f"{url}/review")
+    part = page.locator("#part")
+    playwright.expect(page.locator("#waiting")).to_have_text(str(len(waiting)))
+    playwright.expect(part).not_to_be_empty()
+    first = part.inner_text()
+    page.keyboard.press("d")
+    page.keyboard.press("o")
+    playwright.expect(part).not_to_have_text(first)
+    page.locator("#reason").fill("a scratch")
+    page.keyboard.press("n")  # is written, and judges nothing
+    part.focus()
+    page.keyboard.press("n")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    said = [client.get(f"/api/v1/inspections/{row['id']}")["reviews"] for row in waiting]
+    told = {(each["new"], each["why"], each["who"]) for reviews in said for each in reviews}
+    assert told == {("OK", "", "ann"), ("NG", "a scratchn", "ann")}
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+
+
+def test_a_judgement_on_the_page_of_a_part_is_kept(page, service):
+    url, client = service
+    (row,) = client.inspections(serial="part 0")
+    page.goto(f"{url}/inspections/{row['id']}")
+    page.get_by_label("Reason").fill("missed a dent")
+    page.get_by_role("button", name="Part is NG").click()
+    page.get_by_text("missed a dent").wait_for()
+    assert page.locator("h1 + .verdict").inner_text().endswith("NG")
+
+
+def test_signing_out_ends_it(page, service):
+    url, _ = service
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login*")
+    page.goto(f"{url}/history")
+    page.wait_for_url("**/login?next=*")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_fit_every_screen_and_everybody(browser, service, size, scheme):
+    """No page scrolls sideways, axe-core finds nothing serious; CASAE_SHOTS names a folder for pictures."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    url, client = service
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-GB")
+    shown = context.new_page()
+    shown.set_default_timeout(8000)
+    shown.goto(f"{url}/login")
+    check(axe, shown, size)
+    shown.get_by_label("Name").fill("ann")
+    shown.get_by_label("Password").fill(PASSWORD)
+    shown.get_by_role("button", name="Sign in").click()
+    shown.wait_for_url(f"{url}/")
+    (row,) = client.inspections(serial="part 2")
+    for name, path in (
+        ("live", "/"),
+        ("history", "/history"),
+        ("review", "/review"),
+        ("part", f"/inspections/{row['id']}"),
+    ):
+        shown.goto(url + path)
+        shown.wait_for_timeout(600)
+        check(axe, shown, size)
+        if os.environ.get("CASAE_SHOTS"):
+            shown.screenshot(path=Path(os.environ["CASAE_SHOTS"]) / f"{name}-{size}-{scheme}.png", full_page=True)
+    context.close()
+
+
+def check(axe, page, size):
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == [], page.url
