@@ -133,12 +133,33 @@ def http() -> str:
         for method, about in methods.items():
             statuses = ", ".join(status for status in about["responses"] if status.startswith("2"))
             meaning = _cell(about["description"].split("\n\n")[0])
-            row = f"| `{method.upper()} {path}` | {statuses} | {meaning} |"
+            row = f"| `{method.upper()} {path}` | {_asked(described, about)} | {statuses} | {meaning} |"
             by_tag.setdefault(about["tags"][0], []).append(row)
     parts = ["# HTTP", "", MADE, "", "As [OpenAPI](openapi.json). [How to use it](../how-to/use-http.md).", ""]
     for tag, rows in by_tag.items():
-        parts += [f"## {tag.capitalize()}", "", "| path | answers | |", "| --- | --- | --- |", *rows, ""]
+        parts += [
+            f"## {tag.capitalize()}",
+            "",
+            "| path | asks for | answers | |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
     return "\n".join(parts)
+
+
+def _asked(described: dict[str, Any], about: dict[str, Any]) -> str:
+    """Names of a path's query, form or JSON; those that must be there come first, in bold."""
+    names = {each["name"]: each.get("required", False) for each in about.get("parameters", ()) if each["in"] == "query"}
+    for kind in about.get("requestBody", {}).get("content", {}).values():
+        parts = kind["schema"].get("oneOf", [kind["schema"]])
+        for part in parts:
+            body = described["components"]["schemas"].get(part.get("$ref", "").rsplit("/", 1)[-1], part)
+            needed = body.get("required", ())
+            names |= {name: name in needed for name in body.get("properties", {}) if not names.get(name)}
+    return " ".join(
+        f"**`{name}`**" if names[name] else f"`{name}`" for name in sorted(names, key=lambda n: not names[n])
+    )
 
 
 def openapi() -> dict[str, Any]:

@@ -19,7 +19,7 @@ def png(gray: int = 200, spots: int = 1, side: int = 64) -> bytes:
 def add_model(client: TestClient, file: Path) -> str:
     """Its hash."""
     answer = client.post("/api/v1/models", files={"model": ("dark.casae", file.read_bytes())})
-    assert answer.status_code == 201, answer.text
+    assert answer.status_code in (200, 201), answer.text
     return answer.json()["sha256"]
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import EllipsisType, TracebackType
 from typing import Any, Self
 
 import httpx2
@@ -134,9 +134,12 @@ class Client:
         answer = self._ask("POST", "/api/v1/models", files={"model": (path.name, path.read_bytes())})
         return dict(answer.json())
 
-    def activate(self, model_sha256: str, rules_sha256: str | None = None, product: str = "", why: str = "") -> None:
-        """Let a model and rules judge a product from now on."""
-        self.post("/api/v1/activations", model_sha256=model_sha256, rules_sha256=rules_sha256, product=product, why=why)
+    def activate(
+        self, model_sha256: str, rules_sha256: str | EllipsisType | None = ..., product: str = "", why: str = ""
+    ) -> None:
+        """Let a model judge a product from now on, by its rules so far unless others are given; None are none."""
+        rules = {} if rules_sha256 is ... else {"rules_sha256": rules_sha256}
+        self.post("/api/v1/activations", model_sha256=model_sha256, product=product, why=why, **rules)
 
     def job(self, **wanted: Any) -> dict[str, Any]:
         """Begin a job, such as kind="train", dataset="folder:rings", name="rings", and wait until it is over."""

@@ -387,7 +387,8 @@ def test_records_are_kept_found_reviewed_and_exported(dark_model, spotted, tmp_p
         (("show", "x"), 2, "x: no inspection has this id"),
         (("find", "--since", "soon"), 2, "--since soon: is no time"),
         (("import", "nowhere"), 2, "nowhere: holds no inspections.jsonl"),
-        (("list", "--home", "a.png"), 3, "a.png"),
+        (("list", "--home", "a.png"), 2, "a.png: holds no records.db"),
+        (("import", "results", "--home", "a.png"), 3, "a.png"),
     ):
         done = records(*words)
         assert (done.returncode, done.stderr.count("\n")) == (code, 1)

@@ -39,12 +39,17 @@ def test_a_watched_folder_ends_up_in_the_records(inbox, dark_model, tmp_path):
     done = casae(*words, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "1 inspected, 1 could not be"
-    assert done.stdout.startswith(f"NG      {inbox}/B7_4711.png  ")
+    assert f"  NG      {inbox}/B7_4711.png  " in done.stdout
     assert done.stderr.startswith(f"casae: {inbox}/bad.png: is damaged")
     found = casae("records", "find", "--serial", "4711", "--batch", "B7", cwd=tmp_path).stdout
     assert "B7_4711.png" in found
     failed = casae("records", "failures", cwd=tmp_path).stdout
     assert (failed.count("\n"), "bad.png: is damaged" in failed) == (1, True)
+    key = found.splitlines()[1].split()[0]
+    assert '"moved_to": null' in casae("records", "show", key, cwd=tmp_path).stdout
+    nowhere = casae("records", "list", "--home", "typo", cwd=tmp_path)
+    assert (nowhere.returncode, "typo: holds no records.db" in nowhere.stderr) == (2, True)
+    assert not (tmp_path / "typo").exists()
     again = casae(*words, "--json", cwd=tmp_path)
     assert again.stdout == ""  # records are of what is new
 
@@ -63,6 +68,31 @@ def test_what_cannot_be_watched_is_said_in_a_line(inbox, tmp_path, words, said):
     done = casae("watch", "in", "--once", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
+
+
+def test_what_cannot_be_put_away_is_counted(inbox, dark_model, tmp_path):
+    (tmp_path / "done").write_text("no folder")
+    words = (
+        "watch",
+        "in",
+        "--model",
+        dark_model,
+        "--once",
+        "--still",
+        0,
+        "--room",
+        0,
+        "--then",
+        "move",
+        "--to",
+        "done",
+    )
+    done = casae(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        1,
+        "1 inspected, 1 could not be, 2 could not be put away",
+    )
+    assert len(list(inbox.iterdir())) == 2
 
 
 def test_users_are_made_changed_and_listed(tmp_path):

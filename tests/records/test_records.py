@@ -116,6 +116,7 @@ def test_exports_hold_everything_in_order(engine, made, tmp_path, monkeypatch, s
     monkeypatch.setattr(queries, "PAGE", 3)
     kept = [made(n, source=f"=cmd{n}") for n in range(7)]
     add_records(engine, kept)
+    review(engine, kept[6].id, "OK", "ann", "dust")
     assert list(records(engine, Filter())) == kept[::-1]
     out = tmp_path / f"all{suffix}"
     assert write(engine, Filter(), out) == 7
@@ -125,6 +126,8 @@ def test_exports_hold_everything_in_order(engine, made, tmp_path, monkeypatch, s
             rows = list(csv.DictReader(file))
         assert [row["id"] for row in rows] == newest
         assert rows[0]["source"] == "'=cmd6"
+        assert [rows[0][name] for name in ("reviewed", "reviewed_by", "reviewed_why")] == ["OK", "ann", "dust"]
+        assert rows[1]["reviewed"] == ""
     elif suffix == ".jsonl":
         assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == newest
     else:
@@ -337,7 +340,7 @@ def test_a_database_in_use_is_not_replaced(tmp_path, kept, made):
         with reading(engine) as connection:
             connection.exec_driver_sql("BEGIN")
             connection.exec_driver_sql("SELECT * FROM inspections").first()
-            with pytest.raises(RecordsError, match="database is locked"):
+            with pytest.raises(RecordsError, match=r"is in use .*end casae serve and casae watch first"):
                 restore(tmp_path / "copy.db", kept)
     assert _count(kept / FILE) == 1
     restore(tmp_path / "copy.db", kept)

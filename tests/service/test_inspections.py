@@ -59,6 +59,15 @@ def test_lists_are_filtered_and_paged(client):
     assert client.get("/api/v1/inspections", params={"since": tomorrow}).json()["items"] == []
     assert client.get("/api/v1/inspections", params={"since": "0001-01-01T00:00:00Z"}).status_code == 200
     is_problem(client.get("/api/v1/inspections", params={"since": "yesterday"}), 422)
+    misspelt = client.get("/api/v1/inspections", params={"decison": "NG"})
+    assert is_problem(misspelt, 422) == "decison: is no parameter of this; is decision meant?"
+    files = {"image": ("a.png", png())}
+    assert "seriall: is no field" in is_problem(
+        client.post("/api/v1/inspections", files=files, data={"seriall": "1"}), 422
+    )
+    assert page["items"][0]["inspected_at"] == client.get(f"/api/v1/inspections/{page['items'][0]['id']}").json()[
+        "record"
+    ]["inspected_at"].replace("+00:00", "+00:00")
     is_problem(client.get("/api/v1/inspections", params={"serial": "a\x00b"}), 422)
 
 

@@ -68,6 +68,9 @@ def test_a_dataset_is_unpacked_whole_or_not_at_all(client, dataset, tmp_path):
     assert [each["name"] for each in client.get("/api/v1/datasets").json()] == ["rings"]
     again = client.post("/api/v1/datasets", params={"name": "rings"}, files={"content": ("r.zip", b"x")})
     assert "there is such a dataset" in is_problem(again, 409)
+    inside = packed({"rings/images/a.png": png(), "rings/dataset.toml": b""})
+    client.post("/api/v1/datasets", params={"name": "inside"}, files={"content": ("r.zip", inside)})
+    assert sorted(each.name for each in (tmp_path / "home/datasets/inside").iterdir()) == ["dataset.toml", "images"]
     link = zipfile.ZipInfo("link.png")
     link.external_attr = 0o120777 << 16
     for content in (
@@ -94,7 +97,7 @@ def test_a_dataset_is_unpacked_whole_or_not_at_all(client, dataset, tmp_path):
             "/api/v1/datasets", params={"name": name}, files={"content": ("r.zip", packed({"a": b""}))}
         )
         is_problem(answer, 422)
-    assert sorted(each.name for each in (tmp_path / "home/datasets").iterdir()) == ["rings"]
+    assert sorted(each.name for each in (tmp_path / "home/datasets").iterdir()) == ["inside", "rings"]
     assert not list(tmp_path.rglob("evil*"))
 
 
@@ -133,6 +136,8 @@ def test_what_a_job_names_is_checked_at_once(client, dataset):
     is_problem(
         client.post("/api/v1/jobs", json={"kind": "convert", "dataset": "folder:rings", "target": "coco:../x"}), 422
     )
+    gone = {"kind": "train", "dataset": "folder:gone", "name": "m"}
+    assert "gone: is not there" in is_problem(client.post("/api/v1/jobs", json=gone), 422)
     is_problem(client.post("/api/v1/jobs", json={"kind": "shell", "command": "ls"}), 422)
     for path in ("", "/log", "/files", "/files/x"):
         is_problem(client.get(f"/api/v1/jobs/{NOBODY}{path}"), 404)

@@ -63,16 +63,23 @@ def test_products_have_models_and_rules_of_their_own_and_go_back(client, other_m
     assert client.post("/api/v1/activations", json=told).status_code == 201
     assert send(client, png(), "b.png", product="ring")["decision"] == "OK"
     assert send(client, png(), "b.png", product="plate")["decision"] == "NG"
-    client.post("/api/v1/activations", json={"model_sha256": other, "product": "ring"})
+    changed = client.post("/api/v1/activations", json={"model_sha256": other, "product": "ring"})
+    assert changed.json()["rules_sha256"] == rules  # stays, as nobody says otherwise
     assert send(client, png(), "c.png", product="ring")["model"] == "other"
     back = client.post("/api/v1/activations/rollback", json={"product": "ring", "why": "misses scratches"})
     assert (back.status_code, back.json()["rules_sha256"]) == (201, rules)
     assert send(client, png(), "d.png", product="ring")["decision"] == "OK"
     history = client.get("/api/v1/activations", params={"product": "ring"}).json()
     assert [each["why"] for each in history] == ["misses scratches", "", "dust is fine"]
+    assert history[0]["undoes"] == history[1]["id"]
+    back = client.post("/api/v1/activations/rollback", json={"product": "ring"})
+    assert (back.status_code, back.json()["model_sha256"]) == (201, None)  # nothing of its own: as product "" has it
+    assert send(client, png(), "e.png", product="ring")["decision"] == "NG"
+    is_problem(client.post("/api/v1/activations/rollback", json={"product": "ring"}), 409)
     is_problem(client.post("/api/v1/activations/rollback", json={}), 409)
     whats = [line["what"] for line in client.get("/api/v1/audit").json()]
     assert whats == [
+        "rolled back",
         "rolled back",
         "activated",
         "activated",

@@ -79,7 +79,7 @@ def import_(
     if not (results / LINES).is_file():
         raise UsageError(f"{results}: holds no {LINES}; name a folder that casae inspect wrote")
     lines = RecordLines(results / LINES)
-    with _opened(home) as engine, progress("keeping", len(lines)) as step:
+    with _opened(home, may_be_new=True) as engine, progress("keeping", len(lines)) as step:
         new = import_records(engine, lines.read(lines), step)
     typer.echo(f"{new} new, {len(lines) - new} were there already")
 
@@ -97,7 +97,7 @@ def list_(
     with _opened(home) as engine:
         _print(engine, Filter(), after, limit)
         counts = counted(engine)
-    typer.echo(", ".join(f"{counts.get(name, 0):,} {name}" for name in ("OK", "REVIEW", "NG")))
+    typer.echo("ever: " + ", ".join(f"{counts.get(name, 0):,} {name}" for name in ("OK", "REVIEW", "NG")))
 
 
 @app.command()
@@ -125,14 +125,17 @@ def find(
 
 @app.command()
 def show(key: Annotated[str, typer.Argument(metavar="ID")], home: Home = HOME) -> None:
-    """One inspection and what people said of it, as JSON. Exit codes: 0 done, 2 no such inspection, 3 database."""
+    """One inspection, where its picture was moved to and what people said of it, as JSON.
+
+    Exit codes: 0 done, 2 no such inspection, 3 database.
+    """
     from casae.cli.streams import print_utf8
-    from casae.records.queries import reviews_of
+    from casae.records.queries import kept_at, reviews_of
     from casae.records.store import record_by_id
 
     with _opened(home) as engine:
         record = record_by_id(engine, key).model_dump(mode="json", by_alias=True)
-        told = {"record": record, "reviews": reviews_of(engine, key)}
+        told = {"record": record, "moved_to": kept_at(engine, key), "reviews": reviews_of(engine, key)}
     print_utf8(json.dumps(told, indent=2, ensure_ascii=False))
 
 
@@ -232,7 +235,9 @@ def backup(file: Annotated[Path, typer.Argument(help="New file.")], home: Home =
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="That backup wrote.")],
-    home: Annotated[Path, typer.Option(help="Folder; nothing else may use it meanwhile.")] = Path(HOME),
+    home: Annotated[
+        Path, typer.Option(envvar="CASAE_HOME", help="Folder; casae serve and watch must not run on it meanwhile.")
+    ] = Path(HOME),
 ) -> None:
     """Put a backup in the place of the database, which stays beside it. Exit codes: 0 done, 2 usage, 3 database."""
     from casae.records.database import restore as run
@@ -241,9 +246,12 @@ def restore(
     typer.echo(f"{home} holds what {file} held")
 
 
-def _opened(home: str) -> "AbstractContextManager[Engine]":
-    from casae.records.database import opened
+def _opened(home: str, may_be_new: bool = False) -> "AbstractContextManager[Engine]":
+    from casae.errors import UsageError
+    from casae.records.database import FILE, opened
 
+    if not may_be_new and "://" not in home and not (Path(home).expanduser() / FILE).exists():
+        raise UsageError(f"{home}: holds no {FILE}; name the home of casae watch or serve, or import results into it")
     return opened(home)
 
 
@@ -271,13 +279,14 @@ def _time(text: str, option: str) -> datetime:
 def _print(engine: "Engine", wanted: "Filter", after: str | None, limit: int) -> None:
     """A line each, as wide as it must be: an id or a name that is cut helps nobody."""
     from casae.cli.streams import print_utf8
-    from casae.records.queries import page
+    from casae.records.queries import moment_of, page
 
     rows = page(engine, wanted, after, limit)
-    lines = [("id", "decision", "reviewed", "defects", "part", "picture")]
+    lines = [("id", "time", "decision", "reviewed", "defects", "part", "picture")]
     for row in rows:
         part = " ".join(filter(None, (row.product, row.batch, row.serial)))
-        lines.append((row.id, row.decision, row.reviewed or "", str(row.defects), part, Path(row.source).name))
+        ended = f"{moment_of(row.id).astimezone():%Y-%m-%d %H:%M:%S}"
+        lines.append((row.id, ended, row.decision, row.reviewed or "", str(row.defects), part, Path(row.source).name))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines if rows else ():
         print_utf8("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -59,6 +59,9 @@ def watch(
     still: Annotated[
         float, typer.Option(min=0, metavar="S", help="Seconds without a change, after which a file is finished.")
     ] = 1.0,
+    patience: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Seconds for which a broken file is tried again; not with --once.")
+    ] = 30.0,
     room: Annotated[
         float, typer.Option(min=0, metavar="MB", help="With less free on the disk of the records nothing is taken in.")
     ] = 500.0,
@@ -89,7 +92,8 @@ def watch(
     Without --model, what is active in the home judges, as casae serve has it, and a change counts at once.
 
     Killed at any moment, it goes on where it was. Exit codes: 0 ended as asked, also where some pictures could not be
-    inspected (casae records failures), 2 wrong usage or model, 3 the database cannot be opened.
+    inspected (casae records failures), 1 some could not be put away, 2 wrong usage or model, 3 the database cannot be
+    opened.
     """
     needs_database()
     from casae.config import InspectionSettings
@@ -100,7 +104,9 @@ def watch(
     from casae.records.store import DatabaseStore
 
     told = told_of(parts, product, batch, station, recipe, camera)
-    wanted = WatchSettings(every_s=every, still_s=still, then=then, move_to=to, room_mb=room, once=once)
+    wanted = WatchSettings(
+        every_s=every, still_s=still, patience_s=patience, then=then, move_to=to, room_mb=room, once=once
+    )
     stop = threading.Event()
     watching = Watch(source, wanted, None if "://" in home else Path(home).expanduser(), stop)
     with opened(home) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
@@ -131,10 +137,15 @@ def watch(
             def current() -> "Inspector":
                 return inspector
 
+        if not once:
+            typer.echo(f"casae: watching {watching.folder}, records in {home}; Ctrl-C ends it", err=True)
         run(watching, current, lambda inspector: DatabaseStore(engine, card=inspector.card), told)
     now = watching.now
     known = f", {now.known} were known" if now.known else ""
-    typer.echo(f"{now.kept} inspected, {now.failed} could not be{known}", err=json)
+    stuck = f", {len(now.stuck)} could not be put away" if now.stuck else ""
+    typer.echo(f"{now.kept} inspected, {now.failed} could not be{known}{stuck}", err=json)
+    if now.stuck:
+        raise typer.Exit(1)
 
 
 def _told(tell: "Tell", step: "Step[str] | None", now: "Watching") -> None:
@@ -205,7 +216,7 @@ def _shown(source: Path, json: bool) -> "Iterator[Tell]":
             typer.echo(f"casae: {said}", err=True)
         elif step.record is not None and step.is_new:
             record = step.record
-            line = f"{record.decision:<6}  {record.source}  {record.reason}"
+            line = f"{record.inspected_at[:19]}  {record.decision:<6}  {record.source}  {record.reason}"
             print_utf8(record.model_dump_json(by_alias=True) if json else line)
 
     if json or not console.is_terminal:

@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeVar
 from casae.config import Frozen
 from casae.decoding import FileState
 from casae.errors import CasaeError, UsageError
-from casae.files import SUFFIXES, files_under, path_of, printable
+from casae.files import SUFFIXES, UNREAD_SUFFIXES, files_under, path_of, printable
 from casae.inspection.inspector import Inspector
 from casae.line.parts import Told
 from casae.line.run import Step, Store, follow
@@ -22,6 +22,7 @@ from casae.progress import tell as tell_progress
 from casae.results.folder import is_result
 
 LONGEST_WAIT = 30.0  # s until the next try, while something is away
+AGAIN = 2.0  # s between two tries of a file that cannot be read and may not be whole yet
 LOOKING_SHARE = 0.1  # of the time at most goes into looking into the folder, whatever it holds
 
 Key = TypeVar("Key")
@@ -34,14 +35,17 @@ class WatchSettings(Frozen):
     Attributes:
         every_s: seconds between two looks into the folder.
         still_s: seconds for which size and time of a file do not change before it counts as finished.
+        patience_s: seconds for which a file that cannot be read is tried again, as its writer may be slow; not with
+            `once`.
         then: what happens to a picture that is kept.
-        move_to: folder for "move": DAY/NAME, and failed/NAME for what cannot be inspected.
+        move_to: folder for "move": DAY/NAME, and failed/DAY/NAME for what cannot be inspected.
         room_mb: free megabytes of the disk of the records, below which nothing is taken in.
         once: end when all that is there is inspected.
     """
 
     every_s: float = 0.5
     still_s: float = 1.0
+    patience_s: float = 30.0
     then: Literal["leave", "move", "delete"] = "leave"
     move_to: Path | None = None
     room_mb: float = 500.0
@@ -52,6 +56,7 @@ class WatchSettings(Frozen):
 class _Seen:
     state: FileState
     since: float  # monotonic; before which it is not finished
+    first: float = field(default_factory=time.monotonic)  # when it was seen like this
     taken: bool = False
     over: bool = False
 
@@ -65,6 +70,7 @@ class Watching:
         waiting: files that are finished and wait for their turn.
         kept: inspections; `failed` files that could not be inspected.
         known: files of which the store had an inspection already.
+        stuck: files that are kept and could not be put away yet.
         began: monotonic time of the first one.
     """
 
@@ -73,6 +79,7 @@ class Watching:
     kept: int = 0
     known: int = 0
     failed: int = 0
+    stuck: set[Path] = field(default_factory=set)
     began: float | None = None
 
     @property
@@ -156,6 +163,8 @@ class Watch:
                 self.stop.wait(wait)
                 continue
             wait = max(self.settings.every_s, (time.monotonic() - began) / LOOKING_SHARE)
+            if not ready:
+                self._trouble(self._standing_trouble())
             if self.settings.once and not ready and all(seen.taken or seen.over for seen in self._seen.values()):
                 return
             for number, file in enumerate(ready):
@@ -170,7 +179,7 @@ class Watch:
                 self._begun[printable(file)] = file
                 yield file
             self.now.waiting = 0
-            self._trouble(self._left_out)
+            self._trouble(self._standing_trouble())
             yield None
             self.stop.wait(wait)
 
@@ -198,6 +207,12 @@ class Watch:
         if step.record is not None or step.failure is not None:
             self.tell(step, self.now)
 
+    def _standing_trouble(self) -> str:
+        """What is not as it should be, although nothing holds the watch up."""
+        if self.now.stuck:
+            return f"{min(self.now.stuck)}: cannot be put away; it is tried again every {LONGEST_WAIT:g} s"
+        return self._left_out
+
     def _count(self, what: Literal["kept", "known", "failed"]) -> None:
         setattr(self.now, what, getattr(self.now, what) + 1)
         if what != "known":
@@ -209,6 +224,7 @@ class Watch:
         if seen is None:
             return
         seen.over = True
+        self.now.stuck.discard(file)
         try:
             if FileState.of(file.stat()) != seen.state:
                 return
@@ -220,6 +236,7 @@ class Watch:
             return
         except OSError as error:  # the record is kept; putting it away is tried again
             seen.taken, seen.since = False, time.monotonic() + LONGEST_WAIT
+            self.now.stuck.add(file)
             self._trouble(f"{file}: cannot be put away ({error.strerror or error}); it is tried again")
 
     def _move_away(self, file: Path, folder: Path, step: Step[str], store: "WatchedStore[Kept]") -> None:
@@ -232,11 +249,12 @@ class Watch:
         if drive in self._archive.parents:
             raise OSError(f"nothing is mounted on {self._archive}")
         self._archive = drive
+        today = Path(date.today().isoformat(), file.relative_to(self.folder))
         if step.key is None or step.record is None:
-            target = folder / "failed" / file.name
+            target = folder / "failed" / today
             move_new(file, target.with_stem(f"{target.stem}-{time.time_ns()}") if target.exists() else target)
             return
-        wanted = folder / date.today().isoformat() / file.relative_to(self.folder)
+        wanted = folder / today
         ending = step.record.sha256[:12]
         first = wanted.with_stem(f"{wanted.stem}-{ending}") if wanted.exists() else wanted
         place = store.place(step.key, printable(first))
@@ -268,8 +286,11 @@ class Watch:
         now, left_out = time.monotonic(), dict[str, str]()
         found: dict[Path, _Seen] = {}
         for file in files_under(self.folder, left_out):
-            if file.suffix.lower() in SUFFIXES and not is_result(file.parent):
+            suffix = file.suffix.lower()
+            if suffix in SUFFIXES and not is_result(file.parent):
                 self._look_at(file, found, now)
+            elif suffix in UNREAD_SUFFIXES:
+                left_out[printable(file)] = f"{suffix} is not read; save it as PNG"
         if printable(self.folder) in left_out:
             raise OSError(left_out[printable(self.folder)])
         self._seen, self._drive = found, drive
@@ -299,7 +320,13 @@ class Watch:
             return True
         except OSError:
             return False
-        return seen is None or seen.state != state
+        if seen is None or seen.state != state:
+            return True
+        left = seen.first + self.settings.patience_s - time.monotonic()
+        if left > 0 and not self.settings.once:
+            seen.taken, seen.since = False, time.monotonic() + min(left, AGAIN)
+            return True
+        return False
 
     def _until_there_is_room(self) -> Iterator[None]:
         while not self.stop.is_set() and (free := self._free_mb()) < self.settings.room_mb:

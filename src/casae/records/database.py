@@ -126,11 +126,14 @@ def restore(file: Path, home: Path) -> None:
             raise RecordsError(f"{file}: is no whole database of records; name another backup")
         home.mkdir(parents=True, exist_ok=True)
         new = target.with_name(f"{FILE}.new")
+        if target.exists():
+            try:
+                _settle(target)
+            except sqlite3.OperationalError as error:
+                raise RecordsError(f"{target}: is in use ({error}); end casae serve and casae watch first") from error
+            _copy(target, before)
         new.unlink(missing_ok=True)
         _copy(file, new)
-        if target.exists():
-            _settle(target)
-            _copy(target, before)
         new.replace(target)
 
 
@@ -199,7 +202,7 @@ def _replace(engine: Engine, newest: str | None) -> None:
         return
     engine.dispose()
     new.unlink(missing_ok=True)
-    _settle(file)  # nobody else has it open: what they wrote meanwhile would not be in the copy
+    _settle(file, WAIT)  # nobody else has it open: what they wrote meanwhile would not be in the copy
     _copy(file, new)
     changed = _engine(f"sqlite+pysqlite:///{new}")
     try:
@@ -264,14 +267,26 @@ def _copy(file: Path, target: Path) -> None:
         source.backup(copy)
 
 
-def _settle(file: Path) -> None:
+def _settle(file: Path, patience_s: float = 0.0) -> None:
     """Bring all of a database into its one file, so that another may take its place in one step.
+
+    Args:
+        file: the database.
+        patience_s: for which somebody else who uses it is waited for.
 
     Raises:
         sqlite3.OperationalError: somebody else uses it.
     """
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            with closing(sqlite3.connect(file)) as connection:
+                connection.execute("PRAGMA journal_mode = DELETE")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def _remove(file: Path) -> None:

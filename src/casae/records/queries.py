@@ -82,13 +82,20 @@ def page(engine: Engine, wanted: Filter, after: str | None = None, limit: int = 
 
 def records(engine: Engine, wanted: Filter) -> Iterator[InspectionRecord]:
     """All records, newest first, read in pages."""
+    return (record for record, _ in reviewed_records(engine, wanted))
+
+
+def reviewed_records(engine: Engine, wanted: Filter) -> Iterator[tuple[InspectionRecord, dict[str, str] | None]]:
+    """All records, newest first, each with what a person said last of it; None where nobody did."""
     after = None
     while True:
         with reading(engine) as connection:
             query = _of(connection, wanted, after, PAGE).add_columns(inspections.c.id, inspections.c.record)
             rows = connection.execute(query).all()
+            said = select(reviews).where(reviews.c.inspection_id.in_([row.id for row in rows])).order_by(reviews.c.id)
+            latest = {row["inspection_id"]: dict(row) for row in connection.execute(said).mappings()}
         for row in rows:
-            yield InspectionRecord.model_validate_json(row.record)
+            yield InspectionRecord.model_validate_json(row.record), latest.get(row.id)
         if len(rows) < PAGE:
             return
         after = rows[-1].id
@@ -207,3 +214,8 @@ def first_id(time: datetime) -> str:
     """The smallest UUIDv7 of a moment: ids stand in the order of time, which begins in 1970."""
     milliseconds = f"{max(0, round((time - EPOCH) / MILLISECOND)):012x}"
     return f"{milliseconds[:8]}-{milliseconds[8:]}-0000-0000-000000000000"
+
+
+def moment_of(key: str) -> datetime:
+    """When an id was made, to the millisecond, UTC."""
+    return EPOCH + int(key.replace("-", "")[:12], 16) * MILLISECOND

@@ -144,8 +144,9 @@ activations = Table(
     Column("at", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("product", Text, nullable=False),  # empty: what has none of its own
-    Column("model_sha256", SHA256, nullable=False),
+    Column("model_sha256", SHA256),  # none: the product has nothing of its own any more
     Column("rules_sha256", SHA256),  # none: no defect is accepted
+    Column("undoes", UUID),  # the activation that is rolled back
     Column("why", Text, nullable=False),
     Index(None, "product", "id"),
 )

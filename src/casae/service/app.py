@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from casae.config import InspectionSettings
 from casae.errors import CasaeError
@@ -26,7 +26,7 @@ from casae.service.pages import views
 from casae.service.pages.views import static
 from casae.service.problems import install
 from casae.service.settings import ServiceSettings
-from casae.service.state import Service
+from casae.service.state import Service, only_known
 
 TOLD = "CASAE_SERVED"  # variable that tells a process its home and settings, as JSON
 FORM_BYTES = 2**16  # of a multipart request beside its picture
@@ -79,8 +79,9 @@ def create_app(home: Home, settings: ServiceSettings) -> FastAPI:
         form_limits={"max_fields": 20, "max_files": 1, "max_part_size": FORM_BYTES},
     )
     install(app)
-    for each in (inspections, models, jobs, users, events, system, views):
-        app.include_router(each.router)
+    for each in (inspections, models, jobs, users, events, system):
+        app.include_router(each.router, dependencies=[Depends(only_known)])
+    app.include_router(views.router)
     app.mount("/static", static)
     most_bytes = int(settings.max_upload_mb * 1e6) + FORM_BYTES
     app.add_middleware(Limits, most_bytes=most_bytes, seconds=settings.request_s)

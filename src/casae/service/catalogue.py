@@ -24,6 +24,7 @@ from casae.records.store import now, once
 from casae.service.home import Home, write_durably
 
 KEPT = 4  # inspectors in memory; a model has about 100 MB there
+MOST_HISTORY = 10_000  # activations of a product that rolling back looks at
 EVERY = ""  # the product of what has nothing of its own
 
 
@@ -35,17 +36,19 @@ class Activation:
         id: UUIDv7.
         at, who, why: when, by whom and for what reason.
         product: that it judges; "" judges what has none of its own.
-        model_sha256: of the model.
+        model_sha256: of the model; None: the product has nothing of its own any more.
         rules_sha256: of the rules; None accepts no defect.
+        undoes: the activation that this one rolls back, None where it rolls back nothing.
     """
 
     id: str
     at: str
     who: str
     product: str
-    model_sha256: str
+    model_sha256: str | None
     rules_sha256: str | None
     why: str
+    undoes: str | None = None
 
 
 @dataclass
@@ -152,23 +155,35 @@ class Catalogue:
             CasaeError: model or rules cannot be used, or do not fit each other; nothing changes.
         """
         self._inspector(model, rules)  # ready before the first request needs it
-        made = Activation(new_id(), now(), who, product, model, rules, why)
-        with writing(self.engine) as connection:
-            connection.execute(activations.insert(), vars(made))
-        return made
+        return self._activated(Activation(new_id(), now(), who, product, model, rules, why))
 
     def roll_back(self, product: str, who: str, why: str) -> Activation:
-        """Let that judge a product which did before the last change.
+        """Let that judge a product which did before the last change that was not rolled back yet.
+
+        Before its first activation a product had nothing of its own, and goes back to that.
 
         Raises:
             UsageError: there was nothing else.
+            CasaeError: what was active then cannot be used any more; nothing changes.
         """
-        known = self.history(product, 1000)
-        active = {(each.model_sha256, each.rules_sha256) for each in known[:1]}
-        before = next((each for each in known if (each.model_sha256, each.rules_sha256) not in active), None)
-        if before is None:
+        stands: list[Activation] = []
+        for each in reversed(self.history(product, MOST_HISTORY)):
+            if each.undoes is None:
+                stands.append(each)
+            elif stands:
+                stands.pop()
+        if not stands or (product == EVERY and len(stands) == 1):
             raise UsageError(f"{product or 'all products'}: nothing else was active before")
-        return self.activate(product, before.model_sha256, before.rules_sha256, who, why)
+        last = stands.pop()
+        model, rules = (stands[-1].model_sha256, stands[-1].rules_sha256) if stands else (None, None)
+        if model is not None:
+            self._inspector(model, rules)
+        return self._activated(Activation(new_id(), now(), who, product, model, rules, why, last.id))
+
+    def _activated(self, made: Activation) -> Activation:
+        with writing(self.engine) as connection:
+            connection.execute(activations.insert(), vars(made))
+        return made
 
     def history(self, product: str | None = None, limit: int = 100) -> list[Activation]:
         """What was activated, of one product or of all, newest first."""
@@ -181,7 +196,7 @@ class Catalogue:
         """What judges a product now; None where nothing was activated."""
         for name in dict.fromkeys((product or EVERY, EVERY)):
             found = self.history(name, 1)
-            if found:
+            if found and found[0].model_sha256 is not None:
                 return found[0]
         return None
 
@@ -191,7 +206,7 @@ class Catalogue:
         Raises:
             CasaeError: its model or rules are gone or damaged.
         """
-        return self._inspector(active.model_sha256, active.rules_sha256)
+        return self._inspector(str(active.model_sha256), active.rules_sha256)
 
     @contextmanager
     def _passing(self, data: bytes, name: str) -> Iterator[Path]:

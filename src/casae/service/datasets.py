@@ -32,7 +32,9 @@ def add_dataset(home: Home, name: str, packed: BinaryIO) -> int:
         with tempfile.TemporaryDirectory(dir=home.passing) as place:
             whole = Path(place) / "whole"
             count = _unpack(packed, whole, name, shutil.disk_usage(home.folder).free / 2)
-            whole.rename(target)
+            inside = list(whole.iterdir())
+            packed_folder = inside[0] if len(inside) == 1 and inside[0].is_dir() else whole  # as people pack it
+            packed_folder.rename(target)
     except OSError as error:
         if error.errno in ODD:
             raise DatasetError(f"{name}: two files of it cannot be side by side ({error}); pack it again") from error

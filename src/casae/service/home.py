@@ -3,9 +3,8 @@
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from casae.inspection.inspection import new_id
 from casae.lock import lock
 from casae.models.bundle import SUFFIX
 
-LEFT_S = 3600  # after which a picture has its record
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a dataset: a plain name on every system
 
 
@@ -112,9 +110,7 @@ class Home:
         """
         earlier = self.image(sha256)
         if earlier is not None:
-            with suppress(FileNotFoundError):
-                os.utime(earlier)  # it is new again: `forget_image` leaves it
-                return earlier
+            return earlier
         suffix = Path(name).suffix.lower()
         file = self.images / sha256[:2] / (sha256 + (suffix if suffix in SUFFIXES else ""))
         write_durably(file, data)
@@ -125,11 +121,10 @@ class Home:
         return next((self.images / sha256[:2]).glob(f"{sha256}*"), None)
 
     def forget_image(self, sha256: str) -> None:
-        """Delete the picture of a hash, where one was kept, unless its record may be on its way."""
+        """Delete the picture of a hash, where one was kept."""
         file = self.image(sha256)
-        with suppress(FileNotFoundError):
-            if file is not None and time.time() - file.stat().st_mtime > LEFT_S:
-                file.unlink()
+        if file is not None:
+            file.unlink(missing_ok=True)
 
     def dataset(self, text: str) -> str:
         """READER:NAME or READER:NAME/FILE with the name of a dataset of this home, there or not, as READER:PATH.

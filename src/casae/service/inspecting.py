@@ -146,4 +146,5 @@ class InspectionQueue:
         """First the picture, then the record, so that a record has its picture."""
         self._home.keep_image(upload.data, inspection.sha256, upload.name)
         key, record = store.add(replace(inspection, part=upload.part))
+        self._home.keep_image(upload.data, inspection.sha256, upload.name)  # `prune` may have come between
         return (record, True) if key == record.id else (store.record(key), False)

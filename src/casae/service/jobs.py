@@ -119,6 +119,9 @@ def add_job(engine: Engine, home: Home, wanted: Train | Evaluate | Convert | Bat
         UsageError: it names a dataset or target that cannot be.
     """
     _words(home, "", wanted, resumed=False)  # what is wrong is said now
+    named = f"folder:{wanted.pictures}" if isinstance(wanted, Batch) else wanted.dataset
+    if not Path(home.dataset(named).partition(":")[2]).exists():
+        raise UsageError(f"{named.partition(':')[2]}: is not there; GET /api/v1/datasets lists the datasets")
     if isinstance(wanted, Convert) and (home.datasets / wanted.target.split(":", 1)[1]).exists():
         raise UsageError(f"{wanted.target}: there is such a dataset; choose another name")
     row = {
@@ -279,7 +282,8 @@ class JobRunner:
             if code == 0 or (code == 1 and not isinstance(wanted, Train)):  # some pictures were not as they should be
                 self._end(key, "done", _last_line(folder / LOG) if code else None, self._result(wanted, folder))
             else:
-                self._end(key, "failed", _last_line(folder / LOG), None)
+                said = _last_line(folder / LOG).replace(f"{folder}/", "").replace(f"{self.home.datasets}/", "")
+                self._end(key, "failed", said, None)
         except RecordsError:
             raise
         except (CasaeError, OSError) as error:
@@ -330,7 +334,7 @@ class JobRunner:
             name = wanted.target.split(":", 1)[1]
             (folder / CONVERTED).rename(self.home.datasets / name)
             return {"dataset": wanted.target}
-        return {"files": [each for each in files_of(folder) if each not in (LOG, PROGRESS)]}
+        return {"files": [each for each in files_of(folder) if each != LOG]}
 
     def _check_room(self) -> None:
         usage = shutil.disk_usage(self.home.folder)
@@ -359,7 +363,7 @@ class JobRunner:
 
 def files_of(folder: Path) -> list[str]:
     """Files that a job wrote, as paths in its folder; those of its state are left out."""
-    found = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    found = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file() and file.name != PROGRESS)
     return [file.as_posix() for file in found if not any(part.endswith("-training") for part in file.parts)]
 
 

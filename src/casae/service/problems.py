@@ -36,6 +36,13 @@ STATUS = (  # the first that fits
     (OutputError, 503),
     (RecordsError, 503),
 )
+SAID = {  # in other words than those of pydantic
+    "json_invalid": "is no JSON",
+    "missing": "is missing",
+    "string_pattern_mismatch": "is not of the form that it must have, or holds control characters",
+    "timezone_aware": "has no offset from UTC; write such as 2026-11-30T06:00:00Z (+ is %2B in a query)",
+    "datetime_from_date_parsing": "is no time; write such as 2026-11-30T06:00:00Z (+ is %2B in a query)",
+}
 WAIT_S = 5  # until the next try, where nothing better is known
 
 
@@ -135,9 +142,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _of_values(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
+        where = ".".join(str(step) for step in first["loc"][1:] if not isinstance(step, int)) or "the body"
+        said = SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         return problem(
-            request, 422, f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}; see the API's description"
+            request, 422, f"{where}: {said[:1].lower()}{said[1:]}; the API's description says what it may be"
         )
 
 

@@ -1,5 +1,6 @@
 """What a process of the service holds, and how requests reach it."""
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -104,6 +105,24 @@ def needs(role: Role) -> Callable[..., Who]:
         return who
 
     return of_role
+
+
+def only_known(request: Request) -> None:
+    """No other parameters of a query than there are: a filter that is misspelt would find everything.
+
+    Raises:
+        ProblemError: there is another one.
+    """
+    route = getattr(request.scope.get("route"), "path", "")
+    described = request.app.openapi()["paths"].get(route, {}).get(request.method.lower(), {})
+    known = [each["name"] for each in described.get("parameters", ()) if each["in"] == "query"]
+    for name in request.query_params:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            way = (
+                f"is {near[0]} meant?" if near else f"there are {', '.join(known)}" if known else "there are none here"
+            )
+            raise ProblemError(422, f"{name[:50]}: is no parameter of this; {way}")
 
 
 TheService = Annotated[Service, Depends(service_of)]

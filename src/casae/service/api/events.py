@@ -11,10 +11,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from casae.records.database import WAIT
 from casae.records.queries import Filter, first_id, page
-from casae.service.api.inspections import Item
+from casae.service.api.inspections import Item, item_of
 from casae.service.api.values import Id
 from casae.service.jobs import page_of_jobs
-from casae.service.problems import documented
+from casae.service.problems import ProblemError, documented
 from casae.service.state import Service, TheService, Viewer, who_asks
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
@@ -30,10 +30,13 @@ ASK_AGAIN_S = 10.0  # who listens may have lost the right to
 async def events(
     request: Request, service: TheService, who: Viewer, last_event_id: Annotated[Id | None, Header()] = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """`inspection` and `job` events. With Last-Event-ID, inspections since then come first, 10,000 at most."""
+    """`inspection` events, `job` events of jobs that wait, run or change, and `end` where the right is lost.
+
+    With Last-Event-ID, inspections since then come first, 10,000 at most.
+    """
     since = last_event_id or first_id(datetime.now(UTC))
     seen, told_jobs = {last_event_id or ""}, dict[str, str]()
-    asked = time.monotonic()
+    asked, is_first = time.monotonic(), True
     yield ServerSentEvent(comment="casae")
     while not service.stopping:
         for item in await asyncio.to_thread(_since, service, since):
@@ -44,20 +47,25 @@ async def events(
         seen = {key for key in seen if key >= since}
         for job in await asyncio.to_thread(page_of_jobs, service.engine, service.home, None, NEWEST_JOBS):
             now = job.model_dump_json()
-            if told_jobs.get(job.id, "") != now and (told_jobs or job.state in ("queued", "running")):
+            if told_jobs.get(job.id) != now and (not is_first or job.state in ("queued", "running")):
                 yield ServerSentEvent(data=job, event="job")
             told_jobs[job.id] = now
+        is_first = False
         await asyncio.sleep(EVERY_S)
         if time.monotonic() - asked > ASK_AGAIN_S:
             asked = time.monotonic()
-            await asyncio.to_thread(who_asks, service, request.headers, request.method, who.address)
+            try:
+                await asyncio.to_thread(who_asks, service, request.headers, request.method, who.address)
+            except ProblemError as error:
+                yield ServerSentEvent(raw_data=error.detail, event="end")
+                return
 
 
 def _since(service: Service, since: str) -> list[Item]:
     """Inspections from an id on, oldest first."""
     items, after = list[Item](), None
     while rows := page(service.engine, Filter(since_id=since), after, PAGE):
-        items += [Item.model_validate(row._asdict()) for row in rows]
+        items += [item_of(row) for row in rows]
         after = rows[-1].id
         if len(rows) < PAGE or len(items) >= MOST:
             break

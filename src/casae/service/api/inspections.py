@@ -4,14 +4,14 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from pydantic import BaseModel, BeforeValidator, Field
 
 from casae.errors import UsageError
 from casae.files import without_controls
 from casae.inspection.inspection import Part
 from casae.inspection.record import InspectionRecord
-from casae.records.queries import Filter, failures_of, page, reviews_of
+from casae.records.queries import Filter, Row, failures_of, moment_of, page, reviews_of
 from casae.records.store import record_by_id, review
 from casae.service.api.values import Body, Id, Text, Time
 from casae.service.inspecting import Upload
@@ -30,6 +30,7 @@ class Item(BaseModel):
     """An inspection in a list."""
 
     id: str
+    inspected_at: str = Field(description="when it ended, UTC; the id says so too")
     decision: Literal["OK", "REVIEW", "NG"] = Field(description="as casae decided")
     reviewed: Literal["OK", "REVIEW", "NG"] | None = Field(description="what a person said last; null where nobody did")
     kind: str = Field(description="of the reason")
@@ -94,6 +95,7 @@ class Failure(BaseModel):
 async def inspect(
     service: TheService,
     who: Operator,
+    request: Request,
     image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF, WebP, PGM or PPM")],
     serial: Optional = None,
     batch: Optional = None,
@@ -116,6 +118,11 @@ async def inspect(
         station=station or None,
         recipe=recipe or None,
     )
+    strange = set(await request.form()) - {"image", "camera", "taken_at", *Part.model_fields}
+    if strange:
+        raise ProblemError(
+            422, f"{min(strange)}: is no field; there are camera, taken_at, {', '.join(Part.model_fields)}"
+        )
     upload = Upload(await image.read(), name, part, camera or None, taken_at)
     record, is_new = await service.queue.inspect(upload)
     headers = {"Location": f"{service.settings.root_path}/api/v1/inspections/{record.id}"}
@@ -145,7 +152,7 @@ def find(
     """Inspections, newest first, a page at a time."""
     wanted = Filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
     rows = page(service.engine, replace(wanted, reviewed=reviewed), after, limit)
-    items = [Item.model_validate(row._asdict()) for row in rows]
+    items = [item_of(row) for row in rows]
     return Page(items=items, next=rows[-1].id if len(rows) == limit else None)
 
 
@@ -205,6 +212,11 @@ def failures(
 ) -> list[Failure]:
     """Pictures that a watch could not inspect, newest first."""
     return [Failure.model_validate(each) for each in failures_of(service.engine, after, limit)]
+
+
+def item_of(row: Row) -> Item:
+    """A row of a list."""
+    return Item.model_validate(row._asdict() | {"inspected_at": moment_of(row.id).isoformat(timespec="milliseconds")})
 
 
 def _record(service: Service, key: str) -> InspectionRecord:

@@ -62,9 +62,10 @@ class Activation(BaseModel):
     at: str
     who: str
     product: str = Field(description="empty: every product that has nothing of its own")
-    model_sha256: str
+    model_sha256: str | None = Field(description="null: the product has nothing of its own any more")
     rules_sha256: str | None = Field(description="null accepts no defect")
     why: str
+    undoes: str | None = Field(description="the activation that this one rolls back")
 
 
 class NewActivation(Body):
@@ -72,7 +73,9 @@ class NewActivation(Body):
 
     product: Text = Field(default="", examples=["ring"])
     model_sha256: Sha256
-    rules_sha256: Sha256 | None = None
+    rules_sha256: Sha256 | None = Field(
+        default=None, description="left out: the rules that judge the product now; null: no defect is accepted"
+    )
     why: Text = Field(default="", examples=["trained with 40 more pictures"])
 
 
@@ -89,15 +92,22 @@ def models(service: TheService, who: Viewer) -> list[Model]:
     return [Model.model_validate(each) for each in service.catalogue.models()]
 
 
-@router.post("/models", status_code=201, responses=documented())
+@router.post(
+    "/models", status_code=201, responses=documented() | {200: {"model": WholeModel, "description": "Was there"}}
+)
 def add_model(
     service: TheService,
     who: Engineer,
+    response: Response,
     model: Annotated[UploadFile, File(description="NAME.casae")],
 ) -> WholeModel:
     """Add a model. It judges nothing before it is activated; the same one again changes nothing."""
+    known = {each["sha256"] for each in service.catalogue.models()}
     bundle = service.catalogue.add_model(model.file.read(), who.name)
-    noted(service.engine, who, "added a model", bundle.sha256, name=bundle.manifest.name)
+    if bundle.sha256 in known:
+        response.status_code = 200
+    else:
+        noted(service.engine, who, "added a model", bundle.sha256, name=bundle.manifest.name)
     return _whole(bundle)
 
 
@@ -166,14 +176,21 @@ def activations(
 def activate(service: TheService, who: Engineer, wanted: NewActivation) -> Activation:
     """Let a model and rules judge a product from now on. No request is dropped: what began ends as it began."""
     _bundle(service, wanted.model_sha256)
-    made = service.catalogue.activate(wanted.product, wanted.model_sha256, wanted.rules_sha256, who.name, wanted.why)
-    noted(service.engine, who, "activated", wanted.product, **wanted.model_dump())
+    rules = wanted.rules_sha256
+    if "rules_sha256" not in wanted.model_fields_set:
+        now = service.catalogue.active(wanted.product)
+        rules = now.rules_sha256 if now else None
+    made = service.catalogue.activate(wanted.product, wanted.model_sha256, rules, who.name, wanted.why)
+    noted(service.engine, who, "activated", wanted.product, **wanted.model_dump() | {"rules_sha256": rules})
     return Activation.model_validate(vars(made))
 
 
 @router.post("/activations/rollback", status_code=201, responses=documented(409))
 def roll_back(service: TheService, who: Engineer, wanted: RollBack) -> Activation:
-    """Let that judge a product which did before the last change."""
+    """Let that judge a product which did before the last change; again, that before it.
+
+    Before its first activation a product was judged by that of product "", and is so again.
+    """
     try:
         made = service.catalogue.roll_back(wanted.product, who.name, wanted.why)
     except UsageError as error:

@@ -1,7 +1,7 @@
 """The pages. What they show comes from the same functions as the API, what they change goes through it."""
 
 import hashlib
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from casae.errors import UsageError
 from casae.inspection.measurement import size
-from casae.records.queries import Filter, Row, counted_since, page, reviews_of
+from casae.records.queries import Filter, Row, counted_since, moment_of, page, reviews_of
 from casae.records.store import record_by_id
 from casae.service.api.users import begin_session
 from casae.service.api.values import Id, Text
@@ -159,8 +159,7 @@ def _versioned(name: str) -> str:
 def _local(key_or_time: str) -> str:
     """A time as people at this machine read it; of an inspection its id has it."""
     if len(key_or_time) == 36 and key_or_time[8] == "-":
-        milliseconds = int(key_or_time.replace("-", "")[:12], 16)
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        moment = moment_of(key_or_time)
     else:
         moment = datetime.fromisoformat(key_or_time)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -33,8 +33,9 @@ def upgrade() -> None:
         "activations",
         _id(),
         *_texts("at", "who", "product"),
-        sa.Column("model_sha256", sa.String(64), nullable=False),
+        sa.Column("model_sha256", sa.String(64)),
         sa.Column("rules_sha256", sa.String(64)),
+        sa.Column("undoes", sa.String(36)),
         *_texts("why"),
     )
     op.create_index("ix_activations_product_id", "activations", ["product", "id"])
