@@ -153,10 +153,10 @@ def _asked(described: dict[str, Any], about: dict[str, Any]) -> str:
     names = {each["name"]: each.get("required", False) for each in about.get("parameters", ()) if each["in"] == "query"}
     for kind in about.get("requestBody", {}).get("content", {}).values():
         parts = kind["schema"].get("oneOf", [kind["schema"]])
-        for part in parts:
-            body = described["components"]["schemas"].get(part.get("$ref", "").rsplit("/", 1)[-1], part)
-            needed = body.get("required", ())
-            names |= {name: name in needed for name in body.get("properties", {}) if not names.get(name)}
+        known = described["components"]["schemas"]
+        bodies = [known.get(part.get("$ref", "").rsplit("/", 1)[-1], part) for part in parts]
+        needed = set.intersection(*(set(body.get("required", ())) for body in bodies))
+        names |= {name: name in needed for body in bodies for name in body.get("properties", {})}
     return " ".join(
         f"**`{name}`**" if names[name] else f"`{name}`" for name in sorted(names, key=lambda n: not names[n])
     )
