@@ -137,7 +137,9 @@ def test_what_a_job_names_is_checked_at_once(client, dataset):
         client.post("/api/v1/jobs", json={"kind": "convert", "dataset": "folder:rings", "target": "coco:../x"}), 422
     )
     gone = {"kind": "train", "dataset": "folder:gone", "name": "m"}
-    assert "gone: is not there" in is_problem(client.post("/api/v1/jobs", json=gone), 422)
+    assert "gone: is not there" in is_problem(client.post("/api/v1/jobs", json=gone), 404)
+    long = {"kind": "batch", "pictures": "x" * 300, "model_sha256": "0" * 64}
+    is_problem(client.post("/api/v1/jobs", json=long), 404)
     is_problem(client.post("/api/v1/jobs", json={"kind": "shell", "command": "ls"}), 422)
     for path in ("", "/log", "/files", "/files/x"):
         is_problem(client.get(f"/api/v1/jobs/{NOBODY}{path}"), 404)

@@ -194,6 +194,7 @@ def test_the_description_of_the_api_holds(tmp_path, dark_model, components):
     with served(tmp_path / "home", "--model", str(dark_model), "--login") as running:
         client = Client(running.url, token)
         record = client.inspect(png())
+        (tmp_path / "home/datasets/none").mkdir()
         job = client.post("/api/v1/jobs", kind="convert", dataset="folder:none", target="coco:never")
         model = client.get("/api/v1/models")[0]["sha256"]
         client.close()

@@ -112,6 +112,22 @@ class Job(BaseModel):
     result: dict[str, Any] | None
 
 
+def is_missing(home: Home, wanted: Train | Evaluate | Convert | Batch) -> str:
+    """What a job names and the home does not have, empty where all is there.
+
+    Raises:
+        UsageError: a dataset leads out of the home.
+    """
+    dataset = f"folder:{wanted.pictures}" if isinstance(wanted, Batch) else wanted.dataset
+    if not os.path.exists(home.dataset(dataset).partition(":")[2]):  # noqa: PTH110  # False of a name that is too long
+        return f"{dataset.partition(':')[2]}: is not there; GET /api/v1/datasets lists the datasets"
+    if isinstance(wanted, Evaluate | Batch) and not home.model(wanted.model_sha256).is_file():
+        return f"{wanted.model_sha256}: no model has this hash; GET /api/v1/models lists them"
+    if isinstance(wanted, Batch) and wanted.rules_sha256 and not home.rules_file(wanted.rules_sha256).is_file():
+        return f"{wanted.rules_sha256}: no rules have this hash; GET /api/v1/rules lists them"
+    return ""
+
+
 def add_job(engine: Engine, home: Home, wanted: Train | Evaluate | Convert | Batch, who: str) -> Job:
     """A new job, which waits for its turn.
 
@@ -119,11 +135,6 @@ def add_job(engine: Engine, home: Home, wanted: Train | Evaluate | Convert | Bat
         UsageError: it names a dataset or target that cannot be.
     """
     _words(home, "", wanted, resumed=False)  # what is wrong is said now
-    named = f"folder:{wanted.pictures}" if isinstance(wanted, Batch) else wanted.dataset
-    if not Path(home.dataset(named).partition(":")[2]).exists():
-        raise UsageError(f"{named.partition(':')[2]}: is not there; GET /api/v1/datasets lists the datasets")
-    if isinstance(wanted, Convert) and (home.datasets / wanted.target.split(":", 1)[1]).exists():
-        raise UsageError(f"{wanted.target}: there is such a dataset; choose another name")
     row = {
         "id": new_id(),
         "kind": wanted.kind,

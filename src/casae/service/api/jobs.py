@@ -11,7 +11,7 @@ from casae.models.bundle import SUFFIX
 from casae.service.api.values import Id
 from casae.service.datasets import add_dataset, datasets_of
 from casae.service.home import NAME
-from casae.service.jobs import LOG, Job, Wanted, add_job, cancel, files_of, job_by_id, page_of_jobs
+from casae.service.jobs import LOG, Convert, Job, Wanted, add_job, cancel, files_of, is_missing, job_by_id, page_of_jobs
 from casae.service.problems import ProblemError, documented
 from casae.service.state import Engineer, Service, TheService, Viewer
 from casae.service.who import noted
@@ -66,9 +66,14 @@ def jobs(
     return page_of_jobs(service.engine, service.home, after, limit)
 
 
-@router.post("/jobs", status_code=202, responses=documented())
+@router.post("/jobs", status_code=202, responses=documented(404, 409))
 def begin(service: TheService, who: Engineer, wanted: Wanted) -> Job:
     """Begin a job, or let it wait for its turn. It runs at the lowest priority."""
+    missing = is_missing(service.home, wanted)
+    if missing:
+        raise ProblemError(404, missing)
+    if isinstance(wanted, Convert) and wanted.target.split(":", 1)[1] in datasets_of(service.home):
+        raise ProblemError(409, f"{wanted.target}: there is such a dataset; choose another name")
     made = add_job(service.engine, service.home, wanted, who.name)
     noted(service.engine, who, "began a job", made.id, **wanted.model_dump())
     return made
