@@ -62,6 +62,7 @@ def test_a_watched_folder_ends_up_in_the_records(inbox, dark_model, tmp_path):
         (("--rules", "rules.toml"), "--model: goes with thresholds, rules and the like"),
         ((), "no model is active"),
         (("--every", "0"), "'--every'"),
+        (("--model", "nowhere.casae"), "nowhere.casae"),
     ],
 )
 def test_what_cannot_be_watched_is_said_in_a_line(inbox, tmp_path, words, said):

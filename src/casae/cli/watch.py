@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -54,7 +55,7 @@ def watch(
     then: Annotated[
         Literal["leave", "move", "delete"], typer.Option(help="What becomes of a picture whose record is kept.")
     ] = "leave",
-    to: Annotated[Path | None, typer.Option(help="Folder for --then move: DAY/NAME and failed/NAME.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for --then move: DAY/NAME and failed/DAY/NAME.")] = None,
     every: Annotated[float, typer.Option(min=0.05, metavar="S", help="Seconds between two looks.")] = 0.5,
     still: Annotated[
         float, typer.Option(min=0, metavar="S", help="Seconds without a change, after which a file is finished.")
@@ -109,34 +110,33 @@ def watch(
     )
     stop = threading.Event()
     watching = Watch(source, wanted, None if "://" in home else Path(home).expanduser(), stop)
+    given = (threshold, core, mm_per_pixel, calibration, min_area, join, rules, roi, zones, max_megapixels)
+    if model is None and (straighten or any(value is not None for value in given)):
+        raise UsageError("--model: goes with thresholds, rules and the like; say it too")
+    named = None
+    if model is not None:  # before a home is made: what is wrong with it is said at once
+        named = inspector_of(
+            model,
+            threshold,
+            core,
+            mm_per_pixel,
+            calibration,
+            straighten,
+            min_area,
+            join,
+            rules,
+            roi,
+            zones,
+            threads,
+            precision,
+            max_megapixels,
+        )
     with opened(home) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
         watching.tell = lambda step, now: _told(tell, step, now)
-        if model is None:
-            given = (threshold, core, mm_per_pixel, calibration, min_area, join, rules, roi, zones, max_megapixels)
-            if straighten or any(value is not None for value in given):
-                raise UsageError("--model: goes with thresholds, rules and the like; say it too")
+        if named is None:
             current = _active(engine, home, product, InspectionSettings(threads=threads, precision=precision))
         else:
-            inspector = inspector_of(
-                model,
-                threshold,
-                core,
-                mm_per_pixel,
-                calibration,
-                straighten,
-                min_area,
-                join,
-                rules,
-                roi,
-                zones,
-                threads,
-                precision,
-                max_megapixels,
-            )
-
-            def current() -> "Inspector":
-                return inspector
-
+            current = repeat(named).__next__
         if not once:
             typer.echo(f"casae: watching {watching.folder}, records in {home}; Ctrl-C ends it", err=True)
         run(watching, current, lambda inspector: DatabaseStore(engine, card=inspector.card), told)

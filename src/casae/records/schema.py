@@ -84,6 +84,8 @@ inspections = Table(
     Index(None, "product", "decision", "id"),
     Index(None, "serial", "id"),
     Index(None, "batch", "id"),
+    Index(None, "station", "id"),
+    Index(None, "recipe", "id"),
     Index(None, "image_id", "id"),
     Index(None, "model_sha256", "id"),
 )

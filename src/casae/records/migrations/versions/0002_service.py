@@ -23,6 +23,8 @@ def upgrade() -> None:
         ("inspections", sa.Column("recipe", sa.Text)),
     ):
         op.add_column(table, column)
+    for name in ("station", "recipe"):
+        op.create_index(f"ix_inspections_{name}_id", "inspections", [name, "id"])
     op.create_table(
         "failures",
         _id(),
