@@ -7,6 +7,8 @@ import httpx2
 import numpy as np
 from fastapi.testclient import TestClient
 
+PASSWORD = "a good password"
+
 
 def png(gray: int = 200, spots: int = 1, side: int = 64) -> bytes:
     """A bright picture with dark spots."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -246,6 +247,31 @@ def write_new(file: Path, content: bytes) -> None:
     if file.is_symlink():
         file.unlink()
     file.write_bytes(content)
+
+
+def write_durably(file: Path, data: bytes) -> None:
+    """Write a file whole and wait for the disk; several may write the same one at once.
+
+    Raises:
+        OutputError: the disk does not take it.
+    """
+    part = file.with_name(f".{uuid4().hex}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+        if os.name == "posix":  # the name is in the folder, which is written later otherwise
+            folder = os.open(file.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"{printable(file)}: cannot be written ({error.strerror}); free space, send it again"
+        ) from error
 
 
 def common_folder(folders: Collection[Path]) -> str:

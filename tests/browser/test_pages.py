@@ -1,75 +1,35 @@
 """The pages in a real browser, on the real server: Debian's chromium, driven by Playwright."""
 
 import os
-import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from asked import png
-from casae.client import Client
-from casae.records.database import opened
-from casae.service.who import add_user, new_token
-from served import served
+from asked import PASSWORD, png
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SIZES = {"phone": (390, 844), "tablet": (1024, 768), "desktop": (1920, 1080)}
-PASSWORD = "a good password"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory, dark_model):
-    """A service with login, a few inspections of every kind, and how to ask it."""
-    home = tmp_path_factory.mktemp("browser") / "home"
-    rules = home.parent / "rules.toml"
-    rules.write_text("[[rule]]\nmax_area_px = { accept = 40, review = 400 }\n")
-    with opened(home) as engine:
-        add_user(engine, "ann", "operator", PASSWORD)
-        _, token = new_token(engine, "ann", "tests", None)
-    with served(home, "--model", str(dark_model), "--rules", str(rules), "--login") as running:
-        client = Client(running.url, token)
-        for number, spots in enumerate(((), (18,), (30, 18), (), (18,), (30,))):
-            image = np.full((480, 640), 200, np.uint8)
-            for row, side in enumerate(spots):
-                image[100 + 60 * row : 100 + 60 * row + side, 200 : 200 + side] = 10
-            data = cv2.imencode(".png", image)[1].tobytes()
-            client.inspect(data, name=f"{number}.png", serial=f"part {number}", product="ring")
-        yield running.url, client
-        client.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
+def service(serving):
+    """With a few inspections of every kind."""
+    url, clients, _ = serving
+    for number, spots in enumerate(((), (18,), (30, 18), (), (18,), (30,))):
+        image = np.full((480, 640), 200, np.uint8)
+        for row, side in enumerate(spots):
+            image[100 + 60 * row : 100 + 60 * row + side, 200 : 200 + side] = 10
+        data = cv2.imencode(".png", image)[1].tobytes()
+        clients["ann"].inspect(data, name=f"{number}.png", serial=f"part {number}", product="ring")
+    return url, clients["ann"]
 
 
 @pytest.fixture
-def page(browser, service):
-    """A page of somebody who is signed in; an error of a script fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
-    opened_page, errors = context.new_page(), list[str]()
-    opened_page.set_default_timeout(8000)
-    opened_page.on("pageerror", lambda error: errors.append(str(error)))
-    opened_page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    url, _ = service
-    opened_page.goto(f"{url}/history")
-    opened_page.get_by_label("Name").fill("ann")
-    opened_page.get_by_label("Password").fill(PASSWORD)
-    opened_page.get_by_role("button", name="Sign in").click()
-    opened_page.wait_for_url("**/history")
-    yield opened_page
-    context.close()
-    assert [each for each in errors if "401" not in each] == []
+def page(as_person):
+    return as_person("ann")
 
 
 def test_cards_come_by_themselves(page, service):

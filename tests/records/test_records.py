@@ -237,8 +237,8 @@ def _second_step(folder: Path, body: str) -> Path:
         target = folder / file.relative_to(database.MIGRATIONS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(file.read_text())
-    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "9002", "0002"\n'
-    (folder / "versions" / "9002_second.py").write_text(f"{head}def upgrade():\n{body}")
+    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "9003", "0003"\n'
+    (folder / "versions" / "9003_second.py").write_text(f"{head}def upgrade():\n{body}")
     return folder
 
 
@@ -255,8 +255,8 @@ def test_a_migration_keeps_what_was_there_and_a_copy_of_the_file(tmp_path, kept,
     monkeypatch.setattr(database, "MIGRATIONS", _second_step(tmp_path / "steps", more))
     with opened(kept) as engine, reading(engine) as connection:
         assert connection.exec_driver_sql("SELECT id, line FROM inspections").all() == [(made(1).id, None)]
-    with closing(sqlite3.connect(kept / f"{FILE}.before-9002")) as before:
-        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+    with closing(sqlite3.connect(kept / f"{FILE}.before-9003")) as before:
+        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0003",)
 
 
 FIRST_SCHEMA = """
@@ -312,7 +312,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path, kept, made, 
     breaks = "    op.drop_table('defects')\n    op.add_column('nothing', sa.Column('line', sa.Text))\n"
     with monkeypatch.context() as changed:
         changed.setattr(database, "MIGRATIONS", _second_step(tmp_path / "steps", breaks))
-        with pytest.raises(RecordsError, match="cannot be brought to schema 9002; it stays as it was"):
+        with pytest.raises(RecordsError, match="cannot be brought to schema 9003; it stays as it was"):
             open_database(kept)
     with opened(kept) as engine:
         assert record_by_id(engine, made(1).id) == made(1)

@@ -1,5 +1,6 @@
 """`casae compare`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,9 @@ def compare(
     sheet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a picture of what changed most here (JPEG).")
     ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write scores and every image here.")
+    ] = None,
     precision: Precision = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
@@ -38,6 +42,7 @@ def compare(
     from casae.datasets.registry import open_dataset
     from casae.evaluation.compare import compare as run
     from casae.evaluation.judgement import part_to_judge, shown
+    from casae.files import write_whole
     from casae.inspection.inspector import Inspector
 
     part = part_to_judge(open_dataset(dataset), split)
@@ -67,6 +72,8 @@ def compare(
     if sheet is not None:
         _write_sheet(sheet, inspectors, part, [pair.first.name for pair in changed if pair.gain])
         console.print(f"What changed most: {sheet}", soft_wrap=True, markup=False)
+    if json_file is not None:
+        write_whole(json_file, json.dumps(found.to_dict(seed), indent=2) + "\n")
     failures = found.first.failures | found.second.failures
     for reason in failures.values():
         typer.echo(f"casae: {reason}", err=True)

@@ -1,7 +1,8 @@
 """Two models on the same labelled pictures: who wins where."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,23 @@ class Comparison:
         """Pictures in which the first model is better, both are alike, the second is better."""
         gains = [pair.gain for pair in self.pairs]
         return sum(g < -EQUAL for g in gains), sum(abs(g) <= EQUAL for g in gains), sum(g > EQUAL for g in gains)
+
+    def to_dict(self, seed: int = 0) -> dict[str, Any]:
+        """Scores with intervals, wins, and every picture, as JSON has it."""
+        one, two = self.first.scores(seed), self.second.scores(seed)
+        return {
+            "scores": {name: [asdict(one[name]), asdict(two[name])] for name in one},
+            "wins": dict(zip(("first", "alike", "second"), self.wins, strict=True)),
+            "gain": dict(zip(("value", "low", "high"), self.gain, strict=True)),
+            "pictures": [
+                {
+                    "name": pair.first.name,
+                    "gain": round(pair.gain, 4),
+                    "iou": [_quality(pair.first), _quality(pair.second)],
+                }
+                for pair in self.pairs
+            ],
+        }
 
 
 def compare(

@@ -173,6 +173,33 @@ jobs = Table(
     Index(None, "state", "id"),
 )
 
+labels = Table(  # what is being drawn: the present state of each picture
+    "labels",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("picture", Text, primary_key=True),
+    Column("track", Text, primary_key=True),  # empty, or who gives a second opinion
+    Column("version", Integer, nullable=False),
+    Column("state", SHORT, nullable=False),  # draft or done
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("file", Text, nullable=False),
+)
+
+submissions = Table(  # every label that was submitted
+    "submissions",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("dataset", Text, nullable=False),
+    Column("picture", Text, nullable=False),
+    Column("track", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Index(None, "dataset", "picture", "id"),
+)
+
 users = Table(
     "users",
     metadata,

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select, update
 
 from casae.config import InspectionSettings
 from casae.errors import BundleError, OutputError, UsageError
+from casae.files import write_durably
 from casae.inspection.inspection import new_id
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import rules_sha256
@@ -21,7 +22,7 @@ from casae.models.bundle import Bundle, read_bundle
 from casae.records.database import reading, writing
 from casae.records.schema import activations, models, rules
 from casae.records.store import now, once
-from casae.service.home import Home, write_durably
+from casae.service.home import Home
 
 KEPT = 4  # inspectors in memory; a model has about 100 MB there
 MOST_HISTORY = 10_000  # activations of a product that rolling back looks at

@@ -1,6 +1,5 @@
 """The files of a home: pictures, models and datasets that were uploaded, and what jobs write."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casae.errors import OutputError, UsageError
-from casae.files import SUFFIXES
-from casae.inspection.inspection import new_id
+from casae.files import SUFFIXES, write_durably
 from casae.lock import lock
 from casae.models.bundle import SUFFIX
 
@@ -48,6 +46,11 @@ class Home:
         return self.folder / "datasets"
 
     @property
+    def labels(self) -> Path:
+        """What people drew, see `casae.labelling.project`."""
+        return self.folder / "labels"
+
+    @property
     def passing(self) -> Path:
         """What is being received or unpacked."""
         return self.folder / "passing"
@@ -64,7 +67,7 @@ class Home:
             OutputError: the place cannot be written.
         """
         try:
-            for place in (self.models, self.rules, self.images, self.datasets, self.jobs, self.passing):
+            for place in (self.models, self.rules, self.images, self.datasets, self.labels, self.jobs, self.passing):
                 place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written ({error.strerror}); check its rights") from error
@@ -139,29 +142,6 @@ class Home:
         if not place.is_relative_to(self.datasets.resolve()) or place == self.datasets.resolve():
             raise UsageError(f"{text}: leads out of the datasets of this home; name one of them")
         return f"{reader}:{place}"
-
-
-def write_durably(file: Path, data: bytes) -> None:
-    """Write a file whole and wait for the disk.
-
-    Raises:
-        OutputError: the disk does not take it.
-    """
-    part = file.with_name(f".{new_id()}.part")  # several may write the same picture at once
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-        if os.name == "posix":  # the name is in the folder, which is written later otherwise
-            folder = os.open(file.parent, os.O_RDONLY)
-            os.fsync(folder)
-            os.close(folder)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{file}: cannot be written ({error.strerror}); free space, send it again") from error
 
 
 def check_name(name: str) -> str:

@@ -29,7 +29,7 @@ log = structlog.get_logger("casae")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 LOOK_S = 0.5  # between two looks at the table, and at what a job says
 PATIENCE_S = 20.0  # for a job that is asked to end
-LOG, PROGRESS, CONVERTED = "log.txt", "progress.json", "converted"
+LOG, PROGRESS, CONVERTED, COMPARED = "log.txt", "progress.json", "converted", "compared.json"
 HOME = "CASAE_HOME"  # tells a command where the records are; a URL may hold a password, which arguments show
 FREE_SHARE = 0.05  # of the disk that must be free for a job to begin
 
@@ -37,6 +37,7 @@ OF_HOME = r"^[a-z0-9-]+:" + NAME.pattern
 Dataset = Annotated[str, Field(max_length=300, pattern=OF_HOME + r"(/[^\x00-\x1f]*)?$", examples=["folder:rings"])]
 Target = Annotated[str, Field(pattern=OF_HOME + "$", examples=["coco:rings-coco"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Split = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9._-]+$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$", examples=["rings"])]
 
 
@@ -52,6 +53,7 @@ class Train(_Wanted):
     name: ModelName
     minutes: float | None = Field(default=None, gt=0, le=2880)
     preset: Literal["fast", "scratch", "paper"] = "fast"
+    split: Split = Field(default="train", description="list to learn from, or 'all'")
     seed: int = Field(default=0, ge=0, le=2**31)
 
 
@@ -61,7 +63,17 @@ class Evaluate(_Wanted):
     kind: Literal["evaluate"]
     dataset: Dataset
     model_sha256: Sha256
-    split: str = Field(default="test", max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="list, or 'all'")
+    split: Split = Field(default="test", description="list, or 'all'")
+
+
+class Compare(_Wanted):
+    """Judge two models on the same labelled pictures."""
+
+    kind: Literal["compare"]
+    dataset: Dataset
+    first_sha256: Sha256
+    second_sha256: Sha256
+    split: Split = Field(default="test", description="list, or 'all'")
 
 
 class Convert(_Wanted):
@@ -84,8 +96,9 @@ class Batch(_Wanted):
     batch: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00-\x1f]*$")
 
 
-Wanted = Annotated[Train | Evaluate | Convert | Batch, Field(discriminator="kind")]
-WANTED: TypeAdapter[Train | Evaluate | Convert | Batch] = TypeAdapter(Wanted)
+Work = Train | Evaluate | Compare | Convert | Batch
+Wanted = Annotated[Work, Field(discriminator="kind")]
+WANTED: TypeAdapter[Work] = TypeAdapter(Wanted)
 
 
 class Job(BaseModel):
@@ -112,7 +125,7 @@ class Job(BaseModel):
     result: dict[str, Any] | None
 
 
-def is_missing(home: Home, wanted: Train | Evaluate | Convert | Batch) -> str:
+def is_missing(home: Home, wanted: Work) -> str:
     """What a job names and the home does not have, empty where all is there.
 
     Raises:
@@ -121,14 +134,22 @@ def is_missing(home: Home, wanted: Train | Evaluate | Convert | Batch) -> str:
     dataset = f"folder:{wanted.pictures}" if isinstance(wanted, Batch) else wanted.dataset
     if not os.path.exists(home.dataset(dataset).partition(":")[2]):  # noqa: PTH110  # False of a name that is too long
         return f"{dataset.partition(':')[2]}: is not there; GET /api/v1/datasets lists the datasets"
-    if isinstance(wanted, Evaluate | Batch) and not home.model(wanted.model_sha256).is_file():
-        return f"{wanted.model_sha256}: no model has this hash; GET /api/v1/models lists them"
+    for sha256 in _models_of(wanted):
+        if not home.model(sha256).is_file():
+            return f"{sha256}: no model has this hash; GET /api/v1/models lists them"
     if isinstance(wanted, Batch) and wanted.rules_sha256 and not home.rules_file(wanted.rules_sha256).is_file():
         return f"{wanted.rules_sha256}: no rules have this hash; GET /api/v1/rules lists them"
     return ""
 
 
-def add_job(engine: Engine, home: Home, wanted: Train | Evaluate | Convert | Batch, who: str) -> Job:
+def _models_of(wanted: Work) -> tuple[str, ...]:
+    """Hashes of the models that a job needs."""
+    if isinstance(wanted, Compare):
+        return wanted.first_sha256, wanted.second_sha256
+    return (wanted.model_sha256,) if isinstance(wanted, Evaluate | Batch) else ()
+
+
+def add_job(engine: Engine, home: Home, wanted: Work, who: str) -> Job:
     """A new job, which waits for its turn.
 
     Raises:
@@ -195,12 +216,12 @@ def _job(home: Home, row: Any) -> Job:
     return Job.model_validate(values)
 
 
-def _words(home: Home, key: str, wanted: Train | Evaluate | Convert | Batch, resumed: bool) -> list[str]:
+def _words(home: Home, key: str, wanted: Work, resumed: bool) -> list[str]:
     """The command that does a job."""
     folder = home.jobs / key
     if isinstance(wanted, Train):
         words = ["train", home.dataset(wanted.dataset), "--out", str(folder / f"{wanted.name}.casae")]
-        words += ["--preset", wanted.preset, "--seed", str(wanted.seed)]
+        words += ["--preset", wanted.preset, "--seed", str(wanted.seed), "--split", wanted.split]
         words += ["--minutes", str(wanted.minutes)] if wanted.minutes else []
         return words + ["--resume"] * resumed
     if isinstance(wanted, Evaluate):
@@ -208,6 +229,10 @@ def _words(home: Home, key: str, wanted: Train | Evaluate | Convert | Batch, res
         written = ["--json", str(folder / "scores.json"), "--sheet", str(folder / "worst.png")]
         words = ["evaluate", home.dataset(wanted.dataset), "--model", model, "--split", wanted.split]
         return words + written
+    if isinstance(wanted, Compare):
+        models = [str(home.model(sha256)) for sha256 in _models_of(wanted)]
+        written = ["--json", str(folder / COMPARED), "--sheet", str(folder / "changed.jpg")]
+        return ["compare", *models, home.dataset(wanted.dataset), "--split", wanted.split, *written]
     if isinstance(wanted, Convert):
         target = f"{wanted.target.split(':', 1)[0]}:{folder / CONVERTED}"
         return ["data", "convert", home.dataset(wanted.dataset), target, *["--lossy"] * wanted.lossy]
@@ -337,7 +362,7 @@ class JobRunner:
         except RecordsError:  # asked again in a moment; the job goes on meanwhile
             return False
 
-    def _result(self, wanted: Train | Evaluate | Convert | Batch, folder: Path) -> dict[str, Any]:
+    def _result(self, wanted: Work, folder: Path) -> dict[str, Any]:
         if isinstance(wanted, Train):
             file = folder / f"{wanted.name}.casae"
             return {"model_sha256": self.catalogue.add_model(file.read_bytes(), "training").sha256}

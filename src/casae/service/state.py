@@ -113,7 +113,7 @@ def only_known(request: Request) -> None:
     Raises:
         ProblemError: there is another one.
     """
-    route = getattr(request.scope.get("route"), "path", "")
+    route = getattr(request.scope.get("route"), "path_format", "")
     described = request.app.openapi()["paths"].get(route, {}).get(request.method.lower(), {})
     known = [each["name"] for each in described.get("parameters", ()) if each["in"] == "query"]
     for name in request.query_params:

@@ -1,5 +1,6 @@
 """Datasets, and long work on them."""
 
+import csv
 import re
 from typing import Annotated
 
@@ -29,6 +30,14 @@ class Dataset(BaseModel):
     """A dataset of the home."""
 
     name: str = Field(examples=["rings"])
+
+
+class Epoch(BaseModel):
+    """What a training was like at the end of an epoch."""
+
+    step: int
+    loss: float
+    score: float | None = Field(description="on the held-out pictures; null where it was not measured")
 
 
 class Added(Dataset):
@@ -109,6 +118,21 @@ def log(service: TheService, who: Viewer, key: Id, offset: Annotated[int, Query(
             data = lines.read(MOST_OF_LOG)
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", data.decode("utf-8", "replace"))
     return Response(text, media_type="text/plain; charset=utf-8", headers={"X-Offset": str(offset + len(data))})
+
+
+@router.get("/jobs/{key}/curves", responses=documented(404))
+def curves(service: TheService, who: Viewer, key: Id) -> dict[str, list[Epoch]]:
+    """Loss and score of each epoch of a training, by network; empty before the first one ended."""
+    _job(service, key)
+    found: dict[str, list[Epoch]] = {}
+    for table in sorted((service.home.jobs / key).glob("*-training/*/metrics.csv")):
+        with table.open(newline="", encoding="utf-8") as lines:
+            rows = [tuple(row.values()) for row in csv.DictReader(lines)]
+        found[table.parent.name] = [
+            Epoch(step=int(step), loss=float(loss), score=float(score) if score else None)
+            for _, step, loss, score, *_ in (row for row in rows if len(row) == 4 and row[2] is not None)
+        ]
+    return found
 
 
 @router.get("/jobs/{key}/files", responses=documented(404))

@@ -131,6 +131,7 @@ def shown(request: Request, name: str, status: int = 200, **values: Any) -> Resp
             page=name,
             who=who,
             may_judge=who is not None and who.may("operator"),
+            may_teach=who is not None and who.may("engineer"),
             csrf=csrf_of(session) if session and who is not None and who.session else "",
             root=request.scope.get("root_path", ""),
             style=_versioned("casae.css"),

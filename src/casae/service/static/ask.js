@@ -2,7 +2,7 @@
 import { Viewer } from "./viewer.js";
 
 export const root = document.querySelector('meta[name="root"]').content;
-const csrf = document.querySelector('meta[name="csrf"]').content;
+export const csrf = document.querySelector('meta[name="csrf"]').content;
 
 /** What a path answers; an Error with what it says where that is an error. */
 export async function ask(method, path, content) {
@@ -10,7 +10,7 @@ export async function ask(method, path, content) {
   if (csrf) headers["X-CSRF-Token"] = csrf;
   const answer = await fetch(root + path, { method, headers, body: content && JSON.stringify(content) });
   const said = await answer.json().catch(() => ({}));
-  if (answer.status === 401) location.assign(`${root}/login?next=${encodeURIComponent(location.pathname)}`);
+  if (answer.status === 401) location.assign(`${root}/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   if (!answer.ok) throw new Error(said.detail ?? answer.statusText);
   return said;
 }

@@ -89,26 +89,47 @@ export class Viewer {
     else this.draw();
   }
 
-  draw() {
-    if (this.pending || !this.image) return;
-    this.pending = requestAnimationFrame(() => {
-      this.pending = null;
-      this.paint();
+  /** Paint soon; only a rectangle of the picture where one is given, which is quick in a large picture. */
+  draw(part = null) {
+    if (!this.image) return;
+    this.damage = part && this.damage !== "all" ? joined(this.damage, part) : "all";
+    this.pending ??= requestAnimationFrame(() => {
+      const damage = this.damage;
+      this.pending = this.damage = null;
+      this.paint(damage);
     });
   }
 
-  paint() {
+  /** Layers of pixels, the lowest first; others may have more. */
+  pixels() {
+    return [["picture", this.image], ["mask", this.mask]];
+  }
+
+  /** What others draw over the pixels, in places of the picture whose pixels have their corners at whole numbers. */
+  paintOver() {}
+
+  paint(damage) {
     const pen = this.canvas.getContext("2d");
+    pen.save();
     pen.setTransform(1, 0, 0, 1, 0, 0);
+    if (damage !== "all") {
+      const [left, top] = [this.left + damage.x * this.zoom - 2, this.top + damage.y * this.zoom - 2].map(Math.floor);
+      const right = Math.ceil(this.left + (damage.x + damage.width) * this.zoom + 2);
+      const bottom = Math.ceil(this.top + (damage.y + damage.height) * this.zoom + 2);
+      pen.beginPath();
+      pen.rect(left, top, right - left, bottom - top);
+      pen.clip();
+    }
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     pen.setTransform(this.zoom, 0, 0, this.zoom, this.left, this.top);
     pen.imageSmoothingEnabled = this.zoom < 1;
     pen.imageSmoothingQuality = "high";
-    for (const [name, image] of [["picture", this.image], ["mask", this.mask]]) {
+    for (const [name, image] of this.pixels()) {
       if (!image || !this.layers[name]) continue;
       pen.globalAlpha = this.layers[name];
       pen.drawImage(image, 0, 0, this.size.width, this.size.height);
     }
+    this.paintOver(pen);
     pen.translate(0.5, 0.5); // pixel centres are whole numbers
     const ratio = window.devicePixelRatio || 1;
     for (const [name, paths] of [["outlines", this.outlines], ["rectangles", this.rectangles]]) {
@@ -121,7 +142,7 @@ export class Viewer {
         pen.stroke(each);
       });
     }
-    pen.globalAlpha = 1;
+    pen.restore();
     this.scaleLabel.value = `${Math.round((100 * this.zoom) / ratio)} %`;
   }
 
@@ -140,11 +161,17 @@ export class Viewer {
       this.canvas.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, place(event));
       this.moved = 0;
+      if (this.pointers.size > 1) this.cancel();
+      else this.working = this.press(...this.pixel(...place(event)), event);
     });
     this.canvas.addEventListener("pointermove", (event) => {
       const before = this.pointers.get(event.pointerId);
-      if (!before) return;
       const now = place(event);
+      if (!before || this.working) {
+        const steps = this.working ? (event.getCoalescedEvents?.() ?? []) : [];
+        for (const step of steps.length ? steps : [event]) this.move(...this.pixel(...place(step)), step);
+        return;
+      }
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
       if (other) {
         const far = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
@@ -156,7 +183,9 @@ export class Viewer {
       this.pointers.set(event.pointerId, now);
     });
     const release = (event) => {
-      if (event.type === "pointerup" && this.moved < 6) this.choose(...place(event));
+      if (this.working) this.release(...this.pixel(...place(event)), event);
+      else if (event.type === "pointerup" && this.moved < 6) this.choose(...place(event));
+      this.working = false;
       this.pointers.delete(event.pointerId);
     };
     this.canvas.addEventListener("pointerup", release);
@@ -175,11 +204,29 @@ export class Viewer {
     });
   }
 
+  /** The place in the picture, pixel centres at whole numbers, of one of the canvas. */
+  pixel(x, y) {
+    return [(x - this.left) / this.zoom - 0.5, (y - this.top) / this.zoom - 0.5];
+  }
+
+  /** A tool takes the pointer where this is true; then `move` and `release` follow, or `cancel`. */
+  press() {
+    return false;
+  }
+
+  move() {}
+
+  release() {}
+
+  cancel() {
+    this.working = false;
+  }
+
   /** Select the smallest defect whose rectangle holds a place of the canvas. */
   choose(x, y) {
     const pen = this.canvas.getContext("2d");
     pen.setTransform(1, 0, 0, 1, 0, 0);
-    const [column, row] = [(x - this.left) / this.zoom - 0.5, (y - this.top) / this.zoom - 0.5];
+    const [column, row] = this.pixel(x, y);
     const hit = this.defects
       .filter((_, index) => pen.isPointInPath(this.rectangles[index], column, row))
       .sort((a, b) => a.area_px - b.area_px)[0];
@@ -188,7 +235,16 @@ export class Viewer {
   }
 }
 
-function load(source) {
+/** The smallest rectangle that holds two; null is none. */
+export function joined(one, other) {
+  if (!one || !other) return one ?? other;
+  const [x, y] = [Math.min(one.x, other.x), Math.min(one.y, other.y)];
+  const right = Math.max(one.x + one.width, other.x + other.width);
+  const bottom = Math.max(one.y + one.height, other.y + other.height);
+  return { x, y, width: right - x, height: bottom - y };
+}
+
+export function load(source) {
   return new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
@@ -211,7 +267,7 @@ function tinted(image, [red, green, blue]) {
   return canvas;
 }
 
-function path(polygons) {
+export function path(polygons) {
   const drawn = new Path2D();
   for (const polygon of polygons) {
     polygon.forEach(([x, y], index) => (index ? drawn.lineTo(x, y) : drawn.moveTo(x, y)));

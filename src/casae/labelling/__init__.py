@@ -1,0 +1,1 @@
+"""Labelling: what people draw, version by version, tools that help them, what to label next, how well they agree."""

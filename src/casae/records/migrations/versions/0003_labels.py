@@ -1,0 +1,30 @@
+"""What people draw."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add tables."""
+    op.create_table(
+        "labels",
+        *(sa.Column(name, sa.Text, primary_key=True) for name in ("dataset", "picture", "track")),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("state", sa.String(8), nullable=False),
+        *_texts("at", "who", "file"),
+    )
+    op.create_table(
+        "submissions",
+        sa.Column("id", sa.String(36), primary_key=True),
+        *_texts("dataset", "picture", "track"),
+        sa.Column("version", sa.Integer, nullable=False),
+        *_texts("at", "who", "file"),
+    )
+    op.create_index("ix_submissions_dataset_picture_id", "submissions", ["dataset", "picture", "id"])
+
+
+def _texts(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text, nullable=False) for name in names]

@@ -1,0 +1,409 @@
+/** The labelling page: one picture after the other, each stroke kept as soon as it is drawn. */
+import { ask, csrf, root } from "./ask.js";
+import { keep, kept, keysOf, PRESETS, written } from "./keys.js";
+import { colourOf, Labeller } from "./labeller.js";
+import { packed, Raster } from "./raster.js";
+import * as unsaved from "./unsaved.js";
+import { joined } from "./viewer.js";
+
+const PAUSE_MS = 150; // after a stroke, before it is sent
+const AGAIN_MS = 3000; // after the connection was lost
+const at = (id) => document.getElementById(id);
+const page = at("label").dataset;
+const project = `/api/v1/projects/${page.project}`;
+const second = page.second === "true";
+const words = JSON.parse(at("words").textContent);
+const classes = JSON.parse(at("classes").textContent);
+
+let pictures = []; // names, in the order of the queue
+let picture = page.picture;
+let keys = keysOf(kept());
+let labeller = null;
+let version = 0;
+let state = "none";
+let waiting = null; // the rectangle that is not sent yet
+let timer = null;
+let sending = null;
+let proposed = false;
+let opened = 0;
+
+/* What goes to and comes from the server */
+
+const query = (values) => new URLSearchParams({ ...values, ...(second && { second: true }) });
+const named = (name) => name.split("/").map(encodeURIComponent).join("/");
+const unsavedKey = () => `${page.project}/${second}/${picture}`;
+
+async function read(name) {
+  const answer = await fetch(`${root}${project}/label/${named(name)}?${query({})}`, { cache: "no-store" });
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? answer.statusText);
+  const image = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const pen = new OffscreenCanvas(image.width, image.height).getContext("2d", { willReadFrequently: true });
+  pen.drawImage(image, 0, 0);
+  const { data } = pen.getImageData(0, 0, image.width, image.height);
+  const values = new Uint8Array(image.width * image.height);
+  for (let index = 0; index < values.length; index += 1) values[index] = data[4 * index];
+  const raster = new Raster(image.width, image.height, values);
+  return { raster, version: Number(answer.headers.get("X-Version")), state: answer.headers.get("X-State") };
+}
+
+async function post(path, values, body) {
+  const answer = await fetch(`${root}${project}/${path}/${named(picture)}?${query(values)}`, {
+    method: "POST", body, headers: { ...(csrf && { "X-CSRF-Token": csrf }), "Content-Type": "application/octet-stream" },
+  });
+  const said = await answer.json().catch(() => ({}));
+  if (answer.status === 401) location.assign(`${root}/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (!answer.ok) throw Object.assign(new Error(said.detail ?? answer.statusText), { status: answer.status });
+  return said;
+}
+
+function changed(place) {
+  waiting = joined(waiting, place);
+  say("saving");
+  clearTimeout(timer);
+  timer = setTimeout(send, PAUSE_MS);
+}
+
+/** Send what is waiting, one change after the other; never during a stroke. */
+function send() {
+  clearTimeout(timer);
+  if (labeller?.working) timer = setTimeout(send, PAUSE_MS);
+  else sending ??= sendAll().finally(() => (sending = null));
+  return sending;
+}
+
+async function sendAll() {
+  while (waiting) {
+    const place = waiting;
+    waiting = null;
+    const bytes = labeller.raster.cut(place);
+    const key = unsavedKey();
+    try {
+      await unsaved.write(key, { version, place, bytes });
+      const told = await post("label", { version, ...place }, await packed(bytes));
+      ({ version, state } = told);
+      if (!waiting) await unsaved.drop(key);
+    } catch (error) {
+      waiting = joined(place, waiting);
+      if (error.status === 409) return conflict();
+      say("not_saved", error.status ? error.message : "");
+      if (!error.status || error.status >= 500) timer = setTimeout(send, AGAIN_MS);
+      return;
+    }
+  }
+  say("saved");
+}
+
+/** Everything is on the server when this is true. */
+async function settled() {
+  while (waiting || sending) {
+    await send();
+    if (waiting && !sending) return false;
+  }
+  return true;
+}
+
+async function submit() {
+  if (!(await settled())) return;
+  const began = performance.now();
+  try {
+    ({ version, state } = await post("submit", { version }));
+    performance.measure("submit", { start: began });
+    say("submitted");
+    await go(1);
+  } catch (error) {
+    if (error.status === 409) await conflict();
+    else say("not_saved", error.message);
+  }
+}
+
+async function conflict() {
+  say("conflict");
+  const mine = labeller.raster;
+  const theirs = await read(picture);
+  const differs = [];
+  theirs.raster.values.forEach((value, index) => value !== mine.values[index] && differs.push(index));
+  if (!differs.length) {
+    ({ version, state } = theirs);
+    waiting = null;
+    await unsaved.drop(unsavedKey());
+    return say("saved");
+  }
+  const place = mine.around(differs);
+  showDifference(mine, theirs.raster, place);
+  at("conflict").showModal();
+  at("keep-mine").onclick = () => {
+    at("conflict").close();
+    ({ version } = theirs);
+    changed(place);
+  };
+  at("take-theirs").onclick = async () => {
+    at("conflict").close();
+    waiting = null;
+    await unsaved.drop(unsavedKey());
+    await open(picture);
+  };
+}
+
+/** The picture where both differ: what is mine alone, what is theirs alone, what both have. */
+function showDifference(mine, theirs, place) {
+  const pen = at("difference").getContext("2d");
+  const edge = Math.max(16, place.width / 8, place.height / 8);
+  const [left, top] = [Math.max(0, Math.floor(place.x - edge)), Math.max(0, Math.floor(place.y - edge))];
+  const width = Math.min(mine.width - left, Math.ceil(place.width + 2 * edge));
+  const height = Math.min(mine.height - top, Math.ceil(place.height + 2 * edge));
+  Object.assign(pen.canvas, { width, height });
+  pen.drawImage(labeller.image, left, top, width, height, 0, 0, width, height);
+  const image = pen.getImageData(0, 0, width, height);
+  for (let row = 0; row < height; row += 1) {
+    for (let column = 0; column < width; column += 1) {
+      const index = (top + row) * mine.width + left + column;
+      const [one, other] = [mine.values[index], theirs.values[index]];
+      if (!one && !other) continue;
+      const colour = one === other ? [128, 128, 128] : one && !other ? [230, 159, 0] : other && !one ? [86, 180, 233] : [204, 121, 167];
+      const first = 4 * (row * width + column);
+      for (let band = 0; band < 3; band += 1) image.data[first + band] = (image.data[first + band] + 2 * colour[band]) / 3;
+    }
+  }
+  pen.putImageData(image, 0, 0);
+}
+
+/* Pictures */
+
+async function open(name) {
+  picture = name;
+  const mine = (opened += 1);
+  say("loading");
+  try {
+    const [found, left] = await Promise.all([read(name), unsaved.read(unsavedKey())]);
+    if (mine !== opened) return;
+    ({ version, state } = found);
+    const before = labeller;
+    const element = at("viewer").cloneNode(false);
+    at("viewer").replaceWith(element);
+    labeller = new Labeller(element, {
+      picture: `${root}${project}/view/${named(name)}`, raster: found.raster, onchange: changed, asked, onsay: say,
+    });
+    for (const name of ["tool", "value", "brush", "tolerance"]) if (before) labeller[name] = before[name];
+    labeller.raster.protect = at("protect").checked;
+    for (const each of document.querySelectorAll("[data-layer]")) showLayer(each.dataset.layer);
+    await labeller.ready;
+    if (left) restore(left);
+    else say(state === "done" ? "done" : state === "draft" ? "saved" : "empty");
+    proposed = false;
+    at("accept-all").disabled = true;
+    if (labeller.tool === "propose") await propose();
+  } catch (error) {
+    if (mine === opened) say("not_read", error.message);
+  }
+  at("name").textContent = name;
+  const place = pictures.indexOf(name);
+  at("place").textContent = place >= 0 ? `${place + 1} / ${pictures.length}` : "";
+  history.replaceState(null, "", `${root}/projects/${page.project}/label/${named(name)}${location.search}`);
+  mark();
+}
+
+/** What an earlier visit drew and could not send. */
+function restore({ version: base, place, bytes }) {
+  const { raster } = labeller;
+  raster.begin();
+  for (let row = 0; row < place.height; row += 1) {
+    for (let column = 0; column < place.width; column += 1) {
+      raster.put((place.y + row) * raster.width + place.x + column, bytes[row * place.width + column]);
+    }
+  }
+  raster.end();
+  labeller.repaint(place);
+  version = base; // the server says so if somebody else has drawn meanwhile
+  changed(place);
+}
+
+async function go(step) {
+  if (!(await settled())) return;
+  const index = pictures.indexOf(picture);
+  const name = pictures[index + step];
+  if (name) await open(name);
+  else say(step > 0 ? "last" : "is_first");
+}
+
+async function propose() {
+  if (proposed) return;
+  proposed = true;
+  const name = picture;
+  try {
+    const found = await ask("GET", `${project}/proposals/${named(name)}`);
+    if (name !== picture) return;
+    labeller.propose(found.items);
+    at("accept-all").disabled = !found.items.length;
+    say(found.model ? (found.items.length ? "proposals" : "no_proposals") : "no_model", found.items.length || "");
+  } catch (error) {
+    say("not_read", error.message);
+  }
+}
+
+const asked = {
+  wand: async (x, y, tolerance) => answered(`wand/${named(picture)}?x=${x}&y=${y}&tolerance=${tolerance}`, "polygons"),
+  scissors: async ([x, y], [toX, toY]) =>
+    answered(`scissors/${named(picture)}?x=${x}&y=${y}&to_x=${toX}&to_y=${toY}`, "points"),
+};
+
+async function answered(path, what) {
+  try {
+    return (await ask("GET", `${project}/${path}`))[what];
+  } catch (error) {
+    say("not_read", error.message);
+    return null;
+  }
+}
+
+/* What is shown */
+
+function say(name, more = "") {
+  at("state").textContent = [words[name] ?? name, more].filter(Boolean).join(" ");
+  at("state").dataset.kind = name;
+}
+
+function mark() {
+  for (const each of document.querySelectorAll("[data-tool]")) {
+    each.setAttribute("aria-pressed", String(each.dataset.tool === labeller?.tool));
+  }
+  for (const each of document.querySelectorAll("[data-value]")) {
+    each.setAttribute("aria-pressed", String(Number(each.dataset.value) === labeller?.value));
+  }
+  at("viewer").dataset.using = labeller?.tool ?? "";
+  at("brush").value = labeller?.brush ?? 8;
+  at("brush-shown").value = `${labeller?.brush ?? 8} px`;
+  for (const each of document.querySelectorAll("kbd[data-key]")) each.textContent = shown(keys[each.dataset.key]);
+}
+
+const wordOf = (name) => words[`tool_${name}`] ?? words[name === "next" ? "next_picture" : name];
+const shown = (key) => key.replace("ArrowRight", "→").replace("ArrowLeft", "←").replace("Ctrl+ ", "Ctrl+␣");
+
+function showLayer(name) {
+  const on = document.querySelector(`[data-layer="${name}"]`).checked;
+  labeller?.layer(name, on ? Number(document.querySelector(`[data-opacity="${name}"]`).value) : 0);
+}
+
+function use(tool) {
+  labeller?.use(tool);
+  if (tool === "propose") propose();
+  mark();
+}
+
+function choose(value) {
+  if (labeller) labeller.value = value;
+  if (labeller && ["eraser", "delete", "pan"].includes(labeller.tool)) labeller.use("brush");
+  mark();
+}
+
+function brush(size) {
+  if (labeller) labeller.brush = Math.min(200, Math.max(1, Math.round(size)));
+  labeller?.hover(...(labeller.here ?? [0, 0]));
+  mark();
+}
+
+const actions = {
+  ...Object.fromEntries([...document.querySelectorAll("[data-tool]")].map((each) => [each.dataset.tool, () => use(each.dataset.tool)])),
+  undo: () => labeller?.undo(), redo: () => labeller?.redo(), submit, next: () => go(1), previous: () => go(-1),
+  smaller: () => brush(Math.min(labeller.brush - 1, labeller.brush / 1.25)),
+  larger: () => brush(Math.max(labeller.brush + 1, labeller.brush * 1.25)),
+  protect: () => at("protect").click(), accept_all: acceptAll, fit: () => labeller?.fit(), help: () => showKeys(),
+};
+
+async function acceptAll() {
+  await propose();
+  labeller?.accept();
+}
+
+for (const each of document.querySelectorAll("[data-tool]")) each.addEventListener("click", () => use(each.dataset.tool));
+for (const each of document.querySelectorAll("[data-value]")) {
+  each.style.setProperty("--class", colourOf(Number(each.dataset.value)));
+  each.addEventListener("click", () => choose(Number(each.dataset.value)));
+}
+for (const each of document.querySelectorAll("[data-layer], [data-opacity]")) {
+  each.addEventListener("input", () => showLayer(each.dataset.layer ?? each.dataset.opacity));
+}
+for (const each of document.querySelectorAll("[data-do]")) each.addEventListener("click", () => actions[each.dataset.do]());
+at("brush").addEventListener("input", (event) => brush(Number(event.target.value)));
+at("tolerance").addEventListener("input", (event) => labeller && (labeller.tolerance = Number(event.target.value)));
+at("protect").addEventListener("input", (event) => labeller && (labeller.raster.protect = event.target.checked));
+at("order").addEventListener("change", (event) => {
+  const search = new URLSearchParams(location.search);
+  search.set("order", event.target.value);
+  location.search = search;
+});
+
+document.addEventListener("keydown", (event) => {
+  if (document.querySelector("dialog[open]") || event.target.matches("input:not([type=checkbox]):not([type=range]), select, textarea")) return;
+  if (event.key === " " && labeller) labeller.panning = true;
+  const key = written(event);
+  const does = polygonKeys(event) ?? (/^[1-9]$/.test(key) && Number(key) <= classes.length ? () => choose(Number(key)) : actionOf(key));
+  if (!does) return;
+  event.preventDefault();
+  does();
+});
+document.addEventListener("keyup", (event) => event.key === " " && labeller && (labeller.panning = false));
+
+function polygonKeys(event) {
+  if (!labeller?.points.length) return null;
+  return { Enter: () => labeller.close(), Escape: () => labeller.drop(), Backspace: () => labeller.dropLast() }[event.key] ?? null;
+}
+
+function actionOf(key) {
+  return actions[Object.keys(keys).find((name) => keys[name] === key)];
+}
+
+document.addEventListener("dblclick", (event) => event.target.closest("#viewer") && labeller?.points.length && labeller.close());
+addEventListener("beforeunload", (event) => (waiting || sending) && event.preventDefault());
+addEventListener("online", send);
+
+/* Keys, which each person may change */
+
+function showKeys() {
+  const { preset, changed } = kept();
+  at("preset").replaceChildren(...Object.keys(PRESETS).map((name) => new Option(name, name, false, name === preset)));
+  at("key-rows").replaceChildren(...Object.entries(keysOf({ preset, changed })).map(([name, key]) => keyRow(name, key)));
+  if (!at("keys").open) at("keys").showModal();
+}
+
+function keyRow(name, key) {
+  const row = document.createElement("tr");
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: shown(key) });
+  button.setAttribute("aria-label", `${wordOf(name)}: ${key}`);
+  button.addEventListener("click", () => {
+    button.textContent = words.press_key;
+    button.addEventListener("keydown", (event) => {
+      if (["Control", "Shift", "Alt", "Meta"].includes(event.key)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const { preset, changed } = kept();
+      keep(preset, { ...changed, [name]: written(event) });
+      apply();
+    });
+  });
+  row.append(Object.assign(document.createElement("td"), { textContent: wordOf(name) }), document.createElement("td"));
+  row.lastChild.append(button);
+  return row;
+}
+
+function apply() {
+  keys = keysOf(kept());
+  showKeys();
+  mark();
+}
+
+at("preset").addEventListener("change", (event) => {
+  keep(event.target.value, {});
+  apply();
+});
+
+/* Begin */
+
+const wanted = new URLSearchParams(location.search).get("order") ?? "name";
+const queue = await ask("GET", `${project}/pictures?${query({ order: wanted })}`);
+pictures = queue.items.map((each) => each.picture);
+const first = picture || pictures[0];
+at("order").value = wanted;
+if (first && !pictures.includes(first)) pictures.unshift(first);
+if (first) await open(first);
+else say(wanted === "name" ? "no_pictures" : "all_labelled");
+document.body.dataset.ready = "true";

@@ -1,0 +1,127 @@
+/** A project: pictures come in, its label book is written, models are trained from it. */
+import { ask, csrf, root } from "./ask.js";
+import { curves } from "./curves.js";
+import { clock, followed } from "./jobs.js";
+
+const at = (id) => document.getElementById(id);
+const name = at("project").dataset.project;
+const words = JSON.parse(at("words").textContent);
+const say = (what) => {
+  at("trouble").textContent = what;
+  at("trouble").hidden = !what;
+};
+
+/* Pictures */
+
+async function add(files) {
+  const troubles = [];
+  at("sent").hidden = false;
+  for (const [number, file] of files.entries()) {
+    const content = new FormData();
+    content.set("image", file);
+    const headers = csrf ? { "X-CSRF-Token": csrf } : {};
+    const answer = await fetch(`${root}/api/v1/projects/${name}/pictures`, { method: "POST", body: content, headers });
+    if (!answer.ok) troubles.push((await answer.json().catch(() => ({}))).detail ?? `${file.name}: ${answer.statusText}`);
+    at("sent").value = (number + 1) / files.length;
+  }
+  at("sent").hidden = true;
+  say(troubles.join("\n"));
+  if (!troubles.length) location.reload();
+}
+
+at("files")?.addEventListener("change", (event) => add([...event.target.files]));
+at("drop")?.addEventListener("dragover", (event) => event.preventDefault());
+at("drop")?.addEventListener("drop", (event) => {
+  event.preventDefault();
+  add([...event.dataTransfer.files]);
+});
+
+/* The label book */
+
+at("add-class")?.addEventListener("click", () => {
+  const all = at("book").querySelectorAll("fieldset");
+  const fresh = all[all.length - 1].cloneNode(true);
+  fresh.dataset.class = "";
+  fresh.querySelector("legend").textContent = all.length + 1;
+  for (const each of fresh.querySelectorAll("input, textarea")) each.value = "";
+  for (const each of fresh.querySelectorAll("figure")) each.remove();
+  all[all.length - 1].after(fresh);
+  fresh.querySelector("input").focus();
+});
+
+at("book").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    const before = await ask("GET", `/api/v1/projects/${name}/book`);
+    const rows = [...at("book").querySelectorAll("fieldset")].map((each) => ({
+      old: each.dataset.class,
+      name: each.querySelector("[name=class]").value.trim(),
+      definition: each.querySelector("[name=definition]").value,
+    }));
+    await ask("PUT", `/api/v1/projects/${name}/classes`, { classes: rows.map((each) => each.name) });
+    const classes = Object.fromEntries(
+      rows.map((each) => [each.name, { definition: each.definition, examples: before.classes[each.old]?.examples ?? [] }]),
+    );
+    await ask("PUT", `/api/v1/projects/${name}/book`, { classes });
+    location.reload();
+  } catch (error) {
+    say(words.not_kept + error.message);
+  }
+});
+
+/* Training */
+
+at("train")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  try {
+    const wanted = { kind: "train", dataset: `folder:${name}`, name, minutes: Number(form.get("minutes")), split: form.get("split") };
+    show(await ask("POST", "/api/v1/jobs", wanted));
+  } catch (error) {
+    say(error.message);
+  }
+});
+
+function show(job) {
+  const row = at("jobs").insertAdjacentElement("afterbegin", document.createElement("article"));
+  row.className = "job";
+  row.dataset.job = job.id;
+  followed(job.id, (now) => draw(row, now)).then((now) => draw(row, now), (error) => say(error.message));
+}
+
+function draw(row, job) {
+  const facts = document.createElement("p");
+  const left = job.left_s === null ? "" : ` · ${clock(job.left_s)} ${words.left}`;
+  facts.textContent = `${words[job.state]} · ${job.stage} ${Math.round(100 * job.progress)} %${left}`;
+  row.replaceChildren(facts);
+  if (job.state === "running") {
+    const bar = Object.assign(document.createElement("progress"), { max: 1, value: job.progress });
+    bar.setAttribute("aria-label", job.stage);
+    const chart = Object.assign(document.createElement("canvas"), { width: 320, height: 120, className: "curves" });
+    chart.setAttribute("aria-hidden", "true");
+    row.append(bar, chart, button(words.cancel, () => ask("POST", `/api/v1/jobs/${job.id}/cancel`)));
+    ask("GET", `/api/v1/jobs/${job.id}/curves`).then((found) => curves(chart, found), () => {});
+  }
+  if (job.error) row.append(Object.assign(document.createElement("p"), { className: "bad", textContent: job.error }));
+  if (job.state === "done") {
+    const page = document.createElement("a");
+    page.href = `${root}/api/v1/jobs/${job.id}/files/${job.arguments.name}-training/training.html`;
+    page.textContent = words.training_page;
+    const { sha256 } = job.result ?? {};
+    const compare = Object.assign(document.createElement("a"), { textContent: words.compare });
+    compare.href = `${root}/models?project=${encodeURIComponent(name)}&model=${sha256}`;
+    row.append(page, " · ", compare);
+  }
+}
+
+function button(text, does) {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+  made.addEventListener("click", () => does().catch((error) => say(error.message)));
+  return made;
+}
+
+const { length } = at("jobs").children;
+if (!length) {
+  const jobs = await ask("GET", "/api/v1/jobs?limit=200");
+  jobs.filter((job) => job.kind === "train" && job.arguments.dataset === `folder:${name}`).slice(0, 5).reverse().forEach(show);
+}
