@@ -209,6 +209,8 @@ class Inspection:
         defects: largest first.
         specks: number of regions sure enough to report, but smaller than the smallest area.
         novelty: how unlike learned pictures this one is, in units of the limit; None where the model cannot tell.
+        brightness: mean gray, in units of full scale.
+        sharpness: see `casae.image.sharpness`.
         verdict: whether the part passes.
     """
 
@@ -228,6 +230,8 @@ class Inspection:
     defects: tuple[Defect, ...]
     specks: int
     novelty: float | None
+    brightness: float
+    sharpness: float
     verdict: Verdict
 
     def record(self) -> "InspectionRecord":

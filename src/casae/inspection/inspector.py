@@ -17,7 +17,7 @@ from casae.calibration.calibration import Calibration
 from casae.config import InspectionSettings
 from casae.decoding import decode_image, is_transparent, read_file
 from casae.errors import BundleError, ImageError, UsageError
-from casae.image import Image, check_image, to_gray
+from casae.image import Image, check_image, gray_levels, sharpness, to_gray
 from casae.inspection import segmentation
 from casae.inspection.brightness import in_full_scale, reviewed
 from casae.inspection.classification import Named, classify, input_shapes
@@ -198,6 +198,8 @@ class Inspector:
             defects=tuple(defects),
             specks=found.specks,
             novelty=novelty,
+            brightness=gray_levels(gray)[0],
+            sharpness=sharpness(gray),
             verdict=reviewed(verdict, gray, self.manifest, shown.ndim == 3),
         )
 

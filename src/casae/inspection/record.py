@@ -136,6 +136,11 @@ class InspectionRecord(Frozen):
     novelty: float | None = Field(
         description="how unlike learned pictures, 1 is the model's limit; null where it cannot tell"
     )
+    brightness: float | None = Field(default=None, description="mean gray, of full scale; null before it was recorded")
+    sharpness: float | None = Field(
+        default=None,
+        description="mean difference of neighbours in a row, in deviations of the picture; null before it was recorded",
+    )
     specks: int = Field(description="regions as sure as a defect, but smaller than `min_area_px`")
 
     @property
@@ -195,6 +200,8 @@ def record_of(inspection: Inspection) -> InspectionRecord:
         ),
         defects=tuple(_defect(defect) for defect in inspection.defects),
         novelty=inspection.novelty,
+        brightness=round(inspection.brightness, 4),
+        sharpness=round(inspection.sharpness, 4),
         specks=inspection.specks,
     )
 

@@ -25,6 +25,8 @@ COLUMNS = (
     "model",
     "model_sha256",
     "novelty",
+    "brightness",
+    "sharpness",
     "machine",
 )
 OF_PART = tuple(Part.model_fields)
@@ -92,6 +94,7 @@ def _write_parquet(found: _Counted, out: Path) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{out}: Parquet needs pyarrow; pip install 'casae[parquet]'") from error
     numbers = {"defects": pyarrow.int32(), "largest_px": pyarrow.int64(), "novelty": pyarrow.float64()}
+    numbers |= {"brightness": pyarrow.float64(), "sharpness": pyarrow.float64()}
     schema = pyarrow.schema([(name, numbers.get(name, pyarrow.string())) for name in (*HEADER, "record")])
     part = out.with_name(f"{out.name}.part")
     with ParquetWriter(part, schema) as writer:

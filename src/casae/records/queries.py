@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, exists, false, func, select
 
@@ -29,6 +29,10 @@ class Filter:
         picture: name of its file, without folders.
         since_id: of this id, or a later one.
         reviewed: whether a person has said anything.
+        sample: of a random share 0..1 of all, always the same ones.
+        least_novelty: as unlike the learned pictures as this, at least.
+        least_px: with a defect of this area, at least.
+        model_sha256: of the model.
     """
 
     since: datetime | None = None
@@ -44,6 +48,10 @@ class Filter:
     picture: str | None = None
     since_id: str | None = None
     reviewed: bool | None = None
+    sample: float | None = None
+    least_novelty: float | None = None
+    least_px: int | None = None
+    model_sha256: str | None = None
 
 
 class Row(NamedTuple):
@@ -101,7 +109,7 @@ def reviewed_records(engine: Engine, wanted: Filter) -> Iterator[tuple[Inspectio
         after = rows[-1].id
 
 
-def reviews_of(engine: Engine, key: str) -> list[dict[str, str]]:
+def reviews_of(engine: Engine, key: str) -> list[dict[str, Any]]:
     """What people said of an inspection, oldest first."""
     query = select(reviews).where(reviews.c.inspection_id == key).order_by(reviews.c.id)
     with reading(engine) as connection:
@@ -200,6 +208,14 @@ def _of(connection: Connection, wanted: Filter, after: str | None, limit: int) -
     ends += [key < first_id(wanted.until)] if wanted.until else []
     ends += [key < after] if after else []
     ends += [key >= wanted.since_id] if wanted.since_id else []
+    if wanted.sample is not None:
+        ends.append(in_sample(wanted.sample))
+    if wanted.least_novelty is not None:
+        ends.append(inspections.c.novelty >= wanted.least_novelty)
+    if wanted.least_px is not None:
+        ends.append(inspections.c.largest_px >= wanted.least_px)
+    if wanted.model_sha256 is not None:
+        ends.append(inspections.c.model_sha256 == wanted.model_sha256)
     if wanted.reviewed is not None:
         said = exists().where(reviews.c.inspection_id == inspections.c.id)
         query = query.where(said if wanted.reviewed else ~said)
@@ -208,6 +224,11 @@ def _of(connection: Connection, wanted: Filter, after: str | None, limit: int) -
 
 def _row(row: RowMapping) -> Row:
     return Row(**{name: row[name] for name in Row._fields})
+
+
+def in_sample(share: float) -> ColumnElement[bool]:
+    """Whether an inspection belongs to a random share of all: the end of its id, which is random, says so."""
+    return func.substr(inspections.c.id, 33, 4) < f"{round(min(max(share, 0), 1) * 0x10000):04x}"
 
 
 def first_id(time: datetime) -> str:

@@ -78,6 +78,8 @@ inspections = Table(
     Column("defects", Integer, nullable=False),
     Column("largest_px", Integer, nullable=False),
     Column("novelty", Float),
+    Column("brightness", Float),
+    Column("sharpness", Float),
     Column("record", Text, nullable=False),
     Index(None, "decision", "id"),
     Index(None, "product", "id"),
@@ -116,6 +118,8 @@ reviews = Table(
     Column("old", SHORT, nullable=False),
     Column("new", SHORT, nullable=False),
     Column("why", Text, nullable=False),
+    Column("blind", Boolean),  # who said it did not see what casae had decided
+    Column("findings", Text),  # JSON: what the defects truly are, and which were missed
     Index(None, "inspection_id", "id"),
 )
 
@@ -198,6 +202,19 @@ submissions = Table(  # every label that was submitted
     Column("who", Text, nullable=False),
     Column("file", Text, nullable=False),
     Index(None, "dataset", "picture", "id"),
+)
+
+baselines = Table(  # stretches of time that tell what is usual of a product; the newest one counts
+    "baselines",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("product", Text, nullable=False),  # empty: all of them together
+    Column("since", Text, nullable=False),
+    Column("until", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Index(None, "product", "id"),
 )
 
 users = Table(

@@ -170,8 +170,24 @@ def record_by_id(engine: Engine, key: str) -> InspectionRecord:
     return InspectionRecord.model_validate_json(found)
 
 
-def review(engine: Engine, key: str, decision: Decision, who: str, why: str) -> str:
+def review(
+    engine: Engine,
+    key: str,
+    decision: Decision,
+    who: str,
+    why: str,
+    *,
+    blind: bool = False,
+    findings: str | None = None,
+) -> str:
     """What a person says of a part, as a new row; the inspection stays. Returns the review's id.
+
+    Args:
+        key: of the inspection.
+        decision: what the part truly is.
+        who, why: said so.
+        blind: whether they did not see what casae had decided.
+        findings: JSON, what its defects truly are.
 
     Raises:
         UsageError: there is no inspection of this id.
@@ -183,9 +199,10 @@ def review(engine: Engine, key: str, decision: Decision, who: str, why: str) -> 
         ) or connection.scalar(select(inspections.c.decision).where(inspections.c.id == key))
         if old is None:
             raise UsageError(f"{key}: no inspection has this id; casae records list shows them")
-        row = {"id": new_id(), "inspection_id": key, "at": now()}
-        connection.execute(reviews.insert(), row | {"who": who, "old": old, "new": decision, "why": why})
-        return row["id"]
+        made = new_id()
+        row = {"id": made, "inspection_id": key, "at": now(), "who": who, "old": old, "new": decision, "why": why}
+        connection.execute(reviews.insert(), row | {"blind": blind, "findings": findings})
+        return made
 
 
 def _add_all(connection: Connection, records: Iterable[InspectionRecord], beside: Beside) -> list[tuple[str, bool]]:
@@ -238,6 +255,8 @@ def _add(connection: Connection, record: InspectionRecord, beside: Beside) -> tu
         "defects": len(record.defects),
         "largest_px": record.largest_px,
         "novelty": record.novelty,
+        "brightness": record.brightness,
+        "sharpness": record.sharpness,
         "record": record.model_dump_json(by_alias=True),
     }
     if not once(connection, inspections, row, "known_by"):  # another process was faster

@@ -16,13 +16,13 @@ from casae.config import InspectionSettings
 from casae.errors import CasaeError
 from casae.inspection.record import version
 from casae.records.database import open_database
-from casae.service.api import events, inspections, jobs, labels, models, system, users
+from casae.service.api import events, inspections, jobs, labels, models, statistics, system, users
 from casae.service.catalogue import Catalogue
 from casae.service.child import end_with_parent
 from casae.service.home import Home
 from casae.service.inspecting import InspectionQueue
 from casae.service.middleware import Around, Limits
-from casae.service.pages import labelling, views
+from casae.service.pages import labelling, steering, views
 from casae.service.pages.views import static
 from casae.service.problems import install
 from casae.service.settings import ServiceSettings
@@ -79,10 +79,10 @@ def create_app(home: Home, settings: ServiceSettings) -> FastAPI:
         form_limits={"max_fields": 20, "max_files": 1, "max_part_size": FORM_BYTES},
     )
     install(app)
-    for each in (inspections, models, jobs, labels, users, events, system):
+    for each in (inspections, models, jobs, labels, statistics, users, events, system):
         app.include_router(each.router, dependencies=[Depends(only_known)])
-    app.include_router(views.router)
-    app.include_router(labelling.router)
+    for pages in (views, labelling, steering):
+        app.include_router(pages.router)
     app.mount("/static", static)
     most_bytes = int(settings.max_upload_mb * 1e6) + FORM_BYTES
     app.add_middleware(Limits, most_bytes=most_bytes, seconds=settings.request_s)

@@ -1,0 +1,1 @@
+"""What quality engineers reckon with: control charts, Nelson's rules, capability. Pure numpy."""

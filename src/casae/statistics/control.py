@@ -1,0 +1,128 @@
+"""Control charts of counts, with limits from a frozen baseline, and Nelson's rules.
+
+Montgomery, Introduction to Statistical Quality Control, 8th edition, chapter 7: the p-chart for the share of rejected
+parts and the u-chart for defects a part, both with limits that follow the number of parts of each point. Nelson 1984,
+The Shewhart Control Chart - Tests for Special Causes, Journal of Quality Technology 16(4).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from casae.errors import UsageError
+
+SIGMAS = 3.0
+Kind = Literal["p", "u"]
+RULES = {  # number of Nelson's rule -> what it says
+    1: "beyond three sigma",
+    2: "nine in a row on one side",
+    3: "six in a row rising or falling",
+    4: "fourteen in a row up and down in turn",
+    5: "two of three beyond two sigma on one side",
+    6: "four of five beyond one sigma on one side",
+    7: "fifteen in a row within one sigma",
+    8: "eight in a row beyond one sigma on either side",
+}
+
+Table = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A control chart; all arrays have a value for each point (N,).
+
+    Attributes:
+        kind: "p" for shares, "u" for counts a part.
+        centre: of the baseline.
+        values: of the points; not a number where nothing was inspected.
+        low, high: limits at three sigma.
+        z: values in sigmas from the centre.
+        broken: for each point the numbers of Nelson's rules that end there.
+    """
+
+    kind: Kind
+    centre: float
+    values: Table
+    low: Table
+    high: Table
+    z: Table
+    broken: tuple[tuple[int, ...], ...]
+
+
+def chart(kind: Kind, counts: ArrayLike, parts: ArrayLike, baseline: Sequence[bool] | NDArray[np.bool_]) -> Chart:
+    """A chart of points that each have their own number of parts.
+
+    Args:
+        kind: "p": each count is of rejected parts; "u": of defects.
+        counts: (N).
+        parts: inspected, (N); points with none are left out of everything.
+        baseline: which points tell what is usual, (N).
+
+    Raises:
+        UsageError: the baseline has no parts, or more rejected parts than parts.
+
+    >>> chart("p", [12, 15, 8], [50, 50, 50], [True, True, True]).high.round(4).tolist()
+    [0.4128, 0.4128, 0.4128]
+    """
+    found, of = np.asarray(counts, np.float64), np.asarray(parts, np.float64)
+    usual = np.asarray(baseline, bool) & (of > 0)
+    if not usual.any():
+        raise UsageError("baseline: holds no inspected part; choose weeks in which parts were inspected")
+    if kind == "p" and (found > of).any():
+        raise UsageError("p-chart: more parts were rejected than inspected; use the u-chart for defects")
+    centre = float(found[usual].sum() / of[usual].sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(of > 0, found / of, np.nan)
+        spread = centre * (1 - centre) if kind == "p" else centre
+        sigma = np.where(of > 0, np.sqrt(spread / of), np.nan)
+        z = np.where(sigma > 0, (values - centre) / sigma, np.where(values == centre, 0.0, np.inf))
+    z[np.isnan(values)] = np.nan
+    low = np.maximum(centre - SIGMAS * sigma, 0)
+    high = np.minimum(centre + SIGMAS * sigma, 1.0 if kind == "p" else np.inf)
+    return Chart(kind, centre, values, low, high, z, nelson(z))
+
+
+def nelson(z: ArrayLike) -> tuple[tuple[int, ...], ...]:
+    """For each point the numbers of Nelson's rules that it completes; see `RULES`.
+
+    Args:
+        z: values in sigmas from the centre, (N). Those that are not a number are as if they were not there.
+
+    >>> nelson([0.1, 3.2, -0.5])
+    ((), (1,), ())
+    """
+    given = np.asarray(z, np.float64)
+    broken: list[tuple[int, ...]] = [() for _ in given]
+    there = np.flatnonzero(~np.isnan(given))
+    known = given[there]
+    for index in range(len(known)):
+        broken[there[index]] = tuple(rule for rule in RULES if _breaks(rule, known[: index + 1]))
+    return tuple(broken)
+
+
+def _breaks(rule: int, z: Table) -> bool:
+    """Whether the last of these points completes a rule."""
+    if rule == 1:
+        return bool(abs(z[-1]) > 3)
+    length = {2: 9, 3: 6, 4: 14, 5: 3, 6: 5, 7: 15, 8: 8}[rule]
+    if len(z) < length:
+        return False
+    last = z[-length:]
+    with np.errstate(invalid="ignore"):  # two infinite neighbours
+        steps = np.diff(last)
+    if rule == 2:
+        return bool((last > 0).all() or (last < 0).all())
+    if rule == 3:
+        return bool((steps > 0).all() or (steps < 0).all())
+    if rule == 4:
+        return bool((steps[1:] * steps[:-1] < 0).all())
+    if rule == 5:
+        return any(side * last[-1] > 2 and (side * last > 2).sum() >= 2 for side in (1, -1))
+    if rule == 6:
+        return any(side * last[-1] > 1 and (side * last > 1).sum() >= 4 for side in (1, -1))
+    if rule == 7:
+        return bool((abs(last) < 1).all())
+    return bool((abs(last) > 1).all())

@@ -1,0 +1,90 @@
+"""Limits against Montgomery's examples and scipy, rules of Nelson against series made for each."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from casae.errors import UsageError
+from casae.metrics import proportion
+from casae.statistics.control import RULES, chart, nelson
+
+CANS = (12, 15, 8, 10, 4, 7, 16, 9, 14, 10, 5, 6, 17, 12, 22, 8, 10, 5, 13, 11, 20, 18, 24, 15, 9, 12, 7, 13, 9, 6)
+
+
+def test_the_p_chart_of_montgomerys_orange_juice_cans():
+    """Table 7.1: thirty samples of fifty cans; the book's centre 0.2313, limits 0.0524 and 0.4102."""
+    found = chart("p", CANS, [50] * 30, [True] * 30)
+    assert found.centre == pytest.approx(0.2313, abs=5e-5)
+    assert found.low[0] == pytest.approx(0.0524, abs=5e-5)
+    assert found.high[0] == pytest.approx(0.4102, abs=5e-5)
+    assert [index for index, rules in enumerate(found.broken) if 1 in rules] == [14, 22]  # samples 15 and 23
+
+
+def test_limits_follow_the_number_of_parts_as_scipy_reckons_them():
+    rng = np.random.default_rng(0)
+    parts = rng.integers(20, 400, 40)
+    counts = rng.binomial(parts, 0.08)
+    baseline = np.arange(40) < 25
+    found = chart("p", counts, parts, baseline)
+    share = counts[:25].sum() / parts[:25].sum()
+    for index in range(40):
+        law = stats.binom(parts[index], share)
+        assert found.z[index] == pytest.approx((counts[index] - law.mean()) / law.std())
+        assert found.high[index] == pytest.approx(min(1, (law.mean() + 3 * law.std()) / parts[index]))
+    defects = rng.poisson(parts * 0.4)
+    per_part = chart("u", defects, parts, baseline)
+    rate = defects[:25].sum() / parts[:25].sum()
+    for index in range(40):
+        law = stats.poisson(parts[index] * rate)
+        assert per_part.z[index] == pytest.approx((defects[index] - law.mean()) / law.std())
+        assert per_part.low[index] == pytest.approx(max(0, (law.mean() - 3 * law.std()) / parts[index]))
+
+
+def test_points_without_parts_are_left_out():
+    found = chart("p", [1, 0, 2], [10, 0, 10], [True, True, True])
+    assert np.isnan(found.values[1])
+    assert found.broken[1] == ()
+    assert found.centre == pytest.approx(3 / 20)
+
+
+def test_a_baseline_without_rejects_has_no_limits_to_break_but_any_reject_breaks_them():
+    found = chart("p", [0, 0, 1], [10, 10, 10], [True, True, False])
+    assert found.broken == ((), (), (1, *found.broken[2][1:]))
+
+
+@pytest.mark.parametrize(("kind", "counts", "parts"), [("p", [3], [2]), ("u", [1], [0])])
+def test_what_cannot_be_charted_is_refused(kind, counts, parts):
+    with pytest.raises(UsageError, match=r"baseline|more parts"):
+        chart(kind, counts, parts, [True])
+
+
+SERIES = {
+    1: [0.0, 3.1],
+    2: [0.1, 0.5, 0.2, 0.4, 0.3, 0.6, 0.2, 0.5, 0.3],
+    3: [-1.4, -0.9, -0.3, 0.2, 0.7, 1.3],
+    4: [0.5, -0.5] * 7,
+    5: [2.2, 0.1, 2.3],
+    6: [1.2, 1.4, 0.2, 1.1, 1.3],
+    7: [0.5, -0.4, 0.3, -0.6, 0.2, 0.4, -0.3, -0.5, 0.6, 0.1, -0.2, 0.3, -0.4, 0.5, -0.1],
+    8: [1.2, -1.3, 1.4, 1.1, -1.5, -1.2, 1.3, 1.6],
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_of_nelsons_rules_breaks_at_its_last_point_and_not_before(rule):
+    found = nelson(SERIES[rule])
+    assert rule in found[-1]
+    assert all(rule not in rules for rules in found[:-1])
+
+
+def test_chance_alone_breaks_the_rules_as_often_as_it_should():
+    rng = np.random.default_rng(1)
+    found = nelson(rng.normal(size=20_000))
+    often = sum(1 in rules for rules in found) / len(found)
+    assert often == pytest.approx(2 * stats.norm.sf(3), abs=0.001)
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 41), (3, 41), (41, 41), (7, 1200)])
+def test_intervals_of_shares_are_those_of_scipy(hits, total):
+    found, exact = proportion(hits, total), stats.binomtest(hits, total).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
