@@ -32,6 +32,8 @@ class ServiceSettings(Frozen):
         request_s: seconds after which a request is given up, in which its body must come too.
         queue: pictures that may wait in a process; more are asked to come again.
         room_mb: free megabytes of the disk below which no picture is taken in.
+        shifts: hours at which shifts begin, with commas; the live page counts from the last one.
+        blind_share: of the OK parts that people look at without knowing, so that escapes are known; 0 for none.
         session_hours: after which a person signs in again.
         root_path: in front of every path, where a proxy adds one.
         proxies: addresses whose X-Forwarded-For counts, with commas.
@@ -49,6 +51,8 @@ class ServiceSettings(Frozen):
     request_s: float = Field(default=60, gt=0)
     queue: int = Field(default=16, ge=1, le=1000)
     room_mb: float = Field(default=500, ge=0)
+    shifts: str = Field(default="6,14,22", pattern=r"^([01]?\d|2[0-3])(,([01]?\d|2[0-3])){0,5}$")
+    blind_share: float = Field(default=0.02, ge=0, le=1)
     session_hours: float = Field(default=12, gt=0)
     root_path: str = ""
     proxies: str = "127.0.0.1"

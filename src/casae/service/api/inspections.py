@@ -1,29 +1,40 @@
 """Inspect a picture, find inspections, see their pictures, say what the part truly is."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
+import cv2
+import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
-from pydantic import BaseModel, BeforeValidator, Field
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
+from casae.datasets.sample import UNCLASSED
 from casae.errors import UsageError
 from casae.files import without_controls
 from casae.inspection.inspection import Part
 from casae.inspection.record import InspectionRecord
+from casae.labelling.project import Patch
+from casae.labels.results import filled
 from casae.records.queries import Filter, Row, failures_of, moment_of, page, reviews_of
 from casae.records.store import record_by_id, review
-from casae.service.api.values import Body, Id, Text, Time
+from casae.service.api.labels import PictureItem, project_of
+from casae.service.api.values import Body, Id, Sha256, Text, Time
+from casae.service.home import NAME
 from casae.service.inspecting import Upload
 from casae.service.pictures import crop, marked, mask, original, seen
 from casae.service.problems import ProblemError, documented
 from casae.service.state import Operator, Service, TheService, Viewer
+from casae.service.who import noted
 
 router = APIRouter(prefix="/api/v1", tags=["inspections"])
 Optional = Annotated[Text | None, Form()]
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
 }
+SUFFIX_OF = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"BM", ".bmp"), (b"RIFF", ".webp"), (b"P", ".pgm"))
 
 
 class Item(BaseModel):
@@ -51,6 +62,22 @@ class Page(BaseModel):
     next: str | None = Field(description="`after` of the next page; null on the last one")
 
 
+class Finding(Body):
+    """What a defect truly is, or one that was missed."""
+
+    number: int | None = Field(default=None, ge=1, description="of the defect; null for one that was missed")
+    defect_class: Text | None = Field(default=None, alias="class", description="what it truly is; null: no defect")
+    polygons: list[list[tuple[float, float]]] | None = Field(
+        default=None, max_length=100, description="round a missed defect, (x, y) in px, pixel centres at whole numbers"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.number is None and not (self.defect_class and self.polygons):
+            raise ValueError("a missed defect has a class and polygons")
+        return self
+
+
 class Review(BaseModel):
     """What a person said of a part."""
 
@@ -60,6 +87,8 @@ class Review(BaseModel):
     old: str
     new: str
     why: str
+    blind: bool = Field(description="whether they did not see what casae had decided")
+    findings: list[Finding] = Field(description="what its defects truly are, as far as they said")
 
 
 class Whole(BaseModel):
@@ -74,6 +103,15 @@ class NewReview(Body):
 
     decision: Literal["OK", "NG"] = Field(examples=["OK"])
     why: Text = Field(examples=["dust, wiped off"])
+    blind: bool = Field(default=False, description="whether you do not know what casae had decided")
+    findings: list[Finding] = Field(default=[], max_length=1000)
+
+
+class IntoLabels(Body):
+    """Take an inspection into the labels of a project."""
+
+    project: Annotated[str, Field(pattern=f"^{NAME.pattern}$", examples=["rings"])]
+    submit: bool = Field(default=False, description="as a label that is whole; else as a draft, to be looked at")
 
 
 class Failure(BaseModel):
@@ -146,12 +184,18 @@ def find(
     model: Annotated[Text | None, Query(description="its name")] = None,
     picture: Annotated[Text | None, Query(description="name of its file")] = None,
     reviewed: Annotated[bool | None, Query(description="whether a person has said anything")] = None,
+    sample: Annotated[float | None, Query(ge=0, le=1, description="of a random share of all, always the same")] = None,
+    least_novelty: Annotated[float | None, Query(ge=0, description="1 is the model's limit")] = None,
+    least_px: Annotated[int | None, Query(ge=0, le=10**9, description="with a defect of this area at least")] = None,
+    model_sha256: Sha256 | None = None,
     after: Annotated[Id | None, Query(description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Page:
     """Inspections, newest first, a page at a time."""
     wanted = Filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
-    rows = page(service.engine, replace(wanted, reviewed=reviewed), after, limit)
+    wanted = replace(wanted, reviewed=reviewed, sample=sample, least_novelty=least_novelty)
+    wanted = replace(wanted, least_px=least_px, model_sha256=model_sha256)
+    rows = page(service.engine, wanted, after, limit)
     items = [item_of(row) for row in rows]
     return Page(items=items, next=rows[-1].id if len(rows) == limit else None)
 
@@ -160,15 +204,35 @@ def find(
 def show(service: TheService, who: Viewer, key: Id) -> Whole:
     """One inspection and what people said of it."""
     record = _record(service, key)
-    return Whole(record=record, reviews=[Review.model_validate(each) for each in reviews_of(service.engine, key)])
+    return Whole(record=record, reviews=said_of(service, key))
 
 
 @router.post("/inspections/{key}/reviews", status_code=201, responses=documented(404))
 def say(service: TheService, who: Operator, key: Id, said: NewReview) -> Review:
-    """Say what a part truly is: a new row; the inspection stays."""
-    _record(service, key)
-    made = review(service.engine, key, said.decision, who.name, said.why)
-    return next(Review.model_validate(each) for each in reviews_of(service.engine, key) if each["id"] == made)
+    """Say what a part truly is, and what its defects are: a new row; the inspection stays."""
+    record = _record(service, key)
+    numbers = {each.number for each in record.defects}
+    for each in said.findings:
+        if each.number is not None and each.number not in numbers:
+            raise ProblemError(422, f"findings: there is no defect {each.number}; there are {len(numbers)}")
+    findings = json.dumps([each.model_dump(by_alias=True) for each in said.findings]) if said.findings else None
+    made = review(service.engine, key, said.decision, who.name, said.why, blind=said.blind, findings=findings)
+    return next(each for each in said_of(service, key) if each.id == made)
+
+
+@router.post("/inspections/{key}/labels", status_code=201, responses=documented(404, 409, 410))
+def into_labels(service: TheService, who: Operator, key: Id, wanted: IntoLabels) -> PictureItem:
+    """Make a label of what was found, as the last review says it truly is."""
+    record, there = _record(service, key), project_of(service, wanted.project)
+    data, _ = original(service.engine, service.home, record)
+    if record.straightened:
+        raise ProblemError(410, f"{key}: was straightened before it was inspected; its places are not the picture's")
+    values = drawn_as_said(record, said_of(service, key), there.dataset.classes)
+    stem = there.add_picture(f"{PurePath(record.source).stem}-{record.sha256[:8]}{_suffix(data)}", data)
+    told = there.change(stem, 0, Patch(0, 0, values), who.name)
+    told = there.submit(stem, told.version, who.name) if wanted.submit else told
+    noted(service.engine, who, "made a label of an inspection", key, project=wanted.project, picture=stem)
+    return PictureItem(**asdict(told))
 
 
 @router.get("/inspections/{key}/image", response_class=Response, responses=documented(404, 410) | PICTURE)
@@ -217,6 +281,39 @@ def failures(
 def item_of(row: Row) -> Item:
     """A row of a list."""
     return Item.model_validate(row._asdict() | {"inspected_at": moment_of(row.id).isoformat(timespec="milliseconds")})
+
+
+def said_of(service: Service, key: str) -> list[Review]:
+    """What people said of an inspection, oldest first."""
+    return [
+        Review.model_validate(each | {"blind": bool(each["blind"]), "findings": json.loads(each["findings"] or "[]")})
+        for each in reviews_of(service.engine, key)
+    ]
+
+
+def drawn_as_said(record: InspectionRecord, said: list[Review], classes: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Label values (H, W): what was found, where the last review does not say otherwise, and what was missed.
+
+    A class that the project does not have is `UNCLASSED`.
+    """
+    values = {name: number for number, name in enumerate(classes, start=1)}
+    findings = said[-1].findings if said else []
+    corrected = {each.number: each for each in findings if each.number is not None}
+    drawn = np.zeros((record.height_px, record.width_px), np.uint8)
+    for defect in sorted(record.defects, key=lambda each: -each.area_px):
+        name = corrected[defect.number].defect_class if defect.number in corrected else defect.defect_class
+        if name is not None:
+            pixels, left, top = filled(defect.polygons)
+            drawn[top : top + pixels.shape[0], left : left + pixels.shape[1]][pixels] = values.get(name, UNCLASSED)
+    for each in findings:
+        if each.number is None and each.polygons:
+            corners = [np.rint(np.clip(polygon, -(2**15), 2**15)).astype(np.int32) for polygon in each.polygons]
+            cv2.fillPoly(drawn, corners, values.get(str(each.defect_class), UNCLASSED))
+    return drawn
+
+
+def _suffix(data: bytes) -> str:
+    return next((suffix for start, suffix in SUFFIX_OF if data.startswith(start)), ".tif")
 
 
 def _record(service: Service, key: str) -> InspectionRecord:

@@ -1,7 +1,7 @@
 """The pages. What they show comes from the same functions as the API, what they change goes through it."""
 
 import hashlib
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -14,8 +14,10 @@ from fastapi.staticfiles import StaticFiles
 
 from casae.errors import UsageError
 from casae.inspection.measurement import size
-from casae.records.queries import Filter, Row, counted_since, moment_of, page, reviews_of
+from casae.records.queries import Filter, Row, counted_since, moment_of, page
 from casae.records.store import record_by_id
+from casae.service.api.inspections import said_of
+from casae.service.api.labels import projects
 from casae.service.api.users import begin_session
 from casae.service.api.values import Id, Text
 from casae.service.pages.texts import language_of, texts
@@ -34,9 +36,9 @@ static = StaticFiles(packages=[("casae.service", "static")])
 @router.get("/")
 def live(request: Request, service: TheService, who: Viewer) -> Response:
     """What comes."""
-    midnight = datetime.combine(datetime.now().astimezone().date(), time()).astimezone()
+    began = shift_began(datetime.now(), service.settings.shifts)
     rows = page(service.engine, Filter(), limit=LATEST)
-    return shown(request, "live", rows=rows, counts=counted_since(service.engine, midnight))
+    return shown(request, "live", rows=rows, counts=counted_since(service.engine, began), began=began)
 
 
 @router.get("/history")
@@ -50,7 +52,12 @@ def history(
     serial: Text = "",
     batch: Text = "",
     product: Text = "",
+    station: Text = "",
     defect_class: Annotated[Text, Query(alias="class")] = "",
+    model: Text = "",
+    least_px: Annotated[str, Query(pattern=r"^\d{0,9}$")] = "",
+    reviewed: Annotated[str, Query(pattern="^(yes|no)?$")] = "",
+    look: Annotated[str, Query(pattern="^(table|gallery)$")] = "table",
     after: Id | None = None,
 ) -> Response:
     """What came, by time, verdict and part."""
@@ -62,13 +69,23 @@ def history(
         serial=serial or None,
         batch=batch or None,
         product=product or None,
+        station=station or None,
+        model=model or None,
+        least_px=int(least_px) if least_px else None,
+        reviewed={"yes": True, "no": False}.get(reviewed),
     )
     asked = {"decision": decision, "since": since, "until": until, "serial": serial, "batch": batch}
-    asked |= {"product": product, "class": defect_class}
+    asked |= {"product": product, "station": station, "class": defect_class, "model": model, "least_px": least_px}
+    asked |= {"reviewed": reviewed, "look": look if look != "table" else ""}
     rows = page(service.engine, wanted, after, A_PAGE)
     given = urlencode({name: value for name, value in asked.items() if value})
+    other = urlencode({**{name: value for name, value in asked.items() if value and name != "look"}, "look": "gallery"})
+    other = other if look == "table" else other.removesuffix("look=gallery").removesuffix("&")
     following = f"?{given}&after={rows[-1].id}" if len(rows) == A_PAGE else None
-    return shown(request, "history", rows=rows, asked=asked, following=following, newest=f"?{given}" if after else None)
+    newest = f"?{given}" if after else None
+    return shown(
+        request, "history", rows=rows, asked=asked, following=following, newest=newest, look=look, other=f"?{other}"
+    )
 
 
 @router.get("/inspections/{key}")
@@ -82,14 +99,15 @@ def inspection(request: Request, service: TheService, who: Viewer, key: Id) -> R
     if record.part.serial:
         rows = page(service.engine, Filter(serial=record.part.serial), limit=OF_PART)
         earlier = [row for row in rows if row.id != key]
-    said = reviews_of(service.engine, key)
+    said = said_of(service, key)
     return shown(request, "inspection", record=record, said=said, earlier=earlier)
 
 
 @router.get("/review")
-def review(request: Request, who: Operator) -> Response:
-    """What is doubtful, one after the other, by keyboard."""
-    return shown(request, "review")
+def review(request: Request, service: TheService, who: Operator) -> Response:
+    """What people shall judge, one after the other, by keyboard."""
+    there = projects(service, who)
+    return shown(request, "review", projects=there, blind_share=service.settings.blind_share)
 
 
 @router.get("/login")
@@ -114,6 +132,18 @@ def sign_in(
         failed = "too_many_tries" if error.status == 429 else "sign_in_failed"
         return shown(request, "login", error.status, back=_inside(back), failed=failed)
     return response
+
+
+def shift_began(now: datetime, shifts: str) -> datetime:
+    """When the present shift began, by the clock on the wall; `shifts` are hours with commas.
+
+    >>> shift_began(datetime(2026, 11, 30, 3), "6,14,22").strftime("%d %H")
+    '29 22'
+    """
+    hours = [int(hour) for hour in shifts.split(",")]
+    days = (now.date() - timedelta(days=back) for back in (0, 1))
+    begins = (datetime.combine(day, time(hour)) for day in days for hour in hours)
+    return max(begin for begin in begins if begin <= now).astimezone()
 
 
 def shown(request: Request, name: str, status: int = 200, **values: Any) -> Response:

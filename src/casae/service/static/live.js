@@ -14,7 +14,30 @@ events.addEventListener("inspection", (event) => {
   while (list.children.length > Number(list.dataset.most)) list.lastElementChild.remove();
   const count = document.querySelector(`[data-count="${row.decision}"]`);
   count.textContent = Number(count.textContent) + 1;
+  watchRow(row.decision);
 });
+
+/** So many NG parts in a row are an alarm, which is heard where sound was switched on. */
+const ROW = 3;
+let inRow = 0;
+
+function watchRow(decision) {
+  inRow = decision === "NG" ? inRow + 1 : 0;
+  const alarm = document.getElementById("alarm");
+  alarm.textContent = alarm.dataset.text.replace("{}", inRow);
+  alarm.hidden = inRow < ROW;
+  if (inRow >= ROW && document.getElementById("sound").checked) beep();
+}
+
+function beep() {
+  const sound = new AudioContext();
+  const tone = sound.createOscillator();
+  tone.connect(sound.destination);
+  tone.frequency.value = 660;
+  tone.start();
+  tone.stop(sound.currentTime + 0.3);
+  tone.onended = () => sound.close();
+}
 
 function card(row) {
   const item = make("li", "card new");

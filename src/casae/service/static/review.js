@@ -1,20 +1,32 @@
-/** The queue of what is doubtful: one part after the other, by keyboard; the next one is fetched meanwhile. */
-import { ask, layers, viewerOf } from "./ask.js";
+/** Parts for people to judge, one after the other, by keyboard: what they truly are, and what their defects are. */
+import { ask, layers, root, viewerOf } from "./ask.js";
 
-const AHEAD = 20;
+const MANY = 100;
 const at = (id) => document.getElementById(id);
+const words = JSON.parse(at("words").textContent);
 const work = at("work");
+const KEPT = "casae-review-project";
 let queue = [];
 let looked = new Set(); // of this visit, so that what was put off comes at the end
 let viewer = null;
 let record = null;
 let chosen = 0;
+let classes = [];
+let corrected = new Map(); // number of a defect -> its class, null where it is none
+let missed = []; // {class, polygon}
+let drawing = null; // corners of a missed defect
+const known = new Map(); // hash of a model -> its classes
 
 const applyLayers = layers(() => viewer);
-await next();
+const wanted = {
+  doubtful: { decision: "REVIEW" }, unlike: { least_novelty: 1 }, rejected: { decision: "NG" },
+  blind: { decision: "OK", sample: work.dataset.share },
+};
+const blind = () => at("queue").value === "blind";
 
 async function fill() {
-  const page = await ask("GET", `/api/v1/inspections?decision=REVIEW&reviewed=false&limit=${AHEAD * 5}`);
+  const query = new URLSearchParams({ ...wanted[at("queue").value], reviewed: false, limit: MANY });
+  const page = await ask("GET", `/api/v1/inspections?${query}`);
   at("waiting").textContent = page.next ? `${page.items.length}+` : page.items.length;
   const fresh = page.items.filter((item) => !looked.has(item.id));
   queue = (fresh.length ? fresh : page.items).map((item) => item.id);
@@ -30,6 +42,7 @@ async function next() {
     if (!id) return;
     looked.add(id);
     ({ record } = await ask("GET", `/api/v1/inspections/${id}`));
+    classes = await classesOf(record);
     show();
     if (queue.length) ask("GET", `/api/v1/inspections/${queue[0]}`); // so that the browser has met it
   } catch (error) {
@@ -37,28 +50,132 @@ async function next() {
   }
 }
 
+/** Of the model; of one that is not here any more, those that it found. */
+async function classesOf({ model_sha256: sha256, defects }) {
+  if (!known.has(sha256)) {
+    const model = await ask("GET", `/api/v1/models/${sha256}`).catch(() => null);
+    known.set(sha256, model?.classes ?? [...new Set(defects.map((each) => each.class))]);
+  }
+  return known.get(sha256);
+}
+
 function show() {
   const old = at("viewer");
   const fresh = old.cloneNode(false);
   old.replaceWith(fresh);
   chosen = 0;
-  viewer = viewerOf(fresh, record, (number) => (chosen = number ?? 0), work.dataset.gone);
+  corrected = new Map();
+  missed = [];
+  draw(null);
+  const seen = blind() ? { ...record, defects: [] } : record;
+  viewer = viewerOf(fresh, seen, choose, work.dataset.gone);
   viewer.ready.then(applyLayers, () => {});
+  viewer.press = (x, y, event) => Boolean(drawing) && event.button === 0 && corner(x, y);
+  viewer.paintOver = paintMissed;
   at("part").textContent = record.part.serial ?? record.source.split("/").at(-1);
-  at("why").textContent = record.reason;
+  at("why").textContent = blind() ? words.blind_help : record.reason;
   const about = [record.part.product, record.part.batch, record.part.station, record.model];
   at("about").textContent = about.filter(Boolean).join(" · ");
   at("reason").value = "";
   at("trouble").hidden = true;
+  at("class").replaceChildren(...classes.map((name) => new Option(name, name)));
+  at("take").hidden = !at("project").options.length;
+  const projects = [...at("project").options].map((each) => each.value);
+  const mine = [record.part.product, localStorage.getItem(KEPT)].find((name) => projects.includes(name));
+  if (mine) at("project").value = mine;
+  showFindings();
   at("part").focus({ preventScroll: true });
 }
+
+function showFindings() {
+  const rows = blind() ? [] : record.defects.map((defect) => {
+    const row = document.createElement("div");
+    row.dataset.number = defect.number;
+    const choice = document.createElement("select");
+    choice.setAttribute("aria-label", `${words.class} ${defect.number}`);
+    const names = [...new Set([defect.class, ...classes])];
+    choice.replaceChildren(...names.map((name) => new Option(name, name)), new Option(words.no_defect, ""));
+    choice.value = corrected.has(defect.number) ? (corrected.get(defect.number) ?? "") : defect.class;
+    choice.addEventListener("change", () => correct(defect.number, choice.value || null));
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: `${defect.number} · ${Math.round(defect.length_px)} px` });
+    button.addEventListener("click", () => {
+      choose(defect.number);
+      viewer.select(defect.number);
+    });
+    row.append(button, choice);
+    row.classList.toggle("changed", corrected.has(defect.number));
+    return row;
+  });
+  const more = missed.map(({ class: name }, index) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: `+ ${name} ✕` });
+    button.addEventListener("click", () => {
+      missed.splice(index, 1);
+      showFindings();
+      viewer.draw();
+    });
+    return button;
+  });
+  at("findings").replaceChildren(...rows, ...more);
+  choose(chosen);
+}
+
+function choose(number) {
+  chosen = number ?? 0;
+  for (const row of at("findings").querySelectorAll("[data-number]")) {
+    row.setAttribute("data-chosen", String(Number(row.dataset.number) === chosen));
+  }
+}
+
+function correct(number, name) {
+  const { class: found } = record.defects.find((each) => each.number === number);
+  if (name === found) corrected.delete(number);
+  else corrected.set(number, name);
+  showFindings();
+}
+
+/* A defect that was missed, drawn corner by corner */
+
+function draw(corners) {
+  drawing = corners;
+  at("missed").setAttribute("aria-pressed", String(Boolean(corners)));
+  viewer?.draw();
+}
+
+function corner(x, y) {
+  drawing.push([Math.round(x), Math.round(y)]);
+  viewer.draw();
+  return true;
+}
+
+function closeMissed() {
+  if (drawing?.length > 2) missed.push({ class: at("class").value, polygon: drawing });
+  draw(null);
+  showFindings();
+}
+
+function paintMissed(pen) {
+  pen.globalAlpha = 1;
+  pen.strokeStyle = "#ff2bd6";
+  pen.lineWidth = (2 * (window.devicePixelRatio || 1)) / viewer.zoom;
+  for (const polygon of [...missed.map((each) => [...each.polygon, each.polygon[0]]), drawing ?? []]) {
+    pen.beginPath();
+    polygon.forEach(([x, y], index) => (index ? pen.lineTo(x + 0.5, y + 0.5) : pen.moveTo(x + 0.5, y + 0.5)));
+    pen.stroke();
+  }
+}
+
+/* What is said */
 
 async function judge(decision) {
   if (!record) return;
   const judged = record;
   record = null; // a second key press judges nothing
+  const findings = [...corrected].map(([number, name]) => ({ number, class: name }));
+  findings.push(...missed.map((each) => ({ class: each.class, polygons: [each.polygon] })));
   try {
-    await ask("POST", `/api/v1/inspections/${judged.id}/reviews`, { decision, why: at("reason").value });
+    const said = { decision, why: at("reason").value, blind: blind(), findings };
+    await ask("POST", `/api/v1/inspections/${judged.id}/reviews`, said);
+    if (at("accept").checked && !at("take").hidden) await take(judged);
     const left = at("waiting").textContent;
     if (/^\d+$/.test(left)) at("waiting").textContent = Math.max(0, Number(left) - 1);
     await next();
@@ -68,28 +185,59 @@ async function judge(decision) {
   }
 }
 
+/** Into the labels of a project, as a draft that may be mended there. */
+async function take({ id }) {
+  const project = at("project").value;
+  localStorage.setItem(KEPT, project);
+  try {
+    const { picture } = await ask("POST", `/api/v1/inspections/${id}/labels`, { project });
+    const link = Object.assign(document.createElement("a"), { textContent: `${project}: ${picture}`, target: "_blank" });
+    link.href = `${root}/projects/${project}/label/${encodeURIComponent(picture)}`;
+    at("taken").replaceChildren(`${words.taken} `, link);
+  } catch (error) {
+    at("taken").textContent = work.dataset.notKept + error.message; // the judgement stands; only the label does not
+  }
+}
+
 function say(what) {
   at("trouble").textContent = what;
   at("trouble").hidden = false;
 }
 
 function nextDefect() {
-  if (!record?.defects.length) return;
-  chosen = (chosen % record.defects.length) + 1;
+  if (!record?.defects.length || blind()) return;
+  choose((chosen % record.defects.length) + 1);
   viewer.select(chosen);
+}
+
+function name(index) {
+  if (drawing) at("class").selectedIndex = Math.min(index, classes.length - 1);
+  else if (chosen && classes[index]) correct(chosen, classes[index]);
 }
 
 at("ok").addEventListener("click", () => judge("OK"));
 at("ng").addEventListener("click", () => judge("NG"));
 at("later").addEventListener("click", next);
+at("missed").addEventListener("click", () => (drawing ? closeMissed() : draw([])));
 at("help").addEventListener("click", () => at("keys").showModal());
+at("queue").addEventListener("change", () => {
+  queue = [];
+  looked = new Set();
+  next();
+});
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=checkbox])")) return;
+  const writes = event.target.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey || writes || at("keys").open) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const does = {
     o: () => judge("OK"), n: () => judge("NG"), ArrowRight: next, d: nextDefect, "?": () => at("keys").showModal(),
+    x: () => chosen && correct(chosen, corrected.get(chosen) === null ? record.defects[chosen - 1].class : null),
+    m: () => (drawing ? closeMissed() : draw([])), a: () => at("accept").click(),
     "+": () => viewer?.zoomBy(1.25), "-": () => viewer?.zoomBy(0.8), 0: () => viewer?.fit(),
-  }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!does || at("keys").open) return;
+    ...(drawing && { Enter: closeMissed, Escape: () => draw(null) }),
+  }[key] ?? (/^[1-9]$/.test(key) ? () => name(Number(key) - 1) : null);
+  if (!does) return;
   event.preventDefault();
   does();
 });
+await next();
