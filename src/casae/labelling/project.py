@@ -338,7 +338,7 @@ class Project:
         columns = (labels.c.version, labels.c.state, labels.c.at, labels.c.who, labels.c.file)
         with reading(self.engine) as connection:
             row = connection.execute(select(*columns).where(*self._key(picture, track))).first()
-        return None if row is None else row._tuple()
+        return None if row is None else (row[0], row[1], row[2], row[3], row[4])
 
     def _submitted(self, picture: str, track: str) -> str | None:
         mine = (submissions.c.dataset == self.name, submissions.c.picture == picture, submissions.c.track == track)

@@ -100,7 +100,9 @@ def by_class(engine: Engine, span: Span) -> list[OfClass]:
     query = _defects(span, name, func.count(), func.count(func.distinct(defects.c.inspection_id)), rejected)
     with reading(engine) as connection:
         rows = connection.execute(query.group_by(name)).all()
-    return sorted((OfClass(*row._tuple()) for row in rows), key=lambda each: (-each.rejected, -each.defects))
+    return sorted(
+        (OfClass(row[0], row[1], row[2], row[3]) for row in rows), key=lambda each: (-each.rejected, -each.defects)
+    )
 
 
 def sizes(engine: Engine, span: Span, field: str, defect_class: str | None = None) -> list[float]:

@@ -228,7 +228,7 @@ def _row(row: RowMapping) -> Row:
 
 def in_sample(share: float) -> ColumnElement[bool]:
     """Whether an inspection belongs to a random share of all: the end of its id, which is random, says so."""
-    return func.substr(inspections.c.id, 33, 4) < f"{round(min(max(share, 0), 1) * 0x10000):04x}"
+    return func.substr(inspections.c.id, 33, 4) < (f"{round(share * 0x10000):04x}" if share < 1 else "g")
 
 
 def first_id(time: datetime) -> str:

@@ -62,12 +62,15 @@ class Page(BaseModel):
     next: str | None = Field(description="`after` of the next page; null on the last one")
 
 
+Corner = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=2)]
+
+
 class Finding(Body):
     """What a defect truly is, or one that was missed."""
 
     number: int | None = Field(default=None, ge=1, description="of the defect; null for one that was missed")
     defect_class: Text | None = Field(default=None, alias="class", description="what it truly is; null: no defect")
-    polygons: list[list[tuple[float, float]]] | None = Field(
+    polygons: list[list[Corner]] | None = Field(
         default=None, max_length=100, description="round a missed defect, (x, y) in px, pixel centres at whole numbers"
     )
 

@@ -50,8 +50,8 @@ class NewBaseline(Body):
     """Freeze what is usual."""
 
     product: Text = ""
-    since: Time
-    until: Time
+    since: Annotated[Time, Field(strict=False)]
+    until: Annotated[Time, Field(strict=False)]
     why: Text = Field(default="", examples=["four weeks after the new lamp"])
 
 

@@ -29,13 +29,13 @@ at("activate")?.addEventListener("submit", attempt(async () => {
   const { product, model, rules, why } = Object.fromEntries(new FormData(at("activate")));
   const chosen = rules === "same" ? {} : { rules_sha256: rules || null };
   await ask("POST", "/api/v1/activations", { product, model_sha256: model, why, ...chosen });
-  location.assign(`${root}/models`);
+  location.assign(`${root}/models?project=${encodeURIComponent(product)}`);
 }));
 
 at("roll-back")?.addEventListener("click", attempt(async () => {
   const { product, why } = Object.fromEntries(new FormData(at("activate")));
   await ask("POST", "/api/v1/activations/rollback", { product, why });
-  location.assign(`${root}/models`);
+  location.assign(`${root}/models?project=${encodeURIComponent(product)}`);
 }));
 
 /* Which of two is better */

@@ -107,7 +107,7 @@ function draw(row, job) {
     const page = document.createElement("a");
     page.href = `${root}/api/v1/jobs/${job.id}/files/${job.arguments.name}-training/training.html`;
     page.textContent = words.training_page;
-    const { sha256 } = job.result ?? {};
+    const sha256 = job.result?.model_sha256 ?? "";
     const compare = Object.assign(document.createElement("a"), { textContent: words.compare });
     compare.href = `${root}/models?project=${encodeURIComponent(name)}&model=${sha256}`;
     row.append(page, " · ", compare);

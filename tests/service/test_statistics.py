@@ -1,0 +1,116 @@
+"""Statistics over HTTP: sums of records, limits of a frozen baseline, intervals of what people said."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from asked import is_problem, png, send
+from casae.metrics import proportion
+
+AT = "/api/v1/statistics"
+
+
+@pytest.fixture
+def inspected(client):
+    """Ten parts of a ring, four of them NG, and two of a plate."""
+    records = [send(client, png(200 - n, int(n < 4)), product="ring", serial=f"r{n}") for n in range(10)]
+    records += [send(client, png(150 - n, 0), product="plate") for n in range(2)]
+    return client, records
+
+
+def test_points_count_parts_and_carry_changes(inspected):
+    client, _ = inspected
+    told = client.get(f"{AT}/series", params={"product": "ring", "step": "day"}).json()
+    point = told["points"][-1]
+    assert (point["parts"], point["ok"], point["ng"], point["defects"]) == (10, 6, 4, 4)
+    assert 0.6 < point["brightness"] < 0.8
+    assert point["sharpness"] > 0
+    assert [each["who"] for each in told["changes"]] == ["local"]
+    assert told["rejected"]["centre"] == pytest.approx(0.4)
+    assert told["baseline"] is None
+    everything = client.get(f"{AT}/series", params={"step": "week"}).json()
+    assert sum(each["parts"] for each in everything["points"]) == 12
+    assert client.get(f"{AT}/products").json() == ["plate", "ring"]
+
+
+def test_limits_are_those_of_the_frozen_baseline(inspected):
+    client, _ = inspected
+    now = datetime.now(UTC)
+    times = {"since": (now - timedelta(hours=2)).isoformat(), "until": (now + timedelta(hours=1)).isoformat()}
+    made = client.post(f"{AT}/baselines", json={"product": "ring", "why": "the first day", **times})
+    assert made.status_code == 201, made.text
+    later = {"since": (now + timedelta(days=1)).isoformat(), "until": (now + timedelta(days=3)).isoformat()}
+    told = client.get(f"{AT}/series", params={"product": "ring", "step": "day", **later}).json()
+    assert told["baseline"]["why"] == "the first day"
+    assert told["rejected"]["centre"] == pytest.approx(0.4)
+    assert told["rejected"]["values"] == [None] * len(told["points"])
+    swapped = {"since": times["until"], "until": times["since"]}
+    assert "must be before" in is_problem(client.post(f"{AT}/baselines", json=swapped), 422)
+
+
+def test_pareto_sizes_and_places(inspected):
+    client, records = inspected
+    (row,) = client.get(f"{AT}/classes", params={"product": "ring"}).json()
+    assert (row["class"], row["defects"], row["parts"], row["rejected"]) == (records[0]["defects"][0]["class"], 4, 4, 4)
+    sizes = client.get(f"{AT}/sizes", params={"product": "ring", "limit": 50}).json()
+    assert (sizes["count"], sum(sizes["counts"]), sizes["capability"]) == (4, 4, None)
+    places = client.get(f"{AT}/places").json()
+    assert places["count"] == 4
+    grid = places["rows"]
+    assert grid[int(6.5 / 48 * 24)][int(7.5 / 64 * 24)] == 4
+    assert client.get(f"{AT}/places", params={"class": "nothing"}).json()["count"] == 0
+
+
+def test_escapes_count_blind_looks_alone_and_have_exact_intervals(inspected):
+    client, records = inspected
+    ng, ok = records[:4], records[4:10]
+
+    def say(record, decision, blind=False):
+        said = {"decision": decision, "why": "", "blind": blind}
+        assert client.post(f"/api/v1/inspections/{record['id']}/reviews", json=said).status_code == 201
+
+    say(ok[0], "NG", blind=True)
+    say(ok[1], "OK", blind=True)
+    say(ok[2], "NG")  # somebody chose to look
+    say(ng[0], "NG")
+    say(ng[0], "OK")  # the last word counts
+    say(ng[1], "NG")
+    told = client.get(f"{AT}/truth", params={"product": "ring"}).json()
+    exact = proportion(1, 2)
+    assert told["escapes"] == {"hits": 1, "total": 2, "value": 0.5, "low": exact.low, "high": exact.high}
+    assert (told["overkill"]["hits"], told["overkill"]["total"]) == (1, 2)
+    assert told["reviewed"]["value"] is None
+    judged = client.get(f"{AT}/judged", params={"field": "area_px"}).json()
+    assert sorted((each["truth"], each["value"]) for each in judged) == [
+        ("NG", 0.0),
+        ("NG", 0.0),
+        ("NG", 36.0),
+        ("OK", 0.0),
+        ("OK", 36.0),
+    ]
+    assert "is no measure" in is_problem(client.get(f"{AT}/judged", params={"field": "colour"}), 422)
+
+
+def test_a_random_share_is_always_the_same_and_about_as_large_as_it_says(client):
+    for number in range(60):
+        send(client, png(100 + number, 0), serial=f"s{number}")
+
+    def ids(share):
+        items = client.get("/api/v1/inspections", params={"sample": share, "limit": 1000}).json()["items"]
+        return [each["id"] for each in items]
+
+    assert ids(0.5) == ids(0.5)
+    assert 12 <= len(ids(0.5)) <= 48
+    assert set(ids(0.2)) <= set(ids(0.5))
+    assert (len(ids(0)), len(ids(1))) == (0, 60)
+
+
+def test_too_many_points_are_refused(client):
+    query = {"since": "2020-01-01T00:00:00Z", "step": "hour"}
+    assert "more than 400 points" in is_problem(client.get(f"{AT}/series", params=query), 422)
+
+
+def test_a_home_without_inspections_has_empty_charts(client):
+    told = client.get(f"{AT}/series").json()
+    assert told["rejected"] is None
+    assert client.get(f"{AT}/sizes").json()["counts"] == []
