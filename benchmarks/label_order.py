@@ -9,7 +9,6 @@ are the same for all orders of a seed. Rows that are in the file already are not
 
 import argparse
 import csv
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +35,7 @@ from casae.training.progress import Reporter
 from casae.training.views import loader
 
 ORDERS = ("random", "uncertain", "diverse")
-HEADINGS = ("order", "seed", "labels", "views", "iou")
+HEADINGS = ("order", "seed", "labels", "views", "iou", "next")
 
 
 def main() -> None:
@@ -73,22 +72,34 @@ def _round(
     wanted: argparse.Namespace,
 ) -> dict[str, list[int]]:
     """Train on the chosen ones and write how well; the chosen ones with those that come next, by order."""
-    state = wanted.out.with_name(f"{wanted.out.stem}-{'-'.join(orders)}-{seed}-{len(chosen)}.json")
-    if not state.exists():
+    known = {row["order"]: row["next"] for row in _rows(wanted.out) if _is(row, seed, len(chosen), wanted.views)}
+    if not known.keys() >= set(orders):
         task = _trained([pool[index] for index in chosen], seed, wanted)
         with torch.inference_mode():
             iou = sum((_counts(task, image) for image in judge), Counts(0, 0, 0, 0)).iou
-            following = {order: _next(order, seed, chosen, pool, task)[: wanted.step] for order in orders}
+            known = {
+                order: " ".join(map(str, _next(order, seed, chosen, pool, task)[: wanted.step])) for order in orders
+            }
         new = not wanted.out.exists()
         with wanted.out.open("a", newline="") as file:
             rows = csv.writer(file)
             if new:
                 rows.writerow(HEADINGS)
-            rows.writerows([order, seed, len(chosen), wanted.views, f"{iou or 0:.4f}"] for order in orders)
+            shared = (seed, len(chosen), wanted.views, f"{iou or 0:.4f}")
+            rows.writerows([order, *shared, known[order]] for order in orders)
         print(f"{', '.join(orders)}, seed {seed}: {len(chosen)} labels, IoU {iou or 0:.4f}", flush=True)
-        state.write_text(json.dumps(following))
-    following = json.loads(state.read_text())
-    return {order: chosen + following[order] for order in orders}
+    return {order: chosen + [int(index) for index in known[order].split()] for order in orders}
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    if not file.exists():
+        return []
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _is(row: dict[str, str], seed: int, labels: int, views: int) -> bool:
+    return (int(row["seed"]), int(row["labels"]), int(row["views"])) == (seed, labels, views)
 
 
 def _trained(images: list[LabelledImage], seed: int, wanted: argparse.Namespace) -> segmentation.SegmentationTask:
