@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from casae.datasets.registry import open_dataset
 from casae.decoding import read_image
 from casae.inspection.inspector import Inspector
+from service import served
 
 WIDTH, HEIGHT, REGIONS = 2720, 2040, 300
 POINT_S, CLICK_S, KEY_S, THINK_S = 1.1, 0.2, 0.28, 1.35  # of the keystroke-level model
@@ -155,20 +156,15 @@ def _touching(found: Mask, region: Mask) -> Mask:
 
 def pages() -> None:
     """Brush, submit, weight and start of the pages, as a table."""
-    import sys
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from playwright.sync_api import sync_playwright
-
-    from served import served
 
     with tempfile.TemporaryDirectory() as place:
         home = Path(place) / "home"
-        with served(home, "--model", "component") as running, httpx2.Client(base_url=running.url, timeout=60) as http:
+        with served(home, "--model", "component") as (url, _), httpx2.Client(base_url=url, timeout=60) as http:
             _make(http)
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-                told = _measure(browser.new_page(viewport={"width": 1600, "height": 900}), running.url)
+                told = _measure(browser.new_page(viewport={"width": 1600, "height": 900}), url)
                 browser.close()
     print(json.dumps(told, indent=2))
 

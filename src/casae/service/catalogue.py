@@ -209,6 +209,14 @@ class Catalogue:
         """
         return self._inspector(str(active.model_sha256), active.rules_sha256)
 
+    def inspector_of(self, model: str) -> Inspector:
+        """What a model makes of a picture, by no rules.
+
+        Raises:
+            CasaeError: the model is gone or damaged.
+        """
+        return self._inspector(model, None)
+
     @contextmanager
     def _passing(self, data: bytes, name: str) -> Iterator[Path]:
         """A file as long as it is looked at.

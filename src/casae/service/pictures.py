@@ -15,6 +15,7 @@ from casae.decoding import decode_image, read_file
 from casae.errors import ImageError
 from casae.files import path_of
 from casae.image import Image, brightened, encode, to_8bit
+from casae.inspection.inspector import Inspector
 from casae.inspection.overlay import Mark, crop_to_see, draw_marks, label, to_rgb, to_see
 from casae.inspection.record import DefectRecord, InspectionRecord
 from casae.labels.results import filled
@@ -72,6 +73,13 @@ def seen(engine: Engine, home: Home, record: InspectionRecord) -> bytes:
     with _drawing():
         picture = to_8bit(_image(engine, home, record))
         return encode(picture, ".png", cv2.IMWRITE_PNG_COMPRESSION, QUICK)
+
+
+def probability(engine: Engine, home: Home, record: InspectionRecord, inspector: Inspector) -> bytes:
+    """P(defect) of each pixel as gray PNG, 255 is certain, by the model that inspected it. Raises as `marked`."""
+    with _drawing():
+        found = inspector.probability(_image(engine, home, record))
+        return encode(np.rint(found * 255).astype(np.uint8), ".png", cv2.IMWRITE_PNG_COMPRESSION, QUICK)
 
 
 def crop(engine: Engine, home: Home, record: InspectionRecord, defect: DefectRecord) -> bytes:

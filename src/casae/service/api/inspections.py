@@ -24,7 +24,7 @@ from casae.service.api.labels import PictureItem, project_of
 from casae.service.api.values import Body, Id, Sha256, Text, Time
 from casae.service.home import NAME
 from casae.service.inspecting import Upload
-from casae.service.pictures import crop, marked, mask, original, seen
+from casae.service.pictures import crop, marked, mask, original, probability, seen
 from casae.service.problems import ProblemError, documented
 from casae.service.state import Operator, Service, TheService, Viewer
 from casae.service.who import noted
@@ -261,6 +261,17 @@ def view(service: TheService, who: Viewer, key: Id) -> Response:
 def mask_picture(service: TheService, who: Viewer, key: Id) -> Response:
     """The defective pixels, 255 in a PNG of the picture's size."""
     return _picture(mask(_record(service, key)), "image/png")
+
+
+@router.get("/inspections/{key}/probability", response_class=Response, responses=documented(404, 410) | PICTURE)
+def probability_picture(service: TheService, who: Viewer, key: Id) -> Response:
+    """P(defect) of each pixel, computed again by the model that inspected it: gray PNG, 255 is certain."""
+    record = _record(service, key)
+    try:
+        inspector = service.catalogue.inspector_of(record.model_sha256)
+    except UsageError as error:
+        raise ProblemError(410, f"{record.model}: this model is not here any more; its record is") from error
+    return _picture(probability(service.engine, service.home, record, inspector), "image/png")
 
 
 @router.get("/inspections/{key}/crops/{number}", response_class=Response, responses=documented(404, 410) | PICTURE)

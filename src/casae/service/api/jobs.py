@@ -5,12 +5,14 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, File, Query, Response, UploadFile
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 
 from casae.errors import UsageError
 from casae.models.bundle import SUFFIX
 from casae.service.api.values import Id
-from casae.service.datasets import add_dataset, datasets_of
+from casae.service.datasets import add_dataset, datasets_of, pack_dataset
 from casae.service.home import NAME
 from casae.service.jobs import LOG, Convert, Job, Wanted, add_job, cancel, files_of, is_missing, job_by_id, page_of_jobs
 from casae.service.problems import ProblemError, documented
@@ -65,6 +67,21 @@ def add(
     count = add_dataset(service.home, name, content.file)
     noted(service.engine, who, "added a dataset", name, files=count)
     return Added(name=name, files=count)
+
+
+@router.get(
+    "/datasets/{name}/file",
+    response_class=Response,
+    responses=documented(404)
+    | {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def fetch(service: TheService, who: Engineer, name: Annotated[str, Field(pattern=DATASET_NAME)]) -> Response:
+    """A dataset as a zip."""
+    if name not in datasets_of(service.home):
+        raise ProblemError(404, f"{name}: there is no such dataset; GET /api/v1/datasets lists them")
+    file = pack_dataset(service.home, name)
+    gone = BackgroundTask(file.unlink, missing_ok=True)
+    return FileResponse(file, media_type="application/zip", filename=f"{name}.zip", background=gone)
 
 
 @router.get("/jobs", responses=documented())

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from casae.labelled.order import Order
-from casae.labels.formats import FORMATS
+from casae.labels.formats import FORMATS, WRITTEN
 from casae.service.api.labels import ProjectName, agree, item_of, ordered, project_of, projects, track_of
 from casae.service.pages.views import shown
 from casae.service.state import Operator, TheService, Viewer
@@ -37,6 +37,7 @@ def one_project(request: Request, service: TheService, who: Viewer, name: Projec
         agreement=agree(service, who, name),
         order="newest" if service.catalogue.active(name) is None else "uncertain",
         splits=sorted(there.dataset.splits),
+        formats=("folder", *WRITTEN),
     )
 
 

@@ -47,6 +47,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # name -> English, German
     "width": ("Width", "Breite"),
     "area": ("Area", "Fläche"),
     "sure": ("Sure", "Sicher"),
+    "probability": ("Probability", "Wahrscheinlichkeit"),
     "mask": ("Mask", "Maske"),
     "outlines": ("Outlines", "Umrisse"),
     "rectangles": ("Rectangles", "Rechtecke"),
@@ -321,6 +322,15 @@ TEXTS: dict[str, tuple[str, str]] = {  # name -> English, German
     "name_view": ("Name of the view", "Name der Ansicht"),
     "alarm_row": ("{} NG parts in a row", "{} NIO-Teile in Folge"),
     "sound": ("Sound", "Ton"),
+    "book_example": ("Example for the book", "Beispiel für den Katalog"),
+    "book_example_help": (
+        "What is shown now goes into the label book, as an example of the chosen class.",
+        "Was jetzt zu sehen ist, kommt als Beispiel der gewählten Klasse in den Fehlerkatalog.",
+    ),
+    "belongs": ("belongs to the class", "gehört zur Klasse"),
+    "belongs_not": ("does not belong to it any more", "gehört nicht mehr dazu"),
+    "note": ("Note", "Notiz"),
+    "export": ("Export", "Exportieren"),
     "only_look": ("You may look, not judge.", "Sie dürfen ansehen, nicht urteilen."),
 }
 

@@ -19,14 +19,16 @@ export async function ask(method, path, content) {
 export function viewerOf(element, record, onselect, gone) {
   const at = `${root}/api/v1/inspections/${record.id}`;
   const viewer = new Viewer(element, {
-    picture: `${at}/view`, mask: record.defects.length ? `${at}/mask` : null, defects: record.defects,
+    picture: `${at}/view`, mask: record.defects.length ? `${at}/mask` : null, probability: `${at}/probability`, defects: record.defects,
     width: record.width_px, height: record.height_px, onselect,
   });
-  viewer.ready.catch(() => {
+  const say = () => {
     const note = element.appendChild(document.createElement("p"));
     note.className = "note";
     note.textContent = gone;
-  });
+  };
+  viewer.ready.catch(say);
+  element.addEventListener("gone", say);
   return viewer;
 }
 
@@ -42,5 +44,5 @@ export function layers(get) {
     each.addEventListener("input", () => update(each.dataset.layer ?? each.dataset.opacity));
   }
   document.getElementById("fit").addEventListener("click", () => viewer()?.fit());
-  return () => ["picture", "mask", "outlines", "rectangles"].forEach(update);
+  return () => ["picture", "probability", "mask", "outlines", "rectangles"].forEach(update);
 }

@@ -396,6 +396,23 @@ at("preset").addEventListener("change", (event) => {
   apply();
 });
 
+/* The label book */
+
+at("example")?.addEventListener("click", () => labeller && at("example-dialog").showModal());
+at("example-dialog").addEventListener("close", async () => {
+  if (at("example-dialog").returnValue !== "keep") return;
+  const { belongs, note } = Object.fromEntries(new FormData(at("example-dialog").querySelector("form")));
+  try {
+    const { classes: book } = await ask("GET", `${project}/book`);
+    const entry = book[classes[labeller.value - 1]] ?? { definition: "", examples: [] };
+    entry.examples.push({ picture, ...labeller.inView(), belongs: belongs === "yes", note });
+    await ask("PUT", `${project}/book`, { classes: { ...book, [classes[labeller.value - 1]]: entry } });
+    say("kept");
+  } catch (error) {
+    say("not_read", error.message);
+  }
+});
+
 /* Begin */
 
 const wanted = new URLSearchParams(location.search).get("order") ?? "name";

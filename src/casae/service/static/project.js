@@ -69,6 +69,28 @@ at("book").addEventListener("submit", async (event) => {
   }
 });
 
+/* Labels for other tools: a job makes a dataset of them, which comes as a ZIP */
+
+at("export")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const format = new FormData(event.target).get("format");
+  try {
+    let made = name;
+    if (format !== "folder") {
+      made = `${name}-${format}-${new Date().toISOString().slice(0, 19).replace(/\D/g, "")}`;
+      const wanted = { kind: "convert", dataset: `folder:${name}`, target: `${format}:${made}` };
+      const { id } = await ask("POST", "/api/v1/jobs", wanted);
+      const job = await followed(id, (now) => (at("exported").textContent = `${words[now.state]} ${Math.round(100 * now.progress)} %`));
+      if (job.state !== "done") throw new Error(job.error ?? job.state);
+    }
+    at("exported").textContent = "";
+    location.assign(`${root}/api/v1/datasets/${made}/file`);
+  } catch (error) {
+    at("exported").textContent = "";
+    say(error.message);
+  }
+});
+
 /* Training */
 
 at("train")?.addEventListener("submit", async (event) => {

@@ -1,20 +1,21 @@
 /**
  * A picture with layers on a canvas: zoom to single pixels without smoothing, pan, select a defect.
  *
- * new Viewer(element, {picture, mask, defects, width, height}) draws into element, which it fills. Places are (x, y) in
+ * new Viewer(element, {picture, mask, probability, defects, width, height}) draws into element, which it fills. Places are (x, y) in
  * pixels of the picture, pixel centres at whole numbers, as records have them.
  */
-const COLOURS = { mask: [0, 200, 0], outlines: "#00c853", rectangles: "#ff3b30", selected: "#ffd60a" };
+const COLOURS = { mask: [0, 200, 0], probability: [255, 64, 200], outlines: "#00c853", rectangles: "#ff3b30", selected: "#ffd60a" };
 const LARGEST_ZOOM = 64; // screen pixels of a pixel
 const STEP = 1.25;
 
 export class Viewer {
-  constructor(element, { picture, mask, defects, width, height, onselect = () => {} }) {
+  constructor(element, { picture, mask, probability = null, defects, width, height, onselect = () => {} }) {
     this.element = element;
+    this.sources = { probability };
     this.defects = defects;
     this.size = { width, height };
     this.onselect = onselect;
-    this.layers = { picture: 1, mask: 0.35, outlines: 1, rectangles: 1 };
+    this.layers = { picture: 1, probability: 0, mask: 0.35, outlines: 1, rectangles: 1 };
     this.selected = null;
     this.canvas = element.querySelector("canvas") ?? element.appendChild(document.createElement("canvas"));
     this.canvas.tabIndex = 0;
@@ -78,7 +79,20 @@ export class Viewer {
   /** Opacity of a layer, 0 to 1. */
   layer(name, opacity) {
     this.layers[name] = opacity;
+    if (name === "probability" && opacity && this.sources?.probability) this.loadProbability();
     this.draw();
+  }
+
+  /** The map is computed when somebody wants to see it first. */
+  async loadProbability() {
+    const { probability } = this.sources;
+    this.sources.probability = null;
+    try {
+      this.probability = tinted(await load(probability), COLOURS.probability);
+      this.draw();
+    } catch {
+      this.element.dispatchEvent(new CustomEvent("gone"));
+    }
   }
 
   resize() {
@@ -102,7 +116,7 @@ export class Viewer {
 
   /** Layers of pixels, the lowest first; others may have more. */
   pixels() {
-    return [["picture", this.image], ["mask", this.mask]];
+    return [["picture", this.image], ["probability", this.probability], ["mask", this.mask]];
   }
 
   /** What others draw over the pixels, in places of the picture whose pixels have their corners at whole numbers. */
@@ -207,6 +221,14 @@ export class Viewer {
   /** The place in the picture, pixel centres at whole numbers, of one of the canvas. */
   pixel(x, y) {
     return [(x - this.left) / this.zoom - 0.5, (y - this.top) / this.zoom - 0.5];
+  }
+
+  /** The rectangle of the picture that is shown now. */
+  inView() {
+    const [left, top] = [Math.max(0, Math.floor(-this.left / this.zoom)), Math.max(0, Math.floor(-this.top / this.zoom))];
+    const right = Math.min(this.size.width, Math.ceil((this.canvas.width - this.left) / this.zoom));
+    const bottom = Math.min(this.size.height, Math.ceil((this.canvas.height - this.top) / this.zoom));
+    return { x: left, y: top, width: Math.max(1, right - left), height: Math.max(1, bottom - top) };
   }
 
   /** A tool takes the pointer where this is true; then `move` and `release` follow, or `cancel`. */
