@@ -160,7 +160,7 @@ def pages() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         home = Path(place) / "home"
-        with served(home, "--model", "component") as (url, _), httpx2.Client(base_url=url, timeout=60) as http:
+        with served(home) as (url, _), httpx2.Client(base_url=url, timeout=60) as http:
             _make(http)
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
