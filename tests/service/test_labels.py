@@ -234,3 +234,24 @@ def test_roles_decide_who_labels(serving, token):
     viewer = serving(activate=False, login=True, token=token("viewer"))
     assert viewer.get(PROJECTS).status_code == 200
     assert viewer.post(PROJECTS, json={"name": "rings", "classes": ["a"]}).status_code == 403
+
+
+def test_a_project_comes_out_as_a_zip_and_in_again(project):
+    paint(project, "a", 0, 5, 4, [[1, 1]])
+    project.post(f"{PROJECTS}/rings/submit/a", params={"version": 1})
+    answer = project.get("/api/v1/datasets/rings/file")
+    assert answer.headers["content-type"] == "application/zip"
+    again = project.post("/api/v1/datasets", params={"name": "copy"}, files={"content": ("copy.zip", answer.content)})
+    assert again.status_code == 201, again.text
+    told = project.get(f"{PROJECTS}/copy").json()
+    assert (told["pictures"], told["done"]) == (2, 1)
+    assert "no such dataset" in is_problem(project.get("/api/v1/datasets/none/file"), 404)
+
+
+def test_the_probability_is_computed_again_by_the_model_that_inspected(project, tmp_path):
+    record = send(project, png())
+    at = f"/api/v1/inspections/{record['id']}/probability"
+    found = decode_image(project.get(at).content, "probability")
+    assert found.shape == (48, 64)
+    assert found[6, 7] > 200
+    assert found[40, 40] < 50
