@@ -88,7 +88,7 @@ def test_escapes_count_blind_looks_alone_and_have_exact_intervals(inspected):
         ("OK", 0.0),
         ("OK", 36.0),
     ]
-    assert "is no measure" in is_problem(client.get(f"{AT}/judged", params={"field": "colour"}), 422)
+    is_problem(client.get(f"{AT}/judged", params={"field": "colour"}), 422)
 
 
 def test_a_random_share_is_always_the_same_and_about_as_large_as_it_says(client):

@@ -22,7 +22,7 @@ def test_the_p_chart_of_montgomerys_orange_juice_cans():
 
 def test_limits_follow_the_number_of_parts_as_scipy_reckons_them():
     rng = np.random.default_rng(0)
-    parts = rng.integers(20, 400, 40)
+    parts = rng.integers(80, 400, 40)
     counts = rng.binomial(parts, 0.08)
     baseline = np.arange(40) < 25
     found = chart("p", counts, parts, baseline)
@@ -40,6 +40,24 @@ def test_limits_follow_the_number_of_parts_as_scipy_reckons_them():
         assert per_part.low[index] == pytest.approx(max(0, (law.mean() - 3 * law.std()) / parts[index]))
 
 
+@pytest.mark.parametrize(("kind", "law"), [("p", stats.binom), ("u", lambda n, mean: stats.poisson(n * mean))])
+def test_where_few_are_expected_limits_are_exact(kind, law):
+    parts = np.array([1000, 10, 40, 150, 300])
+    found = chart(kind, [10, 0, 1, 2, 3], parts, [True, False, False, False, False])
+    for index in range(1, 5):
+        assert found.high[index] * parts[index] == pytest.approx(law(parts[index], 0.01).ppf(1 - 0.00135))
+        assert np.isnan(found.z[index])
+
+
+def test_rare_rejects_raise_no_false_alarms():
+    """Half a percent of a hundred parts a point: by three sigma and runs, every eighth point would be a signal."""
+    rng = np.random.default_rng(5)
+    counts = np.append(5 * 20, rng.binomial(100, 0.005, 4000))
+    found = chart("p", counts, np.append(20_000, np.full(4000, 100)), np.arange(4001) < 1, skipped=1)
+    assert sum(map(bool, found.broken[1:])) / 4000 < 0.004
+    assert chart("p", [0] * 30, [50] * 30, [True] * 30).broken == ((),) * 30
+
+
 def test_points_without_parts_are_left_out():
     found = chart("p", [1, 0, 2], [10, 0, 10], [True, True, True])
     assert np.isnan(found.values[1])
@@ -48,8 +66,7 @@ def test_points_without_parts_are_left_out():
 
 
 def test_a_baseline_without_rejects_has_no_limits_to_break_but_any_reject_breaks_them():
-    found = chart("p", [0, 0, 1], [10, 10, 10], [True, True, False])
-    assert found.broken == ((), (), (1, *found.broken[2][1:]))
+    assert chart("p", [0, 0, 1], [10, 10, 10], [True, True, False]).broken == ((), (), (1,))
 
 
 @pytest.mark.parametrize(("kind", "counts", "parts"), [("p", [3], [2]), ("u", [1], [0])])

@@ -96,6 +96,15 @@ def read_folder(root: Path) -> Dataset:
     )
 
 
+def settings_of_folder(root: Path) -> DatasetSettings:
+    """The settings of a dataset of our own format.
+
+    Raises:
+        DatasetError: there are none, or they are no such.
+    """
+    return _read_settings(root / SETTINGS)[0]
+
+
 def _calibration(settings: DatasetSettings, root: Path) -> Calibration | None:
     if settings.calibration is None:
         return None

@@ -6,9 +6,11 @@ what is submitted becomes the mask of the dataset, and stays as a version as wel
 
 import hashlib
 import json
+import re
 import threading
+import tomllib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -20,12 +22,13 @@ from pydantic import Field, ValidationError
 from sqlalchemy import ColumnElement, Engine, insert, select, update
 
 from casae.config import Frozen, first_problem
-from casae.datasets.folder import MAX_CLASSES, SETTINGS, DatasetSettings, read_folder
+from casae.datasets.folder import MAX_CLASSES, SETTINGS, DatasetSettings, read_folder, settings_of_folder
 from casae.datasets.masks import MaskLabel
+from casae.datasets.names import same_form
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
-from casae.decoding import decode_image, read_file, size_of
+from casae.decoding import decode_image, read_file
 from casae.errors import CasaeError, DatasetError, UsageError
-from casae.files import SUFFIXES, unusable_name, without_controls, write_durably, write_whole
+from casae.files import SUFFIXES, read_text, unusable_name, without_controls, write_durably, write_whole
 from casae.image import encode
 from casae.inspection.inspection import new_id
 from casae.records.database import reading, writing
@@ -34,6 +37,7 @@ from casae.records.store import now, once
 
 BOOK = "label-book.json"
 MAIN = ""  # the track that the dataset learns from
+OF_CLASSES = re.compile(r"""\s*["']?classes["']?\s*=""")  # a line of dataset.toml
 QUICK = 1  # of nine levels of compression
 MOST_EXAMPLES, LONGEST_TEXT = 40, 2000
 
@@ -198,11 +202,15 @@ class Project:
         row = self._row(picture, track)
         if row is not None:
             version, state, at, who, file = row
-            return Told(picture, version, state, at, who), _decoded(self.drafts / file)
-        height, width = size_of(sample.image)
+            told = Told(picture, version, state, at, who)
+            if track == MAIN and state == "done" and sample.label is not None:  # another tool may have changed it
+                shape = _decoded(self.drafts / file).shape
+                return told, sample.draw(shape, len(self.dataset.classes))
+            return told, _decoded(self.drafts / file)
+        shape = decode_image(read_file(sample.image), sample.name).shape[:2]
         if track != MAIN or not sample.labelled:
-            return Told(picture, 0, "none"), np.zeros((height, width), np.uint8)
-        return Told(picture, 0, "done"), sample.draw((height, width), len(self.dataset.classes))
+            return Told(picture, 0, "none"), np.zeros(shape, np.uint8)
+        return Told(picture, 0, "done"), sample.draw(shape, len(self.dataset.classes))
 
     def change(self, picture: str, base: int, patch: Patch, who: str, track: str = MAIN) -> Told:
         """Paint a patch over a version; the draft is on disk when this returns.
@@ -212,9 +220,7 @@ class Project:
             UsageError: no such picture, or the patch does not fit it.
             CasaeError: what is there cannot be read, or the disk does not take it.
         """
-        told, values = self.label(picture, track)
-        if told.version != base:
-            raise StaleError(told)
+        told, values = self._at(picture, base, track)
         height, width = patch.values.shape
         if patch.x + width > values.shape[1] or patch.y + height > values.shape[0]:
             size = f"{values.shape[1]} x {values.shape[0]} px"
@@ -225,7 +231,7 @@ class Project:
             raise UsageError(f"{picture}: value {unknown[0]} names no class; use 0..{classes} or {UNCLASSED}")
         drawn = values.copy()
         drawn[patch.y : patch.y + height, patch.x : patch.x + width] = patch.values
-        return self._keep(picture, track, told, drawn, "draft", who)
+        return self._keep(picture, track, told, _encoded(drawn), "draft", who)
 
     def submit(self, picture: str, base: int, who: str, track: str = MAIN) -> Told:
         """Say that a label is whole: it becomes the mask of the dataset, and a version that stays.
@@ -233,21 +239,24 @@ class Project:
         Raises:
             StaleError, UsageError, CasaeError: as `change`.
         """
-        told, values = self.label(picture, track)
-        if told.version != base:
-            raise StaleError(told)
-        mask = self._mask_of(self.sample(picture)) if track == MAIN else None
-        done = self._keep(picture, track, told, values, "done", who)
-        if mask is not None:
-            write_durably(mask, _encoded(values))
+        row = self._row(picture, track)
+        if row is not None and row[:2] == (base, "draft"):  # its file is the label, byte for byte
+            told, data = Told(picture, *row[:4]), read_file(self.drafts / row[4])
+        else:
+            told, values = self._at(picture, base, track)
+            data = _encoded(values)
+        if track == MAIN:  # before it is on record: what is on record as submitted is learned from, also after a kill
+            sample = self.sample(picture)
+            mask = self._mask_of(sample)
+            if sample.label is not None and self._submitted(picture, track) is None:
+                self._keep_first(sample)
+            write_durably(mask, data)
             _read.cache_clear()
-        return done
+        return self._keep(picture, track, told, data, "done", who)
 
     def discard(self, picture: str, base: int, who: str, track: str = MAIN) -> Told:
         """Go back to what was submitted last, or to an empty label. Raises as `change`."""
-        told, values = self.label(picture, track)
-        if told.version != base:
-            raise StaleError(told)
+        told, values = self._at(picture, base, track)
         sample = self.sample(picture)
         last = self._submitted(picture, track)
         if last is not None:
@@ -255,20 +264,21 @@ class Project:
         elif track == MAIN and sample.labelled:
             values, state = sample.draw(values.shape, len(self.dataset.classes)), "done"
         else:
-            values, state = np.zeros_like(values), "draft"
-        return self._keep(picture, track, told, values, state, who, submitted=False)
+            values, state = np.zeros_like(values), "none"
+        return self._keep(picture, track, told, _encoded(values), state, who, submitted=False)
 
-    def second_opinions(self) -> list[tuple[str, str, Values, Values]]:
-        """Pictures that were labelled by two: name, who gave the second opinion, the label, the second one."""
+    def second_opinions(self) -> Iterator[tuple[str, Values, Values]]:
+        """Pictures that two labelled: name, the label, the second opinion. What is gone meanwhile is left out."""
         wanted = select(labels).where(labels.c.dataset == self.name, labels.c.track != MAIN, labels.c.state == "done")
         with reading(self.engine) as connection:
             rows = connection.execute(wanted.order_by(labels.c.picture, labels.c.track)).mappings().all()
-        found = []
+        there = {sample.name for sample in self.dataset.samples}
         for row in rows:
-            told, values = self.label(row["picture"])
-            if told.state == "done":
-                found.append((row["picture"], row["track"], values, _decoded(self.drafts / row["file"])))
-        return found
+            if row["picture"] in there:
+                told, values = self.label(row["picture"])
+                second = _decoded(self.drafts / row["file"])
+                if told.state == "done" and values.shape == second.shape:
+                    yield row["picture"], values, second
 
     def add_picture(self, name: str, data: bytes) -> str:
         """Keep a picture; its name in the project.
@@ -282,11 +292,12 @@ class Project:
         if problem or file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
             raise UsageError(f"{file.name}: {problem or 'is no name of a picture'}; rename it, such as ring-1.png")
         decode_image(data, file.name)
-        stem = file.stem
-        if any(each.name == stem for each in self.dataset.samples):
-            raise UsageError(f"{file.name}: there is a picture of this name; rename it")
-        write_durably(self.folder / "images" / file.name, data)
-        _read.cache_clear()
+        stem = same_form(file.stem)
+        with _adding:
+            if any(each.name == stem for each in self.dataset.samples):
+                raise UsageError(f"{file.name}: there is a picture of this name; rename it")
+            write_durably(self.folder / "images" / same_form(file.name), data)
+            _read.cache_clear()
         return stem
 
     def set_classes(self, classes: Sequence[str]) -> None:
@@ -300,9 +311,14 @@ class Project:
             raise UsageError(f"{self.name}: has {len(before)} classes, whose places masks hold; rename them instead")
         _check_classes(classes)
         file = self.folder / SETTINGS
-        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
-        kept = _without_classes(lines)
-        write_whole(file, "\n".join([_classes_line(classes), *kept]) + "\n")
+        content = "\n".join([_classes_line(classes), *_without_classes(read_text(file).splitlines())]) + "\n"
+        try:
+            DatasetSettings.model_validate(
+                {key: value for key, value in tomllib.loads(content).items() if key in DatasetSettings.model_fields}
+            )
+        except ValueError as error:
+            raise UsageError(f"{file}: cannot be changed here ({error}); write the classes into it by hand") from error
+        write_whole(file, content)
         book = self.book()
         renamed = {new: book.classes[old] for old, new in zip(before, classes, strict=False) if old in book.classes}
         self.write_book(Book(classes=renamed))
@@ -349,14 +365,13 @@ class Project:
         return labels.c.dataset == self.name, labels.c.picture == picture, labels.c.track == track
 
     def _keep(
-        self, picture: str, track: str, told: Told, values: Values, state: str, who: str, *, submitted: bool = True
+        self, picture: str, track: str, told: Told, data: bytes, state: str, who: str, *, submitted: bool = True
     ) -> Told:
         """A next version: its file first, then its row, so that a kill leaves the one before."""
-        place = hashlib.sha256(f"{picture}\0{track}".encode()).hexdigest()[:32]
         made = Told(picture, told.version + 1, state, now(), who)
-        file = f"{self.name}/{place}/{made.version}-{new_id()}.png"
+        file = f"{self.name}/{_place(picture, track)}/{made.version}-{new_id()}.png"
         before = self._row(picture, track)
-        write_durably(self.drafts / file, _encoded(values))
+        write_durably(self.drafts / file, data)
         row = {"version": made.version, "state": state, "at": made.at, "who": who, "file": file}
         whole = {"dataset": self.name, "picture": picture, "track": track} | row
         with writing(self.engine) as connection:
@@ -375,20 +390,43 @@ class Project:
             (self.drafts / before[4]).unlink(missing_ok=True)
         return made
 
+    def _at(self, picture: str, base: int, track: str) -> tuple[Told, Values]:
+        """The label at a version that somebody wants to go on from.
+
+        Raises:
+            StaleError: it is at another one.
+            UsageError: the dataset's masks are of a kind that cannot hold what is drawn.
+        """
+        if track == MAIN:
+            self._mask_of(self.sample(picture))
+        told, values = self.label(picture, track)
+        if told.version != base:
+            raise StaleError(told)
+        return told, values
+
+    def _keep_first(self, sample: Sample) -> None:
+        """The label that the dataset came with, as a version that stays."""
+        shape = decode_image(read_file(sample.image), sample.name).shape
+        values = sample.draw(shape, len(self.dataset.classes))
+        file = f"{self.name}/{_place(sample.name, MAIN)}/0-{new_id()}.png"
+        write_durably(self.drafts / file, _encoded(values))
+        row = {"id": new_id(), "dataset": self.name, "picture": sample.name, "track": MAIN, "version": 0, "at": now()}
+        with writing(self.engine) as connection:
+            connection.execute(insert(submissions), row | {"who": "dataset", "file": file})
+
     def _mask_of(self, sample: Sample) -> Path:
         """The file that a submitted label is written to.
 
         Raises:
             UsageError: the dataset's masks are of another kind.
         """
-        label = sample.label
-        if isinstance(label, MaskLabel):
-            odd = label.meaning not in (None, "classes") or label.ignored or label.value is not None
-            if odd or len(label.files) > 1 or label.files[0].suffix.lower() != ".png":
-                way = f"convert it: casae data convert folder:{self.name} folder:{self.name}-labels"
-                raise UsageError(f"{self.name}: its masks are not PNG with a value for each class; {way}")
-            return label.files[0]
-        return self.folder / "masks" / f"{sample.name}.png"
+        label, settings = sample.label, settings_of_folder(self.folder)
+        files = label.files if isinstance(label, MaskLabel) else ()
+        odd = settings.masks not in (None, "classes") or settings.ignore
+        if odd or len(files) > 1 or (files and files[0].suffix.lower() != ".png"):
+            way = f"convert it: casae data convert folder:{self.name} folder:{self.name}-labels"
+            raise UsageError(f"{self.name}: its masks are not PNG with a value for each class; {way}")
+        return files[0] if files else self.folder / "masks" / f"{sample.name}.png"
 
 
 def new_project(folder: Path, classes: Sequence[str]) -> None:
@@ -419,8 +457,7 @@ def _without_classes(lines: Sequence[str]) -> list[str]:
     """Lines of dataset.toml without its classes, which may take several."""
     kept, inside = [], False
     for line in lines:
-        if line.strip().startswith("classes") and "=" in line:
-            inside = True
+        inside = inside or OF_CLASSES.match(line) is not None
         if not inside:
             kept.append(line)
         if inside and "]" in line:
@@ -434,7 +471,12 @@ def _stamp(folder: Path) -> tuple[int, ...]:
     return tuple(place.stat().st_mtime_ns if place.exists() else 0 for place in places)
 
 
-_turn = threading.Lock()
+def _place(picture: str, track: str) -> str:
+    """Name of the folder of a label's versions."""
+    return hashlib.sha256(f"{picture}\0{track}".encode()).hexdigest()[:32]
+
+
+_turn, _adding = threading.Lock(), threading.Lock()
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from casae.errors import UsageError
 
+CRUMB, MOST_HOLES = 16, 500  # px of a hole that is filled; holes of a region that a person can want
 MOST_WAND_SHARE = 0.5  # of a picture; more is its background
 SCISSORS_MARGIN = 64  # px round the two ends, in which the contour is looked for
 MOST_SCISSORS_PX = 1200  # between the two ends
@@ -33,8 +34,13 @@ def wand(gray: NDArray[np.uint8], x: int, y: int, tolerance: int) -> tuple[int, 
     count, _, _, (left, top, across, down) = cv2.floodFill(gray, mask, (x, y), 0, tolerance, tolerance, flags)
     if count > MOST_WAND_SHARE * gray.size:
         raise UsageError(f"place {x}, {y}: most of the picture is like it; lower the tolerance of {tolerance}")
-    found = mask[1 + top : 1 + top + down, 1 + left : 1 + left + across] > 0
-    return left, top, found
+    found = mask[1 + top : 1 + top + down, 1 + left : 1 + left + across]
+    around = np.pad(1 - found, 1, constant_values=1)  # so that what is outside hangs together
+    parts, holes, sizes, _ = cv2.connectedComponentsWithStats(around, connectivity=8)
+    small = np.flatnonzero(sizes[:, cv2.CC_STAT_AREA] < CRUMB)
+    if parts - len(small) > MOST_HOLES:
+        raise UsageError(f"place {x}, {y}: is ragged, with {parts} holes; change the tolerance of {tolerance}")
+    return left, top, (found > 0) | np.isin(holes[1:-1, 1:-1], small)
 
 
 def scissors(gray: NDArray[np.uint8], start: tuple[int, int], end: tuple[int, int]) -> NDArray[np.int32]:

@@ -1,7 +1,7 @@
 """Sums over inspections, for statistics: by time, class, place, and what people said."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
-from casae.inspection.record import InspectionRecord
 from casae.records.database import reading
 from casae.records.queries import first_id
 from casae.records.schema import defects, inspections, reviews
@@ -127,24 +126,31 @@ def places(engine: Engine, span: Span) -> list[Place]:
     ]
 
 
-def said(engine: Engine, span: Span) -> dict[tuple[str, str, bool], int]:
-    """Parts by (what casae decided, what a person said last, whether they judged blindly)."""
+def said(engine: Engine, span: Span, *, blindly: bool = False) -> dict[tuple[str, str], int]:
+    """Parts by (what casae decided, what a person said last).
+
+    Args:
+        engine: of the records.
+        span: of the inspections.
+        blindly: count the last of those words alone that were said without knowing what casae had decided.
+    """
     latest = select(func.max(reviews.c.id)).group_by(reviews.c.inspection_id)
-    blind = func.coalesce(reviews.c.blind, False)
-    query = select(inspections.c.decision, reviews.c.new, blind, func.count()).select_from(reviews.join(inspections))
+    latest = latest.where(reviews.c.blind.is_(True)) if blindly else latest
+    query = select(inspections.c.decision, reviews.c.new, func.count()).select_from(reviews.join(inspections))
     wanted = query.where(reviews.c.id.in_(latest), *span.where)
     with reading(engine) as connection:
-        rows = connection.execute(wanted.group_by(inspections.c.decision, reviews.c.new, blind)).all()
-    return {(row[0], row[1], bool(row[2])): row[3] for row in rows}
+        rows = connection.execute(wanted.group_by(inspections.c.decision, reviews.c.new)).all()
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
-def reviewed(engine: Engine, span: Span) -> Iterator[tuple[InspectionRecord, str]]:
-    """Records that people judged, with what was said last."""
+def judged(engine: Engine, span: Span, field: str) -> list[tuple[float, str]]:
+    """Of the newest parts that people judged: the largest size over its defects, 0 without one, and what was said."""
     latest = select(func.max(reviews.c.id)).group_by(reviews.c.inspection_id)
-    query = select(inspections.c.record, reviews.c.new).select_from(reviews.join(inspections))
+    largest = select(func.max(defects.c[field])).where(defects.c.inspection_id == inspections.c.id).scalar_subquery()
+    query = select(func.coalesce(largest, 0.0), reviews.c.new).select_from(reviews.join(inspections))
+    wanted = query.where(reviews.c.id.in_(latest), *span.where).order_by(inspections.c.id.desc()).limit(MOST_VALUES)
     with reading(engine) as connection:
-        rows = connection.execute(query.where(reviews.c.id.in_(latest), *span.where)).all()
-    return ((InspectionRecord.model_validate_json(record), new) for record, new in rows)
+        return [(float(row[0]), row[1]) for row in connection.execute(wanted)]
 
 
 def products(engine: Engine) -> list[str]:

@@ -213,6 +213,9 @@ baselines = Table(  # stretches of time that tell what is usual of a product; th
     Column("product", Text, nullable=False),  # empty: all of them together
     Column("since", Text, nullable=False),
     Column("until", Text, nullable=False),
+    Column("parts", Integer, nullable=False),  # as they were then: records may go, limits stay
+    Column("ng", Integer, nullable=False),
+    Column("defects", Integer, nullable=False),
     Column("why", Text, nullable=False),
     Index(None, "product", "id"),
 )

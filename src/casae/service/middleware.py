@@ -30,6 +30,7 @@ LARGE = {  # bytes and seconds of a body, which engineers alone send
     "/api/v1/models": (600 * 2**20, 600.0),
     "/api/v1/datasets": (10 * 2**30, 7200.0),
 }
+OF_PICTURES = ("multipart/", "application/octet-stream")  # kinds of bodies that hold pictures or label values
 MOST_JSON = 2**18  # bytes; those of pictures are limited by the settings
 FOR_ALL = {"/health", "/ready", "/api/v1/openapi.json", "/login"}
 STATIC = "/static/"
@@ -140,7 +141,7 @@ class Limits:
         headers = Headers(scope=scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         most, seconds = LARGE.get(path, (self._most_bytes, self._seconds))
-        if not headers.get("content-type", "").lower().startswith("multipart/"):
+        if not headers.get("content-type", "").lower().startswith(OF_PICTURES):
             most = min(most, MOST_JSON)
         end, is_whole, seen = time.monotonic() + seconds, False, 0
         said = headers.get("content-length", "0")

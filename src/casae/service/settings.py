@@ -33,7 +33,7 @@ class ServiceSettings(Frozen):
         queue: pictures that may wait in a process; more are asked to come again.
         room_mb: free megabytes of the disk below which no picture is taken in.
         shifts: hours at which shifts begin, with commas; the live page counts from the last one.
-        blind_share: of the OK parts that people look at without knowing, so that escapes are known; 0 for none.
+        blind_share: of the parts that people look at without knowing, so that escapes are known; 0 for none.
         session_hours: after which a person signs in again.
         root_path: in front of every path, where a proxy adds one.
         proxies: addresses whose X-Forwarded-For counts, with commas.

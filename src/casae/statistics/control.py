@@ -5,6 +5,7 @@ parts and the u-chart for defects a part, both with limits that follow the numbe
 The Shewhart Control Chart - Tests for Special Causes, Journal of Quality Technology 16(4).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from casae.errors import UsageError
 
 SIGMAS = 3.0
+BEYOND = 0.00135  # of a normal distribution, above three sigma
+FEWEST_EXPECTED = 5.0  # counts of a point; of fewer the distribution is far from normal
+MOST_COUNT = 1000
 Kind = Literal["p", "u"]
 RULES = {  # number of Nelson's rule -> what it says
     1: "beyond three sigma",
@@ -38,8 +42,8 @@ class Chart:
         kind: "p" for shares, "u" for counts a part.
         centre: of the baseline.
         values: of the points; not a number where nothing was inspected.
-        low, high: limits at three sigma.
-        z: values in sigmas from the centre.
+        low, high: limits at three sigma; where fewer than five are expected, exact ones that chance passes as rarely.
+        z: values in sigmas from the centre; not a number where too few are expected for rules of runs.
         broken: for each point the numbers of Nelson's rules that end there.
     """
 
@@ -52,7 +56,13 @@ class Chart:
     broken: tuple[tuple[int, ...], ...]
 
 
-def chart(kind: Kind, counts: ArrayLike, parts: ArrayLike, baseline: Sequence[bool] | NDArray[np.bool_]) -> Chart:
+def chart(
+    kind: Kind,
+    counts: ArrayLike,
+    parts: ArrayLike,
+    baseline: Sequence[bool] | NDArray[np.bool_],
+    skipped: int = 0,
+) -> Chart:
     """A chart of points that each have their own number of parts.
 
     Args:
@@ -60,6 +70,7 @@ def chart(kind: Kind, counts: ArrayLike, parts: ArrayLike, baseline: Sequence[bo
         counts: (N).
         parts: inspected, (N); points with none are left out of everything.
         baseline: which points tell what is usual, (N).
+        skipped: first points that are no neighbours of the others, such as a baseline of long ago.
 
     Raises:
         UsageError: the baseline has no parts, or more rejected parts than parts.
@@ -78,11 +89,36 @@ def chart(kind: Kind, counts: ArrayLike, parts: ArrayLike, baseline: Sequence[bo
         values = np.where(of > 0, found / of, np.nan)
         spread = centre * (1 - centre) if kind == "p" else centre
         sigma = np.where(of > 0, np.sqrt(spread / of), np.nan)
-        z = np.where(sigma > 0, (values - centre) / sigma, np.where(values == centre, 0.0, np.inf))
-    z[np.isnan(values)] = np.nan
+        z = np.where(sigma > 0, (values - centre) / sigma, np.nan)
     low = np.maximum(centre - SIGMAS * sigma, 0)
     high = np.minimum(centre + SIGMAS * sigma, 1.0 if kind == "p" else np.inf)
-    return Chart(kind, centre, values, low, high, z, nelson(z))
+    expected = np.minimum(centre, 1 - centre if kind == "p" else centre) * of
+    rare = (of > 0) & (expected < FEWEST_EXPECTED)
+    for index in np.flatnonzero(rare):
+        low[index], high[index] = 0.0, _exact_limit(kind, centre, of[index]) / of[index]
+    z[rare] = np.nan  # no normal distribution: which side of the centre a point lies on says nothing
+    beyond = (values > high) | (values < low)
+    with_runs = [()] * skipped + list(nelson(z[skipped:]))
+    broken = tuple(
+        ((1,) if out else ()) + tuple(rule for rule in rules if rule != 1)
+        for out, rules in zip(beyond.tolist(), with_runs, strict=True)
+    )
+    return Chart(kind, centre, values, low, high, z, broken)
+
+
+def _exact_limit(kind: Kind, centre: float, parts: float) -> float:
+    """The largest count that chance exceeds no more often than three sigma: of the binomial or Poisson distribution."""
+    if centre in (0.0, 1.0):
+        return centre * parts
+    count, below = 0, 0.0
+    term = (1 - centre) ** parts if kind == "p" else math.exp(-centre * parts)
+    while True:
+        below += term
+        if below >= 1 - BEYOND or count >= MOST_COUNT:
+            return float(count)
+        rising = (parts - count) * centre / (1 - centre) if kind == "p" else centre * parts
+        count += 1
+        term *= rising / count
 
 
 def nelson(z: ArrayLike) -> tuple[tuple[int, ...], ...]:

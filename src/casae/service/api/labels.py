@@ -303,11 +303,13 @@ async def change(
     """Paint over a rectangle: label values row by row, a byte each, compressed by zlib. On disk when it answers."""
     if width * height > MOST_PATCH:
         raise ProblemError(422, f"patch: {width} x {height} are too many values; send it in parts")
-    patch = Patch.packed(await request.body(), x, y, width, height)
-    track = track_of(who, second)
-    return await run_in_threadpool(
-        _kept, lambda: project_of(service, name).change(picture, version, patch, who.name, track)
-    )
+    packed, track = await request.body(), track_of(who, second)
+
+    def changed() -> Told:
+        patch = Patch.packed(packed, x, y, width, height)
+        return project_of(service, name).change(picture, version, patch, who.name, track)
+
+    return await run_in_threadpool(_kept, changed)
 
 
 @router.post("/{name}/submit/{picture:path}", responses=documented(404, 409))
@@ -383,7 +385,7 @@ def agree(service: TheService, who: Viewer, name: ProjectName) -> AgreementRepor
     """How well second opinions agree with the labels, the worst regions first."""
     there = project_of(service, name)
     names = {0: None, 255: "?"} | dict(enumerate(there.dataset.classes, start=1))
-    found = agreement((picture, first, second) for picture, _, first, second in there.second_opinions())
+    found = agreement(there.second_opinions())
     worst = [
         PairItem(**asdict(pair) | {"first": names.get(pair.first), "second": names.get(pair.second)})
         for pair in found.pairs[:50]

@@ -1,6 +1,6 @@
 """What quality engineers ask of the records: control charts, Pareto, sizes, places, escapes and overkill."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,9 +11,8 @@ from sqlalchemy import select
 
 from casae.errors import UsageError
 from casae.inspection.inspection import new_id
-from casae.inspection.rules import SIZES as MEASURES
 from casae.metrics import Interval, proportion
-from casae.records.aggregates import Bucket, Span, buckets, by_class, places, products, reviewed, said, sizes
+from casae.records.aggregates import Bucket, Span, buckets, by_class, judged, places, products, said, sizes
 from casae.records.database import reading, writing
 from casae.records.schema import baselines
 from casae.records.store import now
@@ -22,13 +21,14 @@ from casae.service.problems import ProblemError, documented
 from casae.service.state import Engineer, Service, TheService, Viewer
 from casae.service.who import noted
 from casae.statistics.capability import FEWEST, Capability, capability
-from casae.statistics.control import RULES, Chart, Kind, chart, nelson
+from casae.statistics.control import RULES, Kind, chart
 
 router = APIRouter(prefix="/api/v1/statistics", tags=["statistics"])
 Product = Annotated[Text | None, Query(description="left out: all of them together")]
 Since = Annotated[Time | None, Query(description="left out: thirty days ago")]
 STEPS = {"hour": timedelta(hours=1), "shift": timedelta(hours=8), "day": timedelta(days=1), "week": timedelta(days=7)}
 Step = Literal["hour", "shift", "day", "week"]
+Size = Literal["area_px", "length_px", "width_px", "length_mm", "area_mm2"]
 MOST_POINTS = 400
 PROVISIONAL = 20  # points with parts that a chart without a baseline goes by
 BINS, GRID = 40, 24
@@ -41,6 +41,9 @@ class Baseline(BaseModel):
     product: str = Field(description="empty: all of them together")
     since: str
     until: str
+    parts: int = Field(description="inspected then; limits stay what they were, whatever becomes of the records")
+    ng: int
+    defects: int
     who: str
     at: str
     why: str
@@ -169,10 +172,9 @@ def series(
 ) -> Series:
     """Parts, defects and drift over time, with control charts whose limits are those of the frozen baseline."""
     start, end = _ends(since, until)
-    edges = _edges(start, end, STEPS[step])
+    edges = _edges(start, end, step, service.settings.shifts)
     found = buckets(service.engine, edges, product)
     frozen = _baseline(service, product or "")
-    usual = _usual(service, found, frozen, product)
     changes = [
         Change.model_validate({name: getattr(each, name) for name in Change.model_fields})
         for each in reversed(service.catalogue.history(None, 1000))
@@ -180,8 +182,8 @@ def series(
     ]
     return Series(
         points=[_point(each) for each in found],
-        rejected=_chart("p", [each.ng for each in found], found, usual),
-        defects=_chart("u", [each.defects for each in found], found, usual),
+        rejected=_chart("p", found, frozen),
+        defects=_chart("u", found, frozen),
         baseline=frozen,
         changes=changes,
         rules=RULES,
@@ -193,8 +195,12 @@ def freeze(service: TheService, who: Engineer, wanted: NewBaseline) -> Baseline:
     """Freeze what is usual of a product; earlier ones stay on record."""
     if wanted.since >= wanted.until:
         raise ProblemError(422, "since: must be before until; swap them")
-    row = {"id": new_id(), "at": now(), "who": who.name, "product": wanted.product, "why": wanted.why}
+    row: dict[str, Any] = {"id": new_id(), "at": now(), "who": who.name, "product": wanted.product, "why": wanted.why}
     row |= {"since": wanted.since.astimezone(UTC).isoformat(), "until": wanted.until.astimezone(UTC).isoformat()}
+    (sums,) = buckets(service.engine, [wanted.since, wanted.until], wanted.product or None)
+    if not sums.parts:
+        raise ProblemError(422, "since, until: nothing was inspected in this time; choose another one")
+    row |= {"parts": sums.parts, "ng": sums.ng, "defects": sums.defects}
     with writing(service.engine) as connection:
         connection.execute(baselines.insert(), row)
     noted(service.engine, who, "froze a baseline", wanted.product, since=row["since"], until=row["until"])
@@ -217,7 +223,7 @@ def size_counts(
     product: Product = None,
     since: Since = None,
     until: Time | None = None,
-    field: Literal["area_px", "length_px", "width_px", "length_mm", "area_mm2"] = "area_px",
+    field: Size = "area_px",
     defect_class: Annotated[Text | None, Query(alias="class")] = None,
     limit: Annotated[float | None, Query(gt=0, le=1e12, description="largest allowed")] = None,
 ) -> Sizes:
@@ -256,35 +262,33 @@ def truth(
 
     Escapes count blind reviews alone: whoever chooses which OK parts to look at makes the share what he likes.
     """
-    counts = said(service.engine, Span(*_ends(since, until), product))
+    span = Span(*_ends(since, until), product)
+    everything, blindly = said(service.engine, span), said(service.engine, span, blindly=True)
 
-    def share(decided: str, true: str, blind: bool | None) -> Share:
-        of = {key: count for key, count in counts.items() if key[0] == decided and blind in (None, key[2])}
+    def share(counts: dict[tuple[str, str], int], decided: str, true: str) -> Share:
+        of = {key: count for key, count in counts.items() if key[0] == decided}
         hits = sum(count for key, count in of.items() if key[1] == true)
         return _share(proportion(hits, sum(of.values())), hits, sum(of.values()))
 
     return Truth(
-        escapes=share("OK", "NG", True), overkill=share("NG", "OK", None), reviewed=share("REVIEW", "NG", None)
+        escapes=share(blindly, "OK", "NG"),
+        overkill=share(everything, "NG", "OK"),
+        reviewed=share(everything, "REVIEW", "NG"),
     )
 
 
 @router.get("/judged", responses=documented())
-def judged(
+def judged_parts(
     service: TheService,
     who: Viewer,
     product: Product = None,
     since: Since = None,
     until: Time | None = None,
-    field: Annotated[str, Query(max_length=40, description="measure of a defect, as rules name it")] = "area_px",
+    field: Size = "area_px",
 ) -> list[Judged]:
-    """Parts that people judged, with the value that limits of rules would go by."""
-    if field not in MEASURES:
-        raise ProblemError(422, f"{field[:40]}: is no measure; there are {', '.join(MEASURES)}")
-    found = []
-    for record, true in reviewed(service.engine, Span(*_ends(since, until), product)):
-        values = [value for each in record.defects if (value := getattr(each, field)) is not None]
-        found.append(Judged.model_validate({"value": max(values, default=0.0), "truth": true}))
-    return found
+    """The newest parts that people judged, 20,000 at most, with the value that limits of rules would go by."""
+    found = judged(service.engine, Span(*_ends(since, until), product), field)
+    return [Judged.model_validate({"value": value, "truth": true}) for value, true in found]
 
 
 def _histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -304,25 +308,24 @@ def _ends(since: datetime | None, until: datetime | None) -> tuple[datetime, dat
     return since or end - timedelta(days=30), end
 
 
-def _edges(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
-    """Moments at whole steps of this machine's days.
+def _edges(start: datetime, end: datetime, step: Step, shifts: str) -> list[datetime]:
+    """Moments at which steps begin, by the clock on the wall of this machine, and both ends.
 
     Raises:
         ProblemError: there are too many.
     """
-    if (end - start) / step > MOST_POINTS:
+    if (end - start) / STEPS[step] > MOST_POINTS:
         raise ProblemError(422, f"step: makes more than {MOST_POINTS} points; take a longer one, or a shorter time")
-    local = start.astimezone()
-    first = local.replace(minute=0, second=0, microsecond=0)
-    if step > STEPS["hour"]:
-        first = first.replace(hour=local.hour // 8 * 8 if step == STEPS["shift"] else 0)
-    if step == STEPS["week"]:
-        first -= timedelta(days=first.weekday())
-    edges = [first]
-    while edges[-1] < end:
-        following = (edges[-1].replace(tzinfo=None) + step).astimezone()  # of the clock on the wall
-        edges.append(following if following > edges[-1] else edges[-1] + step)
-    return edges
+    hours = {"hour": range(24), "shift": sorted(map(int, shifts.split(",")))}.get(step, [0])
+    first = start.astimezone().date()
+    days = [first + timedelta(days=day) for day in range((end.astimezone().date() - first).days + 1)]
+    begins = [
+        datetime.combine(day, time(hour)).astimezone()
+        for day in days
+        if step != "week" or day.weekday() == 0
+        for hour in hours
+    ]
+    return [start, *sorted({each for each in begins if start < each < end}), end]
 
 
 def _baseline(service: Service, product: str) -> Baseline | None:
@@ -332,41 +335,30 @@ def _baseline(service: Service, product: str) -> Baseline | None:
     return None if row is None else Baseline.model_validate(dict(row))
 
 
-def _usual(
-    service: Service, found: list[Bucket], frozen: Baseline | None, product: str | None
-) -> tuple[list[Bucket], list[bool]]:
-    """Points that tell what is usual, before those of the chart where they are not among them, and which they are."""
-    if frozen is None:
-        there = [index for index, each in enumerate(found) if each.parts][:PROVISIONAL]
-        return [], [index in there for index in range(len(found))]
-    since, until = datetime.fromisoformat(frozen.since), datetime.fromisoformat(frozen.until)
-    return buckets(service.engine, [since, until], product), [False] * len(found)
-
-
-def _chart(
-    kind: Kind, counts: list[int], found: list[Bucket], usual: tuple[list[Bucket], list[bool]]
-) -> ControlChart | None:
-    before, mine = usual
-    earlier = [each.ng if kind == "p" else each.defects for each in before]
-    parts = [each.parts for each in (*before, *found)]
+def _chart(kind: Kind, found: list[Bucket], frozen: Baseline | None) -> ControlChart | None:
+    """A chart against the frozen baseline, else against its own first points; None without parts."""
+    usual, before = _first_points(found), 0
+    counts, parts = [each.ng if kind == "p" else each.defects for each in found], [each.parts for each in found]
+    if frozen is not None:
+        usual, before = [True] + [False] * len(found), 1
+        counts, parts = [frozen.ng if kind == "p" else frozen.defects, *counts], [frozen.parts, *parts]
     try:
-        made = chart(kind, [*earlier, *counts], parts, [True] * len(before) + mine)
+        made = chart(kind, counts, parts, usual, skipped=before)
     except UsageError:
         return None
-    skipped = len(before)
     return ControlChart(
         kind=kind,
         centre=made.centre,
-        values=_known(made.values[skipped:]),
-        low=_known(made.low[skipped:]),
-        high=_known(made.high[skipped:]),
-        broken=[list(each) for each in _broken(made, skipped)],
+        values=_known(made.values[before:]),
+        low=_known(made.low[before:]),
+        high=_known(made.high[before:]),
+        broken=[list(each) for each in made.broken[before:]],
     )
 
 
-def _broken(made: Chart, skipped: int) -> tuple[tuple[int, ...], ...]:
-    """Rules among the points of the chart alone; what comes before is one point, and no neighbour."""
-    return nelson(made.z[skipped:])
+def _first_points(found: list[Bucket]) -> list[bool]:
+    there = [index for index, each in enumerate(found) if each.parts][:PROVISIONAL]
+    return [index in there for index in range(len(found))]
 
 
 def _known(values: NDArray[np.float64]) -> list[float | None]:

@@ -2,8 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from casae.inspection.rules import SIZES as MEASURES
-from casae.records.aggregates import products
+from casae.records.aggregates import SIZES, products
 from casae.service.api.labels import projects
 from casae.service.api.values import Text
 from casae.service.pages.views import shown
@@ -32,7 +31,7 @@ def models(request: Request, service: TheService, who: Viewer, project: Text = "
         project=project,
         chosen=model,
         active=active.model_sha256 if active else "",
-        measures=tuple(MEASURES),
+        measures=SIZES,
         history=history[:20],
         names={each["sha256"]: each["name"] for each in there},
     )

@@ -298,7 +298,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # name -> English, German
     "queue_doubtful": ("doubtful parts", "zweifelhafte Teile"),
     "queue_unlike": ("unlike what was learned", "anders als Gelerntes"),
     "queue_rejected": ("rejected parts", "Ausschuss"),
-    "queue_blind": ("blind sample of OK parts", "blinde Stichprobe der IO-Teile"),
+    "queue_blind": ("blind sample", "blinde Stichprobe"),
     "blind_help": (
         "Look for yourself: what casae decided is not shown.",
         "Selbst hinsehen: was casae entschied, wird nicht gezeigt.",

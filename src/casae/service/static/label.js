@@ -25,13 +25,13 @@ let waiting = null; // the rectangle that is not sent yet
 let timer = null;
 let sending = null;
 let proposed = false;
-let opened = 0;
+let busy = false; // another picture comes, or this one is being submitted
 
 /* What goes to and comes from the server */
 
 const query = (values) => new URLSearchParams({ ...values, ...(second && { second: true }) });
 const named = (name) => name.split("/").map(encodeURIComponent).join("/");
-const unsavedKey = () => `${page.project}/${second}/${picture}`;
+const unsavedKey = (name = picture) => `${page.who}/${page.project}/${second}/${name}`;
 
 async function read(name) {
   const answer = await fetch(`${root}${project}/label/${named(name)}?${query({})}`, { cache: "no-store" });
@@ -78,10 +78,10 @@ async function sendAll() {
     const bytes = labeller.raster.cut(place);
     const key = unsavedKey();
     try {
-      await unsaved.write(key, { version, place, bytes });
+      await unsaved.write(key, { version, place, bytes }).catch(() => {}); // a full or locked store must not stop it
       const told = await post("label", { version, ...place }, await packed(bytes));
       ({ version, state } = told);
-      if (!waiting) await unsaved.drop(key);
+      if (!waiting) await unsaved.drop(key).catch(() => {});
     } catch (error) {
       waiting = joined(place, waiting);
       if (error.status === 409) return conflict();
@@ -102,19 +102,30 @@ async function settled() {
   return true;
 }
 
-async function submit() {
-  if (!(await settled())) return;
+/** Nothing is drawn, sent or left while this runs, so that a label lands on its own picture. */
+async function alone(does) {
+  if (busy || !labeller) return;
+  labeller.finish();
+  busy = labeller.locked = true;
+  try {
+    if (await settled()) await does();
+  } finally {
+    busy = labeller.locked = false;
+  }
+}
+
+const submit = () => alone(async () => {
   const began = performance.now();
   try {
     ({ version, state } = await post("submit", { version }));
     performance.measure("submit", { start: began });
     say("submitted");
-    await go(1);
+    await step(1);
   } catch (error) {
     if (error.status === 409) await conflict();
     else say("not_saved", error.message);
   }
-}
+});
 
 async function conflict() {
   say("conflict");
@@ -125,7 +136,7 @@ async function conflict() {
   if (!differs.length) {
     ({ version, state } = theirs);
     waiting = null;
-    await unsaved.drop(unsavedKey());
+    await unsaved.drop(unsavedKey()).catch(() => {});
     return say("saved");
   }
   const place = mine.around(differs);
@@ -139,7 +150,7 @@ async function conflict() {
   at("take-theirs").onclick = async () => {
     at("conflict").close();
     waiting = null;
-    await unsaved.drop(unsavedKey());
+    await unsaved.drop(unsavedKey()).catch(() => {});
     await open(picture);
   };
 }
@@ -170,12 +181,10 @@ function showDifference(mine, theirs, place) {
 /* Pictures */
 
 async function open(name) {
-  picture = name;
-  const mine = (opened += 1);
   say("loading");
   try {
-    const [found, left] = await Promise.all([read(name), unsaved.read(unsavedKey())]);
-    if (mine !== opened) return;
+    const [found, left] = await Promise.all([read(name), unsaved.read(unsavedKey(name)).catch(() => null)]);
+    picture = name; // from here on all of it is that of the new picture
     ({ version, state } = found);
     const before = labeller;
     const element = at("viewer").cloneNode(false);
@@ -193,18 +202,20 @@ async function open(name) {
     at("accept-all").disabled = true;
     if (labeller.tool === "propose") await propose();
   } catch (error) {
-    if (mine === opened) say("not_read", error.message);
+    say("not_read", error.message);
   }
-  at("name").textContent = name;
-  const place = pictures.indexOf(name);
+  at("name").textContent = picture;
+  const place = pictures.indexOf(picture);
   at("place").textContent = place >= 0 ? `${place + 1} / ${pictures.length}` : "";
-  history.replaceState(null, "", `${root}/projects/${page.project}/label/${named(name)}${location.search}`);
+  history.replaceState(null, "", `${root}/projects/${page.project}/label/${named(picture)}${location.search}`);
   mark();
 }
 
 /** What an earlier visit drew and could not send. */
 function restore({ version: base, place, bytes }) {
   const { raster } = labeller;
+  const { protect } = raster;
+  raster.protect = false;
   raster.begin();
   for (let row = 0; row < place.height; row += 1) {
     for (let column = 0; column < place.width; column += 1) {
@@ -212,17 +223,18 @@ function restore({ version: base, place, bytes }) {
     }
   }
   raster.end();
+  raster.protect = protect;
   labeller.repaint(place);
   version = base; // the server says so if somebody else has drawn meanwhile
   changed(place);
 }
 
-async function go(step) {
-  if (!(await settled())) return;
-  const index = pictures.indexOf(picture);
-  const name = pictures[index + step];
+const go = (by) => alone(() => step(by));
+
+async function step(by) {
+  const name = pictures[pictures.indexOf(picture) + by];
   if (name) await open(name);
-  else say(step > 0 ? "last" : "is_first");
+  else say(by > 0 ? "last" : "is_first");
 }
 
 async function propose() {
@@ -333,13 +345,16 @@ at("order").addEventListener("change", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (document.querySelector("dialog[open]") || event.target.matches("input:not([type=checkbox]):not([type=range]), select, textarea")) return;
+  const writes = event.target.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
+  if (busy || writes || document.querySelector("dialog[open]")) return;
+  if (event.target.matches("a, button, summary") && ["Enter", " "].includes(event.key)) return;
+  if (event.target.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
   if (event.key === " " && labeller) labeller.panning = true;
   const key = written(event);
   const does = polygonKeys(event) ?? (/^[1-9]$/.test(key) && Number(key) <= classes.length ? () => choose(Number(key)) : actionOf(key));
   if (!does) return;
   event.preventDefault();
-  does();
+  if (!event.repeat || ["undo", "redo", "smaller", "larger"].some((name) => keys[name] === key)) does();
 });
 document.addEventListener("keyup", (event) => event.key === " " && labeller && (labeller.panning = false));
 

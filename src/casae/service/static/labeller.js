@@ -24,6 +24,7 @@ export class Labeller extends Viewer {
     this.layers = { picture: 1, labels: 0.5, proposals: 1 };
     this.label = new OffscreenCanvas(raster.width, raster.height);
     this.colours = Array.from({ length: 256 }, (_, value) => rgb(colourOf(value || 1)));
+    this.packed = Uint32Array.from(this.colours, ([red, green, blue]) => (255 << 24) | (blue << 16) | (green << 8) | red);
     this.cursor = element.appendChild(document.createElement("div"));
     this.cursor.className = "brush";
     this.cursor.hidden = true;
@@ -32,10 +33,57 @@ export class Labeller extends Viewer {
   }
 
   pixels() {
-    return [["picture", this.image], ["labels", this.label]];
+    return this.zoom < 1 ? [["picture", this.image]] : [["picture", this.image], ["labels", this.label]];
+  }
+
+  paint(damage) {
+    if (this.zoom < 1) this.sample(damage);
+    super.paint(damage);
+  }
+
+  /**
+   * Labels as the screen shows them where it has fewer pixels than the picture: what lies under a pixel of the screen
+   * gives it its colour, so that hairlines stay; and a canvas of the picture's size need not be copied at each stroke.
+   */
+  sample(damage) {
+    const { width, height } = this.canvas;
+    if (this.screen?.width !== width || this.screen.height !== height) {
+      this.screen = new OffscreenCanvas(width, height);
+      damage = "all";
+    }
+    const part = damage === "all" ? { x: 0, y: 0, ...this.size } : damage;
+    const left = Math.max(0, damage === "all" ? 0 : Math.floor(this.left + part.x * this.zoom) - 1);
+    const top = Math.max(0, damage === "all" ? 0 : Math.floor(this.top + part.y * this.zoom) - 1);
+    const right = damage === "all" ? width : Math.min(width, Math.ceil(this.left + (part.x + part.width) * this.zoom) + 1);
+    const bottom = damage === "all" ? height : Math.min(height, Math.ceil(this.top + (part.y + part.height) * this.zoom) + 1);
+    if (right <= left || bottom <= top) return;
+    const columns = spans(left, right, this.left, this.zoom, this.size.width);
+    const rows = spans(top, bottom, this.top, this.zoom, this.size.height);
+    const image = new ImageData(right - left, bottom - top);
+    const shown = new Uint32Array(image.data.buffer);
+    const { values } = this.raster;
+    let at = 0;
+    for (let row = 0; row < rows.length; row += 2) {
+      for (let column = 0; column < columns.length; column += 2, at += 1) {
+        let value = 0;
+        for (let y = rows[row]; y < rows[row + 1] && !value; y += 1) {
+          const start = y * this.size.width;
+          for (let x = columns[column]; x < columns[column + 1] && !value; x += 1) value = values[start + x];
+        }
+        if (value) shown[at] = this.packed[value];
+      }
+    }
+    this.screen.getContext("2d").putImageData(image, left, top);
   }
 
   paintOver(pen) {
+    if (this.zoom < 1 && this.screen) {
+      const place = pen.getTransform();
+      pen.setTransform(1, 0, 0, 1, 0, 0);
+      pen.globalAlpha = this.layers.labels;
+      pen.drawImage(this.screen, 0, 0);
+      pen.setTransform(place);
+    }
     if (this.layers.proposals) {
       pen.globalAlpha = this.layers.proposals;
       pen.setLineDash([6 / this.zoom, 4 / this.zoom]);
@@ -81,7 +129,14 @@ export class Labeller extends Viewer {
     this.draw(place);
   }
 
+  /** End the stroke that is being drawn. */
+  finish() {
+    if (this.working && (this.tool === "brush" || this.tool === "eraser")) this.changed(this.raster.end());
+    this.working = false;
+  }
+
   use(tool) {
+    this.finish();
     if (tool !== this.tool) this.drop();
     this.tool = tool;
     this.hover(...(this.here ?? [0, 0]));
@@ -104,6 +159,14 @@ export class Labeller extends Viewer {
     this.draw();
   }
 
+  /** A double click closes a polygon, and two dabs are no wish to see all of the picture. */
+  doubled() {}
+
+  /** Arrows lead to other pictures here. */
+  walks() {
+    return false;
+  }
+
   undo() {
     this.changed(this.raster.undo());
   }
@@ -113,7 +176,7 @@ export class Labeller extends Viewer {
   }
 
   press(x, y, event) {
-    if (event.button !== 0 || this.panning) return false;
+    if (event.button !== 0 || this.panning || this.locked) return false;
     this.raster.own = this.value;
     const [column, row] = [Math.round(x), Math.round(y)];
     const outside = column < 0 || row < 0 || column >= this.size.width || row >= this.size.height;
@@ -157,7 +220,7 @@ export class Labeller extends Viewer {
 
   paintTo(column, row) {
     const value = this.tool === "eraser" ? 0 : this.value;
-    this.repaint(this.raster.stroke(...this.last, column, row, (this.brush - 1) / 2, value));
+    this.repaint(this.raster.stroke(...this.last, column, row, Math.max(0.5, (this.brush - 1) / 2), value));
     this.last = [column, row];
   }
 
@@ -243,6 +306,17 @@ export class Labeller extends Viewer {
     pen.restore();
     this.accept(hit.slice(0, 1));
   }
+}
+
+/** First and behind the last pixel of the picture under each pixel of the screen, in pairs. */
+function spans(first, end, offset, zoom, most) {
+  const found = new Int32Array(2 * (end - first));
+  for (let place = first; place < end; place += 1) {
+    const from = Math.floor((place - offset) / zoom);
+    found[2 * (place - first)] = Math.max(0, from);
+    found[2 * (place - first) + 1] = Math.min(most, Math.max(from + 1, Math.floor((place + 1 - offset) / zoom)));
+  }
+  return found;
 }
 
 function rgb(colour) {

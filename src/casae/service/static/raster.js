@@ -80,11 +80,12 @@ export class Raster {
 
   /** Pixels whose centres lie in polygons [[[x, y], ...], ...], holes left out; their rectangle. */
   polygon(polygons, value) {
-    const points = polygons.flat();
-    const rows = points.map(([, y]) => y);
-    const columns = points.map(([x]) => x);
-    const [least, most] = [Math.ceil(Math.min(...rows)), Math.floor(Math.max(...rows))];
-    const place = this.inside(Math.floor(Math.min(...columns)), least, Math.ceil(Math.max(...columns)), most);
+    let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const [x, y] of polygons.flat()) {
+      [left, right] = [Math.min(left, x), Math.max(right, x)];
+      [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+    }
+    const place = this.inside(Math.floor(left), Math.ceil(top), Math.ceil(right), Math.floor(bottom));
     for (let row = place.y; row < place.y + place.height; row += 1) {
       const crossings = [];
       for (const polygon of polygons) {

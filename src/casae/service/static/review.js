@@ -20,7 +20,7 @@ const known = new Map(); // hash of a model -> its classes
 const applyLayers = layers(() => viewer);
 const wanted = {
   doubtful: { decision: "REVIEW" }, unlike: { least_novelty: 1 }, rejected: { decision: "NG" },
-  blind: { decision: "OK", sample: work.dataset.share },
+  blind: { sample: work.dataset.share }, // of all parts: who looks at OK parts alone would know
 };
 const blind = () => at("queue").value === "blind";
 
@@ -69,6 +69,7 @@ function show() {
   draw(null);
   const seen = blind() ? { ...record, defects: [] } : record;
   viewer = viewerOf(fresh, seen, choose, work.dataset.gone);
+  if (blind()) viewer.sources.probability = null;
   viewer.ready.then(applyLayers, () => {});
   viewer.press = (x, y, event) => Boolean(drawing) && event.button === 0 && corner(x, y);
   viewer.paintOver = paintMissed;

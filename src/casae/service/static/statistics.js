@@ -77,6 +77,10 @@ function changes(series) {
 }
 
 function control(name, series, chart, what) {
+  if (!chart) {
+    at(`about-${name}`).textContent = words.nothing_in_span;
+    return charts[name]?.clear();
+  }
   const starts = series.points.map((each) => moment(each.start));
   const broken = chart.values.map((value, index) => (chart.broken[index].length ? value : null));
   const step = { type: "line", step: "middle", symbol: "none", lineStyle: { type: "dotted", color: colour("--soft") } };

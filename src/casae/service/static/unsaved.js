@@ -15,7 +15,7 @@ async function inStore(mode, does) {
       const transaction = base.transaction("unsaved", mode);
       const asked = does(transaction.objectStore("unsaved"));
       transaction.oncomplete = () => resolve(asked.result);
-      transaction.onerror = () => reject(transaction.error);
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
     });
   } finally {
     base.close();

@@ -170,7 +170,7 @@ export class Viewer {
       event.preventDefault();
       this.zoomBy(event.deltaY < 0 ? STEP : 1 / STEP, ...place(event));
     }, { passive: false });
-    this.canvas.addEventListener("dblclick", () => this.fit());
+    this.canvas.addEventListener("dblclick", () => this.doubled());
     this.canvas.addEventListener("pointerdown", (event) => {
       this.canvas.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, place(event));
@@ -211,11 +211,20 @@ export class Viewer {
         ArrowLeft: () => this.pan(far, 0), ArrowRight: () => this.pan(-far, 0),
         ArrowUp: () => this.pan(0, far), ArrowDown: () => this.pan(0, -far),
       }[event.key];
+      if (event.key.startsWith("Arrow") && !this.walks()) return;
       if (!does || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       event.stopPropagation();
       does();
     });
+  }
+
+  doubled() {
+    this.fit();
+  }
+
+  walks() {
+    return true;
   }
 
   /** The place in the picture, pixel centres at whole numbers, of one of the canvas. */

@@ -31,7 +31,9 @@ def upgrade() -> None:
     op.create_table(
         "baselines",
         sa.Column("id", sa.String(36), primary_key=True),
-        *_texts("at", "who", "product", "since", "until", "why"),
+        *_texts("at", "who", "product", "since", "until"),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in ("parts", "ng", "defects")),
+        *_texts("why"),
     )
     op.create_index("ix_baselines_product_id", "baselines", ["product", "id"])
 
