@@ -267,6 +267,14 @@ class Project:
             values, state = np.zeros_like(values), "none"
         return self._keep(picture, track, told, _encoded(values), state, who, submitted=False)
 
+    @property
+    def stamp(self) -> tuple[tuple[str, str, int], ...]:
+        """Versions of all that was drawn: what was made of them holds as long as they do."""
+        columns = (labels.c.picture, labels.c.track, labels.c.version)
+        wanted = select(*columns).where(labels.c.dataset == self.name).order_by(labels.c.picture, labels.c.track)
+        with reading(self.engine) as connection:
+            return tuple((row[0], row[1], row[2]) for row in connection.execute(wanted))
+
     def second_opinions(self) -> Iterator[tuple[str, Values, Values]]:
         """Pictures that two labelled: name, the label, the second opinion. What is gone meanwhile is left out."""
         wanted = select(labels).where(labels.c.dataset == self.name, labels.c.track != MAIN, labels.c.state == "done")

@@ -19,7 +19,7 @@ from casae.image import Image, encode, to_8bit, to_gray
 from casae.inspection.inspector import Inspector
 from casae.inspection.overlay import to_rgb
 from casae.labelled.order import Order
-from casae.labelling.agreement import agreement
+from casae.labelling.agreement import Agreement, agreement
 from casae.labelling.looked import Looked
 from casae.labelling.project import MAIN, Book, Patch, Project, StaleError, Told, new_project
 from casae.labelling.tools import scissors, wand
@@ -385,7 +385,7 @@ def agree(service: TheService, who: Viewer, name: ProjectName) -> AgreementRepor
     """How well second opinions agree with the labels, the worst regions first."""
     there = project_of(service, name)
     names = {0: None, 255: "?"} | dict(enumerate(there.dataset.classes, start=1))
-    found = agreement(there.second_opinions())
+    found = _agreement(there, there.stamp)
     worst = [
         PairItem(**asdict(pair) | {"first": names.get(pair.first), "second": names.get(pair.second)})
         for pair in found.pairs[:50]
@@ -452,6 +452,11 @@ def ordered(service: Service, there: Project, told: list[Told], by: Order) -> tu
 @lru_cache(maxsize=8)
 def _looked(file: Path) -> Looked:
     return Looked(file)
+
+
+@lru_cache(maxsize=16)
+def _agreement(there: Project, stamp: object) -> Agreement:
+    return agreement(there.second_opinions())
 
 
 def _kept(change: Any) -> PictureItem:
