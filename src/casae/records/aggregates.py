@@ -20,17 +20,16 @@ MOST_PLACES = 3_000  # newest inspections whose places are looked at
 
 @dataclass(frozen=True)
 class Span:
-    """Inspections of a product from a moment on and before another; None is all products, or no end."""
+    """Inspections of a product, or of all, from a moment on and before another."""
 
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime
+    until: datetime
     product: str | None = None
 
     @property
     def where(self) -> list[ColumnElement[bool]]:
         """As conditions on inspections."""
-        ends = [inspections.c.id >= first_id(self.since)] if self.since else []
-        ends += [inspections.c.id < first_id(self.until)] if self.until else []
+        ends = [inspections.c.id >= first_id(self.since), inspections.c.id < first_id(self.until)]
         return ends + ([inspections.c.product == self.product] if self.product is not None else [])
 
 

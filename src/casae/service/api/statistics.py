@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from sqlalchemy import select
@@ -33,6 +33,15 @@ MOST_POINTS = 400
 PROVISIONAL = 20  # points with parts that a chart without a baseline goes by
 BINS, GRID = 40, 24
 SKEWED = 8.0  # largest value, of medians
+
+
+def span_of(product: Product = None, since: Since = None, until: Time | None = None) -> Span:
+    """Which inspections are asked for."""
+    end = until or datetime.now(UTC) + timedelta(seconds=1)
+    return Span(since or end - timedelta(days=30), end, product)
+
+
+Asked = Annotated[Span, Depends(span_of)]
 
 
 class Baseline(BaseModel):
@@ -165,20 +174,18 @@ def all_products(service: TheService, who: Viewer) -> list[str]:
 def series(
     service: TheService,
     who: Viewer,
-    product: Product = None,
-    since: Since = None,
-    until: Time | None = None,
+    span: Asked,
     step: Step = "day",
 ) -> Series:
     """Parts, defects and drift over time, with control charts whose limits are those of the frozen baseline."""
-    start, end = _ends(since, until)
-    edges = _edges(start, end, step, service.settings.shifts)
-    found = buckets(service.engine, edges, product)
-    frozen = _baseline(service, product or "")
+    edges = _edges(span.since, span.until, step, service.settings.shifts)
+    found = buckets(service.engine, edges, span.product)
+    frozen = _baseline(service, span.product or "")
     changes = [
         Change.model_validate({name: getattr(each, name) for name in Change.model_fields})
         for each in reversed(service.catalogue.history(None, 1000))
-        if each.product in ("", product or each.product) and start.isoformat() <= each.at < end.isoformat()
+        if each.product in ("", span.product or each.product)
+        and span.since <= datetime.fromisoformat(each.at) < span.until
     ]
     return Series(
         points=[_point(each) for each in found],
@@ -208,11 +215,9 @@ def freeze(service: TheService, who: Engineer, wanted: NewBaseline) -> Baseline:
 
 
 @router.get("/classes", responses=documented())
-def classes(
-    service: TheService, who: Viewer, product: Product = None, since: Since = None, until: Time | None = None
-) -> list[ClassCount]:
+def classes(service: TheService, who: Viewer, span: Asked) -> list[ClassCount]:
     """Defects by class, for a Pareto chart: the class that most rejected parts have comes first."""
-    found = by_class(service.engine, Span(*_ends(since, until), product))
+    found = by_class(service.engine, span)
     return [ClassCount.model_validate(vars(each) | {"class": each.name}) for each in found]
 
 
@@ -220,15 +225,13 @@ def classes(
 def size_counts(
     service: TheService,
     who: Viewer,
-    product: Product = None,
-    since: Since = None,
-    until: Time | None = None,
+    span: Asked,
     field: Size = "area_px",
     defect_class: Annotated[Text | None, Query(alias="class")] = None,
     limit: Annotated[float | None, Query(gt=0, le=1e12, description="largest allowed")] = None,
 ) -> Sizes:
     """How large defects are, and how well they keep below a limit: Cpk where they may be normal, else percentiles."""
-    values = sizes(service.engine, Span(*_ends(since, until), product), field, defect_class)
+    values = sizes(service.engine, span, field, defect_class)
     counts, edges = _histogram(np.array(values))
     told: Capability | None = capability(values, limit) if limit is not None and len(values) >= FEWEST else None
     return Sizes(
@@ -240,13 +243,11 @@ def size_counts(
 def place_counts(
     service: TheService,
     who: Viewer,
-    product: Product = None,
-    since: Since = None,
-    until: Time | None = None,
+    span: Asked,
     defect_class: Annotated[Text | None, Query(alias="class")] = None,
 ) -> Places:
     """Where on the part defects lie, as far as pictures show it always alike."""
-    found = places(service.engine, Span(*_ends(since, until), product))
+    found = places(service.engine, span)
     chosen = [each for each in found if defect_class in (None, each.name)]
     grid = np.zeros((GRID, GRID), int)
     for each in chosen:
@@ -255,14 +256,11 @@ def place_counts(
 
 
 @router.get("/truth", responses=documented())
-def truth(
-    service: TheService, who: Viewer, product: Product = None, since: Since = None, until: Time | None = None
-) -> Truth:
+def truth(service: TheService, who: Viewer, span: Asked) -> Truth:
     """Escapes and overkill as people saw them, with exact intervals.
 
     Escapes count blind reviews alone: whoever chooses which OK parts to look at makes the share what he likes.
     """
-    span = Span(*_ends(since, until), product)
     everything, blindly = said(service.engine, span), said(service.engine, span, blindly=True)
 
     def share(counts: dict[tuple[str, str], int], decided: str, true: str) -> Share:
@@ -281,13 +279,11 @@ def truth(
 def judged_parts(
     service: TheService,
     who: Viewer,
-    product: Product = None,
-    since: Since = None,
-    until: Time | None = None,
+    span: Asked,
     field: Size = "area_px",
 ) -> list[Judged]:
     """The newest parts that people judged, 20,000 at most, with the value that limits of rules would go by."""
-    found = judged(service.engine, Span(*_ends(since, until), product), field)
+    found = judged(service.engine, span, field)
     return [Judged.model_validate({"value": value, "truth": true}) for value, true in found]
 
 
@@ -301,11 +297,6 @@ def _histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[
         edges[0] = low
         return np.histogram(values, edges)[0], edges
     return np.histogram(values, BINS)
-
-
-def _ends(since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
-    end = until or datetime.now(UTC) + timedelta(seconds=1)
-    return since or end - timedelta(days=30), end
 
 
 def _edges(start: datetime, end: datetime, step: Step, shifts: str) -> list[datetime]:
