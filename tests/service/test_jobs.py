@@ -12,7 +12,7 @@ from casae.config import InspectionSettings
 from casae.records.database import opened
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
-from casae.service.jobs import JobRunner, job_by_id
+from casae.service.jobs import JobRunner, job_by_id, page_of_jobs
 
 NOBODY = "01a22af1-6e31-7cde-b5c1-1b98c6e5a79e"
 
@@ -203,12 +203,13 @@ def test_events_say_what_is_inspected_and_how_far_jobs_are(client, dataset, runn
     first = client.post("/api/v1/inspections", files={"image": ("a.png", png())}).json()
     missed = client.post("/api/v1/inspections", files={"image": ("b.png", png())}).json()
     begin(client, kind="convert", dataset="folder:rings", target="coco:rings-coco")
-    end, kinds = time.monotonic() + 5, []
+    end, kinds = time.monotonic() + 30, []
     service.stopping = False
 
     def stop():
-        while time.monotonic() < end and not service.stopping:
+        while time.monotonic() < end and page_of_jobs(service.engine, service.home, None, 1)[0].state != "done":
             time.sleep(0.1)
+        time.sleep(1)  # so that it is told
         service.stopping = True
 
     thread = threading.Thread(target=stop)

@@ -1,8 +1,10 @@
 import re
+from typing import get_args
 
 import pytest
 
 from asked import png, send
+from casae.service.jobs import State
 from casae.service.pages.texts import LANGUAGES, TEXTS
 from casae.service.pages.views import STATIC
 
@@ -95,18 +97,22 @@ def test_pages_speak_the_language_of_the_browser(client):
 
 def test_every_text_is_used_and_every_text_that_is_used_is_there():
     used = "".join(file.read_text() for file in (SERVICE / "templates").iterdir())
-    names = set(re.findall(r"\bt\.(\w+)", used)) | set(re.findall(r'"(\w+)"', used))
+    scripts = "".join(file.read_text() for file in STATIC.glob("*.js"))
+    code = "".join(file.read_text() for file in (SERVICE / "pages").glob("*.py") if file.name != "texts.py")
     known = set(TEXTS)
     assert set(re.findall(r"\bt\.(\w+)", used)) <= known
+    assert set(re.findall(r"\bwords\.(\w+)", scripts)) <= known
     assert not known & set(dir(dict))  # which templates would find first
-    code = (SERVICE / "pages" / "views.py").read_text()
-    assert known <= names | set(re.findall(r'"(\w+)"', code))
+    names = set(re.findall(r"\w+", used + scripts + code)) | set(get_args(State))
+    put_together = {"tool", "about", "order", "queue", "chart", "step", "state", "truth", "drift", "nelson"}
+    assert {name for name in known - names if name.partition("_")[0] not in put_together} == set()
 
 
 def test_the_pages_weigh_little_and_load_nothing_from_elsewhere(client):
     send(client, png())
-    sizes = {file.name: file.stat().st_size for file in STATIC.iterdir()}
+    sizes = {file.name: file.stat().st_size for file in STATIC.iterdir() if file.is_file()}
     assert sum(sizes.values()) < 200_000
+    assert sum(file.stat().st_size for file in (STATIC / "vendor").glob("*.js")) < 800_000
     for path in ("/", "/history", "/review"):
         html = page(client, path)
         assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", html)

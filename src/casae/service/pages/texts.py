@@ -131,7 +131,6 @@ TEXTS: dict[str, tuple[str, str]] = {  # name -> English, German
     "left": ("left", "übrig"),
     "training_page": ("Training page", "Trainingsseite"),
     "activate": ("Activate", "Aktivieren"),
-    "activate_why": ("Why is it activated?", "Warum wird es aktiviert?"),
     "compare": ("Compare", "Vergleichen"),
     "tools": ("Tools", "Werkzeuge"),
     "tool_brush": ("Brush", "Pinsel"),
