@@ -214,13 +214,19 @@ def test_the_description_of_the_api_holds(tmp_path, dark_model, components):
 
 
 CONFIG = """
-# A schema cannot say what a picture, a model or a zip is: what is none is 422.
+# A schema cannot say what a picture, a model or a zip is, which names are taken or differ, or how far apart two times
+# may be: what is none is 422.
 [[operations]]
-include-path-regex = "^/api/v1/(inspections|models|datasets|rules)$"
-checks.positive_data_acceptance.expected-statuses = [200, 201, 401, 403, 409, 415, 422]
+include-path-regex = "^/api/v1/(inspections|models|datasets|rules|projects(/.*)?|statistics/.*)$"
+checks.positive_data_acceptance.expected-statuses = [200, 201, 401, 403, 404, 409, 415, 422]
 
 [[operations]]
-include-path-regex = "^/api/v1/inspections/.key."
+include-path-regex = "^/api/v1/inspections/.key./(reviews|labels)$"
+parameters = {{ key = "{record}" }}
+checks.positive_data_acceptance.expected-statuses = [200, 201, 401, 403, 404, 409, 410, 422]
+
+[[operations]]
+include-path-regex = "^/api/v1/inspections/.key.($|/(image|overlay|view|mask|probability|crops))"
 parameters = {{ key = "{record}", number = 1 }}
 
 [[operations]]
