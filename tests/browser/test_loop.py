@@ -55,7 +55,7 @@ def test_label_train_activate_inspect_review_and_see_it(as_person, serving):
         page.keyboard.press("Enter")
         if number < 3:
             playwright.expect(page.locator("#state")).to_have_attribute("data-kind", "empty")
-    playwright.expect(page.locator("#state")).to_have_attribute("data-kind", "last")
+    playwright.expect(page.locator("#state")).to_have_attribute("data-kind", "all_labelled")
 
     page.goto(f"{url}/projects/plates")
     page.get_by_text("4 / 4 labelled").wait_for()

@@ -16,6 +16,7 @@ const words = JSON.parse(at("words").textContent);
 const classes = JSON.parse(at("classes").textContent);
 
 let pictures = []; // names, in the order of the queue
+const whole = new Set(); // those whose label was submitted
 let picture = page.picture;
 let keys = keysOf(kept());
 let labeller = null;
@@ -120,7 +121,11 @@ const submit = () => alone(async () => {
     ({ version, state } = await post("submit", { version }));
     performance.measure("submit", { start: began });
     say("submitted");
-    await step(1);
+    whole.add(picture);
+    const [before, after] = [pictures.slice(0, pictures.indexOf(picture)), pictures.slice(pictures.indexOf(picture) + 1)];
+    const name = [...after, ...before].find((each) => !whole.has(each));
+    if (name) await open(name);
+    else say("all_labelled");
   } catch (error) {
     if (error.status === 409) await conflict();
     else say("not_saved", error.message);
@@ -433,6 +438,7 @@ at("example-dialog").addEventListener("close", async () => {
 const wanted = new URLSearchParams(location.search).get("order") ?? "name";
 const queue = await ask("GET", `${project}/pictures?${query({ order: wanted })}`);
 pictures = queue.items.map((each) => each.picture);
+for (const each of queue.items) if (each.state === "done") whole.add(each.picture);
 const first = picture || pictures[0];
 at("order").value = wanted;
 if (first && !pictures.includes(first)) pictures.unshift(first);

@@ -5,6 +5,7 @@ import { clock, followed } from "./jobs.js";
 
 const at = (id) => document.getElementById(id);
 const name = at("project").dataset.project;
+const TROUBLES = "casae-troubles";
 const words = JSON.parse(at("words").textContent);
 const say = (what) => {
   at("trouble").textContent = what;
@@ -25,9 +26,12 @@ async function add(files) {
     at("sent").value = (number + 1) / files.length;
   }
   at("sent").hidden = true;
-  say(troubles.join("\n"));
-  if (!troubles.length) location.reload();
+  sessionStorage.setItem(TROUBLES, troubles.join("\n")); // said beside the pictures that did come
+  location.reload();
 }
+
+say(sessionStorage.getItem(TROUBLES) ?? "");
+sessionStorage.removeItem(TROUBLES);
 
 at("files")?.addEventListener("change", (event) => add([...event.target.files]));
 at("drop")?.addEventListener("dragover", (event) => event.preventDefault());
