@@ -25,7 +25,7 @@ def test_the_depth_that_was_learned_is_kept():
 
 @pytest.mark.parametrize(("level", "decision"), [(40, "REVIEW"), (60, "OK"), (150, "OK"), (210, "OK"), (250, "REVIEW")])
 def test_a_picture_far_from_what_was_learned_is_not_silently_accepted(level, decision):
-    gray = np.full((9, 9), level, np.uint8)
+    gray = level / 255
     verdict = reviewed(Verdict("OK", "no defect"), gray, dark_manifest(brightness=LEARNED))
     assert verdict.decision == decision
     assert reviewed(Verdict("NG", "no rule"), gray, dark_manifest(brightness=LEARNED)).decision == "NG"
@@ -33,7 +33,7 @@ def test_a_picture_far_from_what_was_learned_is_not_silently_accepted(level, dec
 
 
 def test_a_gray_picture_is_not_silently_judged_by_a_model_of_colours():
-    gray, manifest = np.full((9, 9), 100, np.uint8), dark_manifest(brightness=LEARNED)
+    gray, manifest = 100 / 255, dark_manifest(brightness=LEARNED)
     colours = manifest.model_copy(update={"input": manifest.input.model_copy(update={"channels": 3})})
     verdict = reviewed(Verdict("OK", "no defect"), gray, colours)
     assert (verdict.decision, verdict.reason) == ("REVIEW", "a gray picture, and the model has learned colours")
@@ -42,9 +42,9 @@ def test_a_gray_picture_is_not_silently_judged_by_a_model_of_colours():
 
 
 def test_why_it_is_reviewed_is_said():
-    dark = reviewed(Verdict("OK", "no defect"), np.zeros((9, 9), np.uint8), dark_manifest(brightness=LEARNED))
+    dark = reviewed(Verdict("OK", "no defect"), 0.0, dark_manifest(brightness=LEARNED))
     assert dark.reason == "far darker (mean 0) than learned pictures (limit 0.2)"
-    white = reviewed(Verdict("OK", "no defect"), np.full((9, 9), 255, np.uint8), dark_manifest(brightness=LEARNED))
+    white = reviewed(Verdict("OK", "no defect"), 1.0, dark_manifest(brightness=LEARNED))
     assert white.reason == "far brighter (mean 1) than learned pictures (limit 0.85)"
 
 

@@ -42,8 +42,8 @@ def in_full_scale(image: Image, manifest: Manifest) -> tuple[Image, float]:
     return brightened(image, white), white
 
 
-def reviewed(verdict: Verdict, gray: Image, manifest: Manifest, in_colour: bool = False) -> Verdict:
-    """The verdict, or REVIEW instead of OK where a picture (H, W) is unlike what was learned.
+def reviewed(verdict: Verdict, brightness: float, manifest: Manifest, in_colour: bool = False) -> Verdict:
+    """The verdict, or REVIEW instead of OK where a picture of this mean gray is unlike what was learned.
 
     That is far darker or brighter, or not `in_colour` where the networks look at colours.
     """
@@ -54,7 +54,7 @@ def reviewed(verdict: Verdict, gray: Image, manifest: Manifest, in_colour: bool 
     known = manifest.brightness
     if known is None:
         return verdict
-    mean = round(gray_levels(gray)[0], 4)
+    mean = round(brightness, 4)
     lowest = round(known.darkest / FACTOR, 4)
     highest = round(1 - (1 - known.brightest) / FACTOR, 4)
     if lowest <= mean <= highest:

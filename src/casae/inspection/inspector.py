@@ -181,6 +181,7 @@ class Inspector:
             zones = self.zones.of(region, gray.shape) if self.zones else ()
             defects.append(Defect(number, name, sure, region, measures, zones, unlike, nearest))
         verdict = judge([defect.judged for defect in defects], conditions.rules, found.specks, novelty)
+        brightness = gray_levels(gray)[0]
         return Inspection(
             id=new_id(),
             time=datetime.now().astimezone(),
@@ -198,9 +199,9 @@ class Inspector:
             defects=tuple(defects),
             specks=found.specks,
             novelty=novelty,
-            brightness=gray_levels(gray)[0],
+            brightness=brightness,
             sharpness=sharpness(gray),
-            verdict=reviewed(verdict, gray, self.manifest, shown.ndim == 3),
+            verdict=reviewed(verdict, brightness, self.manifest, shown.ndim == 3),
         )
 
     def probability(self, image: Image) -> NDArray[np.float32]:

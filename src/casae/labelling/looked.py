@@ -14,6 +14,7 @@ from casae.decoding import read_image
 from casae.errors import CasaeError
 from casae.image import as_seen
 from casae.inspection.inspector import Inspector
+from casae.inspection.segmentation import with_features
 from casae.labelled.order import Order, farthest_first, uncertainty
 
 
@@ -76,8 +77,8 @@ class Looked:
                     image = inspector.in_full_scale(
                         as_seen(read_image(sample.image), inspector.manifest.input.channels)
                     )
-                    probability, _ = inspector.look(image)
-                    features = tuple(round(float(value), 5) for value in inspector.features(image).mean(0))
+                    probability, rows = with_features(inspector.segmenter, image, inspector.manifest.input)
+                    features = tuple(round(float(value), 5) for value in rows.mean(0))
                     self.known[sample.name] = Look(round(uncertainty(probability), 6), features)
                     with self.file.open("a", encoding="utf-8") as lines:
                         row = {"picture": sample.name} | vars(self.known[sample.name])

@@ -26,7 +26,7 @@ from casae.datasets.folder import MAX_CLASSES, SETTINGS, DatasetSettings, read_f
 from casae.datasets.masks import MaskLabel
 from casae.datasets.names import same_form
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
-from casae.decoding import decode_image, read_file
+from casae.decoding import decode_image, read_file, size_of
 from casae.errors import CasaeError, DatasetError, UsageError
 from casae.files import SUFFIXES, read_text, unusable_name, without_controls, write_durably, write_whole
 from casae.image import encode
@@ -204,8 +204,7 @@ class Project:
             version, state, at, who, file = row
             told = Told(picture, version, state, at, who)
             if track == MAIN and state == "done" and sample.label is not None:  # another tool may have changed it
-                shape = _decoded(self.drafts / file).shape
-                return told, sample.draw(shape, len(self.dataset.classes))
+                return told, sample.draw(size_of(self.drafts / file), len(self.dataset.classes))
             return told, _decoded(self.drafts / file)
         shape = decode_image(read_file(sample.image), sample.name).shape[:2]
         if track != MAIN or not sample.labelled:
