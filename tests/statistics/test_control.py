@@ -50,7 +50,7 @@ def test_where_few_are_expected_limits_are_exact(kind, law):
 
 
 def test_rare_rejects_raise_no_false_alarms():
-    """Half a percent of a hundred parts a point: by three sigma and runs, every eighth point would be a signal."""
+    """Half a percent of a hundred parts a point: by three sigma and runs, every fourth point would be a signal."""
     rng = np.random.default_rng(5)
     counts = np.append(5 * 20, rng.binomial(100, 0.005, 4000))
     found = chart("p", counts, np.append(20_000, np.full(4000, 100)), np.arange(4001) < 1, skipped=1)
