@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from casae.cli import (
+    batch,
     benchmark,
     calibrate,
     compare,
@@ -33,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("inspect")(inspect.inspect)
+app.command("batch")(batch.batch)
 app.command("watch")(watch.watch)
 app.command("serve")(serve.serve)
 app.command("train")(train.train)

@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from casae.batch.places import Place
     from casae.records.queries import Filter
 
 app = typer.Typer(help="Inspections in a database: keep, find, review, export, back up.", no_args_is_help=True)
@@ -63,25 +64,46 @@ def needs_database() -> None:
 
 @app.command("import")
 def import_(
-    results: Annotated[Path, typer.Argument(help="Folder of casae inspect.")],
+    results: Annotated[str, typer.Argument(help="Folder of casae inspect; folder or URL of casae batch.")],
     home: Home = HOME,
 ) -> None:
-    """Keep the inspections of a results folder; those that are there already are passed over.
+    """Keep the inspections of a results folder or a batch; those that are there already are passed over.
 
     Exit codes: 0 done, 2 wrong usage, 3 the database does not take them; then run it again.
     """
-    from casae.cli.progress import progress
+    from casae.batch.job import JOB
+    from casae.batch.places import Place
     from casae.errors import UsageError
+    from casae.results.folder import LINES
+
+    place = Place.of(results)
+    if place.has(LINES):
+        new, count = _import_folder(Path(results), home)
+    elif place.has(JOB):
+        new, count = _import_batch(place, home)
+    else:
+        raise UsageError(f"{results}: holds no {LINES}; name a folder that casae inspect or casae batch wrote")
+    typer.echo(f"{new} new, {count - new} were there already")
+
+
+def _import_folder(folder: Path, home: str) -> tuple[int, int]:
+    from casae.cli.progress import progress
     from casae.records.store import import_records
     from casae.results.folder import LINES
     from casae.results.lines import RecordLines
 
-    if not (results / LINES).is_file():
-        raise UsageError(f"{results}: holds no {LINES}; name a folder that casae inspect wrote")
-    lines = RecordLines(results / LINES)
+    lines = RecordLines(folder / LINES)
     with _opened(home, may_be_new=True) as engine, progress("keeping", len(lines)) as step:
-        new = import_records(engine, lines.read(lines), step)
-    typer.echo(f"{new} new, {len(lines) - new} were there already")
+        return import_records(engine, lines.read(lines), step), len(lines)
+
+
+def _import_batch(place: "Place", home: str) -> tuple[int, int]:
+    from casae.batch.manifest import Manifest
+    from casae.batch.records import import_batch
+    from casae.cli.progress import progress
+
+    with _opened(home, may_be_new=True) as engine, progress("keeping", Manifest(place).images) as step:
+        return import_batch(engine, place, step)
 
 
 @app.command("list")

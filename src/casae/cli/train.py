@@ -1,5 +1,6 @@
 """`casae train`."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -103,6 +104,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.", rich_help_panel=GOING_ON)
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Ray cluster for the model and its folds at once.", rich_help_panel=GOING_ON
+        ),
+    ] = None,
+    cores: Annotated[int, typer.Option(min=1, help="Of each training there.", rich_help_panel=GOING_ON)] = 1,
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         typer.Option(help="auto: a GPU where PyTorch finds one.", rich_help_panel=GOING_ON),
@@ -145,6 +153,7 @@ def train(
     recipe = settings_for(preset, tile=tile, **given | dict(map(parsed, settings or ())))
     data = open_dataset(dataset)
     try:  # only now: PyTorch takes seconds to load, and a slip of the keyboard is told at once
+        from casae.training import crew
         from casae.training.judge import train_and_judge
         from casae.training.progress import Reporter
         from casae.training.stop import Stop
@@ -152,8 +161,8 @@ def train(
         advice = "pip install 'casae[train]', in its folder pip install '.[train]' -c constraints.txt"
         raise MissingExtraError(f"training needs {error.name}; {advice}") from error
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
-    console = Console()
-    with Reporter(console, mlflow) as reporter:
+    console = Console(quiet=not crew.leads())
+    with Reporter(console, mlflow) as reporter, suppress(crew.HelpedError):
         judged = train_and_judge(
             data,
             out,
@@ -167,7 +176,11 @@ def train(
             reporter=reporter,
             stop=Stop(),
             device=device,
+            ray=ray,
+            cores=cores,
         )
+    if not crew.leads():
+        return
     _print(console, judged)
 
 

@@ -54,7 +54,7 @@ def _images_in(folder: Path, gathered: Gathered) -> list[Path]:
     within = look_for_images(folder)
     gathered.left_out |= within.left_out
     images = [file for file in within.images if not is_result(file.parent)]
-    shown = [file for file in images if not _is_label(file, folder)]
+    shown = [file for file in images if not is_label(file.parent, folder)]
     if len(shown) < len(images):
         gathered.notes.append(f"{printable(folder)}: {len(images) - len(shown)} label masks are not inspected")
     if not shown:
@@ -64,9 +64,9 @@ def _images_in(folder: Path, gathered: Gathered) -> list[Path]:
     return shown
 
 
-def _is_label(file: Path, asked: Path) -> bool:
-    """Whether a file below the folder that was asked for lies in the masks of a dataset."""
-    above = [parent for parent in file.parents if parent != asked and asked in parent.parents]
+def is_label(folder: Path, asked: Path) -> bool:
+    """Whether a folder below the one that was asked for is in the masks of a dataset."""
+    above = [parent for parent in (folder, *folder.parents) if parent != asked and asked in parent.parents]
     return any(each.name == "masks" and (each.parent / "dataset.toml").exists() for each in above)
 
 

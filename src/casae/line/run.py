@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 import cv2
 
+from casae.config import InspectionSettings
 from casae.errors import CasaeError, ImageError
 from casae.files import printable, unusable_name, write_whole
 from casae.inspection.inspection import Conditions, Inspection, Part, Picture
@@ -26,8 +27,41 @@ WRITES_WAITING = 1  # inspections that are not on disk yet while the next pictur
 
 Key = TypeVar("Key")
 Kept = TypeVar("Kept", covariant=True)
-Source = Iterable[Path | Picture | None]
-"""Files, which are read when their turn comes, or pictures that are read already, as those of a camera.
+
+
+class Unread(Protocol):
+    """A picture that lies elsewhere than in a file, and is read when its turn comes."""
+
+    @property
+    def source(self) -> str:
+        """What to call it."""
+
+    def read(self, max_megapixels: float) -> Picture:
+        """Read and decode it.
+
+        Raises:
+            ImageError: it is no usable image.
+            OSError: it cannot be read.
+        """
+
+
+class Inspects(Protocol):
+    """An `Inspector`, or what stands in for one."""
+
+    @property
+    def settings(self) -> InspectionSettings:
+        """Of its inspections."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """What its inspections hang on, as it is now."""
+
+    def inspect(self, image: Picture) -> Inspection:
+        """Inspect one picture."""
+
+
+Source = Iterable[Path | Picture | Unread | None]
+"""Files and other things that are read when their turn comes, or pictures that are read already, as those of a camera.
 
 None says that there is nothing for the moment: what was begun is finished before the next one is asked for.
 """
@@ -118,7 +152,7 @@ def run(
 
 def follow(
     source: Source,
-    inspector: Inspector,
+    inspector: Inspects,
     store: Store[Key, Kept],
     done: Callable[[Step[Key]], object],
     told: Told = Told(),
@@ -147,7 +181,7 @@ def follow(
             if item is None:
                 go_on(0, 0)
                 continue
-            name = item.source if isinstance(item, Picture) else printable(item)
+            name = printable(item) if isinstance(item, Path) else item.source
             coming.append((name, reader.submit(_read, item, inspector, store, told)))
             go_on(1, WRITES_WAITING)
         go_on(0, 0)
@@ -197,10 +231,12 @@ def _reason(name: str, error: Exception) -> str:
     return f"{name}: does not fit into this machine's memory; make it smaller, or inspect it elsewhere"
 
 
-def _read(item: Path | Picture, inspector: Inspector, store: Store[Key, Kept], told: Told) -> Picture | Key:
+def _read(item: Path | Picture | Unread, inspector: Inspects, store: Store[Key, Kept], told: Told) -> Picture | Key:
     """The picture, or the key of what the store knows of it."""
     if isinstance(item, Picture):
         return item
+    if not isinstance(item, Path):
+        return item.read(inspector.settings.max_megapixels)
     problem = unusable_name(item)
     if problem:
         raise ImageError(f"{printable(item)}: {problem}")
@@ -221,7 +257,7 @@ def _settled(name: str, kept: Future[Step[Key]], unusable: Unusable) -> Step[Key
 
 
 def _kept(
-    name: str, coming: Future[Picture | Key], inspector: Inspector, store: Store[Key, Kept], writer: Executor
+    name: str, coming: Future[Picture | Key], inspector: Inspects, store: Store[Key, Kept], writer: Executor
 ) -> Future[Step[Key]]:
     """What is kept of a picture, which is being written while the next one is inspected."""
     kept: Future[Step[Key]] = Future()

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from casae.config import InspectionSettings
@@ -17,7 +18,9 @@ from casae.inspection.inspector import Inspector
 from casae.labelled.holdout import Fold, has_own_list, hold_out
 from casae.models.card import add_scores
 from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
+from casae.training import crew
 from casae.training.budget import Budget
+from casae.training.folds import Job, at_once
 from casae.training.plan import Note
 from casae.training.progress import Reporter
 from casae.training.state import check_folds
@@ -92,6 +95,8 @@ def train_and_judge(
     reporter: Reporter | None = None,
     stop: Stop | None = None,
     device: str = "auto",
+    ray: str | None = None,
+    cores: int = 1,
 ) -> JudgedModel:
     """Train a model and judge it; see `casae.training.train.train`.
 
@@ -108,8 +113,12 @@ def train_and_judge(
         reporter: shows how far it is.
         stop: asks it to end soon.
         device: "auto", "cpu" or "cuda".
+        ray: address of a Ray cluster on which the model and its folds are trained at once; all its machines see the
+            dataset and `out` under the same paths.
+        cores: of each training there.
 
     Raises:
+        MissingExtraError: Ray is not installed.
         UsageError: options that do not go together.
         DatasetError, ImageError, BundleError: see `casae.training.train.train`.
     """
@@ -137,23 +146,35 @@ def train_and_judge(
             device=device,
         )
 
-    if folds:
-        reporter.overall(0, folds + 1, "the model")
-    trained = learn(out)
+    jobs: list[Job] = [(out, None), *((_fold_file(out, index), Fold(index, folds)) for index in range(folds))]
+    if ray is None:
+        trained, *of_folds = _in_turn(jobs, learn, reporter)
+    else:
+        there = partial(
+            train, dataset, settings=settings, split=chosen_split, unlabelled=unlabelled, command=command, device=device
+        )
+        trained, *of_folds = at_once(jobs, there, ray, cores, resume, reporter)
     models: list[tuple[Path, Dataset]] = []
     costs: list[Cost] = []
-    for index in range(folds):
-        reporter.overall(index + 1, folds + 1, f"fold {index + 1}")
-        of_fold = None if trained.early else learn(_fold_file(out, index), Fold(index, folds))
-        if of_fold is None or of_fold.early:
-            reporter.say("Ended early: the folds are left out")
-            models, costs = [], []
-            break
+    for of_fold in of_folds:
         models.append((of_fold.file, of_fold.validation))
         costs = cost_curve(Inspector(of_fold.file), of_fold.validation, costs)
     target = target or ("keep" if settings.preset == "paper" else None)
     unlabelled_samples = _without_label(dataset, dataset.split(chosen_split), trained, unlabelled)
     return _judge(trained, unlabelled_samples, target, models, costs, reporter)
+
+
+def _in_turn(jobs: Sequence[Job], learn: Callable[[Path, Fold | None], Trained], reporter: Reporter) -> list[Trained]:
+    """The model, then its folds; where somebody ends them early, the model alone."""
+    done: list[Trained] = []
+    for index, (file, fold) in enumerate(jobs):
+        if len(jobs) > 1:
+            reporter.overall(index, len(jobs), "the model" if fold is None else f"fold {fold.index + 1}")
+        done.append(learn(file, fold))
+        if done[-1].early and len(jobs) > 1:
+            reporter.say("Ended early: the folds are left out")
+            return done[:1]
+    return done
 
 
 def _check_folds(dataset: Dataset, split: str, out: Path, settings: TrainingSettings, folds: int, resume: bool) -> None:
@@ -164,6 +185,8 @@ def _check_folds(dataset: Dataset, split: str, out: Path, settings: TrainingSett
     """
     if not folds:
         return
+    if crew.count() > 1:
+        raise UsageError("--folds: several processes train one model together; without torchrun, or with --ray")
     if folds == 1:
         raise UsageError("--folds 1: one part cannot be learned from and held out; 5 is usual")
     if settings.start not in (SCRATCH, IMAGENET):

@@ -10,13 +10,13 @@ from pathlib import Path
 import cv2
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision, Precision
 from torch import nn
 from torch.utils.data import DataLoader
 
+from casae.training import crew
 from casae.training.budget import Budget, one_cycle
 from casae.training.curves import Curves
-from casae.training.device import device_of, has_bf16, keep_memory
+from casae.training.device import device_of, keep_memory
 from casae.training.progress import Reporter
 from casae.training.state import StageState, read_stage, read_weights, write_stage, write_whole_weights
 from casae.training.stop import Stop
@@ -98,20 +98,22 @@ def fit(
     """
     finished = folder / DONE
     stop = stop or Stop(patient=False)
-    if not finished.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    computes_on = device_of(device)
+    fabric = crew.fabric_on(computes_on)
+    if not crew.agreed(fabric, finished.exists()):
         keep_memory()
         with stop.on_interrupt(), _one_thread_of_opencv():
-            best = _Run(task, batches, folder, reporter, stop, device_of(device), batches.dataset.seed).learn()  # type: ignore[attr-defined]  # views have one
-        whole = finished.with_suffix(".part")
-        whole.write_text(json.dumps({"score": best, "seconds": task.budget.spent}))
-        whole.replace(finished)
+            run = _Run(task, batches, folder, reporter, stop, computes_on, batches.dataset.seed, fabric)  # type: ignore[attr-defined]  # views have one
+            run.learn()
     task.to("cpu")
     task.device = torch.device("cpu")
-    task.trained.load_state_dict(read_weights(folder / BEST))
+    score: float | None = None
+    if crew.leads():
+        task.trained.load_state_dict(read_weights(folder / BEST))
+        score = json.loads(finished.read_text())["score"]
+    crew.same_weights(fabric, task.trained)
     task.trained.eval()
-    score: float | None = json.loads(finished.read_text())["score"]
-    return score
+    return crew.agreed(fabric, score)
 
 
 def seconds_spent(folder: Path) -> float:
@@ -130,6 +132,7 @@ class _Run:
     stop: Stop
     device: torch.device
     seed: int
+    fabric: Fabric
     best: float | None = None
     over: bool = False
     threads: StepThreads = field(default_factory=StepThreads)
@@ -138,52 +141,83 @@ class _Run:
     _cools_down: bool = False
     _ends_at_once: bool = False
 
-    def learn(self) -> float | None:
-        """Train to the end; the best score."""
-        task, budget = self.task, self.task.budget
-        mixed = MixedPrecision("bf16-mixed", self.device.type) if has_bf16(self.device) else Precision()
-        fabric = Fabric(accelerator=self.device.type, devices=1, plugins=mixed)  # by its name it would print a line
-        task.to(self.device)
-        task.device = self.device
-        optimiser = self._begin()
-        curves = Curves(self.folder, task.score_name, self.reporter.mlflow)
+    def learn(self) -> None:
+        """Train to the end."""
+        self.task.to(self.device)
+        self.task.device = self.device
+        optimiser = self.task.optimiser()
+        try:
+            if crew.leads():
+                self._lead(optimiser)
+            else:
+                self._help(optimiser)
+        finally:
+            self.threads.restore()
+
+    def _lead(self, optimiser: torch.optim.Optimizer) -> None:
+        """Score and keep what is learned."""
+        budget = self.task.budget
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._begin(optimiser)
+        self._agree(optimiser)
+        curves = Curves(self.folder, self.task.score_name, self.reporter.mlflow)
         try:
             while not self.over:
                 epoch, total, seen = budget.step // len(self.batches), 0.0, 0
-                task.begin_epoch(epoch)
-                for batch in self.batches:
-                    loss = self._step(fabric, optimiser, batch)
+                for batch, loss in self._epoch(optimiser, epoch):
                     total += loss * len(batch[0])
                     seen += len(batch[0])
-                    if self.over:
-                        break
-                    ends = (budget.step % len(self.batches)) == 0
+                    ends = self.over or (budget.step % len(self.batches)) == 0
                     if not ends and time.monotonic() - self._saved_at > SAVING_PAUSE:
                         self._save(optimiser)  # not at the end of an epoch, or it would go unscored after a kill
                 score = self._score()
                 curves.add(epoch, budget.step, total / max(seen, 1), score)
                 self._save(optimiser)
         finally:
-            self.threads.restore()
             curves.close()
-        return self.best
+        finished = self.folder / DONE
+        whole = finished.with_suffix(".part")
+        whole.write_text(json.dumps({"score": self.best, "seconds": budget.spent}))
+        whole.replace(finished)
 
-    def _begin(self) -> torch.optim.Optimizer:
-        """The optimiser, with what an interrupted run left, if it did."""
+    def _help(self, optimiser: torch.optim.Optimizer) -> None:
+        """Do what the process that leads says."""
+        self._agree(optimiser)
+        while not self.over:
+            for _ in self._epoch(optimiser, self.task.budget.step // len(self.batches)):
+                pass
+
+    def _agree(self, optimiser: torch.optim.Optimizer) -> None:
+        """All processes go on from where the one that leads is."""
+        crew.same_weights(self.fabric, self.task.trained)
+        budget = self.task.budget
+        told = (optimiser.state_dict(), budget.step, self.over)
+        known, budget.step, self.over = crew.agreed(self.fabric, told)
+        if not crew.leads():
+            optimiser.load_state_dict(known)
+        _skip(self.batches, budget.step)
+
+    def _epoch(self, optimiser: torch.optim.Optimizer, epoch: int) -> Iterator[tuple[Pair, float]]:
+        """Steps until the epoch or the training ends: batches and their losses."""
+        self.task.begin_epoch(epoch)
+        for batch in self.batches:
+            yield batch, self._step(optimiser, batch)
+            if self.over:
+                break
+
+    def _begin(self, optimiser: torch.optim.Optimizer) -> None:
+        """What an interrupted run left, if it did."""
         task, budget = self.task, self.task.budget
-        optimiser = task.optimiser()
         state = self._interrupted(optimiser)
         if state is not None:
             budget.spent, budget.step, self.best = state.spent, state.step, state.best
         elif task.score_decides and task.start_score is not None:
             self.best = task.start_score
             write_whole_weights(task.trained, self.folder / BEST)
-        _skip(self.batches, budget.step)
         self._scored_at = self._saved_at = time.monotonic()
         self._ends_at_once = self.stop.requested or not task.cycle
         budget.start()
         self.over = budget.progress >= 1 and (self.folder / BEST).exists()  # of a stage that was killed at its end
-        return optimiser
 
     def _interrupted(self, optimiser: torch.optim.Optimizer) -> StageState | None:
         """What an interrupted run left, put into the task; None where it left nothing, or a power cut half of it."""
@@ -197,18 +231,19 @@ class _Run:
             return None
         return state
 
-    def _step(self, fabric: Fabric, optimiser: torch.optim.Optimizer, batch: Pair) -> float:
+    def _step(self, optimiser: torch.optim.Optimizer, batch: Pair) -> float:
         """One step of the optimiser; the loss before it."""
         task, budget = self.task, self.task.budget
         torch.manual_seed(1_000_003 * self.seed + budget.step)  # of dropout: after a kill as without one
-        factor = one_cycle(budget.progress) if task.cycle else 1.0
+        factor = crew.agreed(self.fabric, one_cycle(budget.progress) if task.cycle else 1.0)
         for group in optimiser.param_groups:
             group["lr"] = task.learning_rate * factor * group.get("share", 1.0)
         image, target = (part.to(self.device, non_blocking=True) for part in batch)
-        with fabric.autocast():
+        with self.fabric.autocast():
             loss = task.loss((image, target))
         optimiser.zero_grad()
-        fabric.backward(loss)
+        self.fabric.backward(loss)
+        crew.mean_gradients(self.fabric, task.trained)
         nn.utils.clip_grad_norm_(task.trained.parameters(), LARGEST_GRADIENT)
         optimiser.step()
         before, value = budget.spent, float(loss.detach())
@@ -217,6 +252,7 @@ class _Run:
             self.threads.step(budget.spent - before)
         self.reporter.step(budget, value)
         self._check_stop()
+        self.over = crew.agreed(self.fabric, self.over)
         return value
 
     def _check_stop(self) -> None:

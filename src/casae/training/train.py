@@ -29,7 +29,7 @@ from casae.networks.cascade import CASAE
 from casae.networks.compact_cnn import CompactCNN
 from casae.networks.weights import begin, write_weights
 from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
-from casae.training import classification, segmentation
+from casae.training import classification, crew, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.curves import steps_of
@@ -120,8 +120,11 @@ def train(
         DatasetError: too few labelled images, the same picture on both sides, or a label that does not fit.
         ImageError: an image cannot be read.
         BundleError: the exported networks differ from the trained ones.
+        HelpedError: of several processes this one does not lead: the model is another one's.
     """
     reporter, stop = reporter or Reporter(), stop or Stop(patient=False)
+    if crew.count() > 1 and unlabelled is not None:
+        raise UsageError("--unlabelled: its labels are made by one process; train without torchrun, or without it")
     if out.suffix != SUFFIX:
         raise UsageError(f"{out}: a model's file name ends in {SUFFIX}; say --out {out.with_suffix(SUFFIX)}")
     seed_everything(settings.seed, verbose=False)
@@ -164,6 +167,9 @@ def _learn(
             reporter.say(SAID[note.kind] + note.text)
 
     iou_1, iou_2 = _train_segmenter(run, casae, notes)
+    if not crew.leads():
+        _train_classifier(run)
+        raise crew.HelpedError
     write_weights(casae, folder / "weights.pt")
     files = {file.resolve() for file in run.unlabelled}
     seen = {sample.name for sample in dataset.samples if sample.image.resolve() in files}
@@ -193,6 +199,10 @@ def _begun(
     and must not take that for the earlier one.
     """
     identity, wanted = _identity(run), run.settings.start
+    if not crew.leads():  # what one goes on from comes from the process that leads
+        begin(casae, wanted)
+        yield
+        return
     with lock(run.folder) if is_training(run.folder) else nullcontext():
         if goes_on(run.folder, identity, resume):
             begin(casae, start)

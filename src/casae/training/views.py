@@ -25,6 +25,7 @@ from casae.inspection.classification import classifier_input
 from casae.inspection.regions import Rectangle, Region, enclosing_rectangle, find_regions
 from casae.labelled.defects import LabelledCrop, is_thin, thickness
 from casae.labelled.images import LabelledImage, input_target
+from casae.training import crew
 from casae.training.augmentation import Augmentation, Window, visible_levels
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -217,15 +218,22 @@ class EpochSampler(Sampler[int]):
     """Positions that go on counting from epoch to epoch, from `position` on.
 
     Lightning's own `set_epoch` starts at 0 again after an interruption, so it is counted here.
+
+    Args:
+        views: of an epoch.
+        processes: that share them, in turn; `process` is the place of this one among them.
     """
 
-    def __init__(self, length: int) -> None:
-        self.length, self.position = length, 0
+    def __init__(self, views: int, processes: int = 1, process: int = 0) -> None:
+        self.views, self.processes, self.process = views, processes, process
+        self.length, self.position = views // processes, 0
 
     def __iter__(self) -> Iterator[int]:
         start = self.position
-        self.position = (start // self.length + 1) * self.length
-        return iter(range(start, self.position))
+        epoch = start // self.length
+        self.position = (epoch + 1) * self.length
+        places = range(start - epoch * self.length, self.length)
+        return (epoch * self.views + place * self.processes + self.process for place in places)
 
     def __len__(self) -> int:
         return self.length
@@ -277,9 +285,11 @@ def pasted(
 
 
 def loader(views: SegmenterViews | CropViews, batch: int) -> DataLoader[Pair]:
-    """Batches prepared by one process beside the training."""
-    sampler = EpochSampler(len(views))
-    return DataLoader(views, batch, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=_begin)
+    """Batches prepared by one process beside the training; of several that train together, the share of this one."""
+    sampler = EpochSampler(len(views), crew.count(), crew.rank())
+    return DataLoader(
+        views, crew.share_of(batch), sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=_begin
+    )
 
 
 def _begin(worker: int) -> None:

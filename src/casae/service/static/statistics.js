@@ -87,7 +87,7 @@ function control(name, series, chart, what) {
   draw(name, {
     xAxis: axis({ type: "category", data: starts }),
     yAxis: axis({ type: "value", min: 0 }),
-    legend: { textStyle: { color: colour("--ink") }, top: 0 },
+    legend: { type: "scroll", textStyle: { color: colour("--ink") }, top: 0 },
     series: [
       { name: words.value, type: "line", data: chart.values, itemStyle: { color: colour("--accent") }, symbolSize: 6, markLine: changes(series) },
       { ...step, name: words.limits, data: chart.high }, { ...step, name: words.limits, data: chart.low },
@@ -158,7 +158,7 @@ function drift(series) {
   draw("drift", {
     xAxis: axis({ type: "category", data: starts }),
     yAxis: axis({ type: "value", scale: true, axisLabel: { color: colour("--soft"), formatter: "{value} %" } }),
-    legend: { textStyle: { color: colour("--ink") }, top: 0 },
+    legend: { type: "scroll", textStyle: { color: colour("--ink") }, top: 0 },
     series: known.map((name, index) => ({
       name: words[`drift_${name}`], type: "line", connectNulls: true, symbolSize: 4, itemStyle: { color: colours[index] },
       data: series.points.map((each) => (each[name] === null ? null : Math.round((1000 * each[name]) / first[name]) / 10)),

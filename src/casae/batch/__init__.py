@@ -1,0 +1,1 @@
+"""Many images: a manifest, shards, the cores at hand or a cluster."""

@@ -1,0 +1,174 @@
+"""What a batch does: kept beside its results, so that every worker and every later run does the same."""
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import ValidationError
+
+from casae.batch.places import Place
+from casae.batch.sources import Entry
+from casae.config import Frozen, InspectionSettings, first_problem
+from casae.errors import OutputError, UsageError
+from casae.inspection.inspection import Part
+from casae.inspection.inspector import Inspector
+from casae.inspection.record import version
+from casae.line.parts import PartPattern, Told
+
+JOB, INPUTS = "batch.json", "inputs"
+SHARD = 64  # images
+IMAGE_SECONDS = 300.0  # that one may take
+Partition = Literal["none", "day", "product"]
+
+
+class Batch(Frozen):
+    """What a batch does; `batch.json`.
+
+    Attributes:
+        sources: of its images, as they were given.
+        model, rules, roi, zones, calibration: file names in the folder `inputs`.
+        straighten: see `Inspector`.
+        settings: of the inspection; threads are each worker's.
+        part: of what the pictures show, where `parts` says nothing.
+        parts: pattern of their names, see `PartPattern`.
+        camera: that took them.
+        shard: most images of a shard.
+        partition: what its results are sorted into folders by.
+        overlays: whether pictures with their defects marked are kept.
+        image_seconds: that one image may take; then its worker begins anew without it.
+        casae_version: that began it.
+    """
+
+    sources: tuple[str, ...]
+    model: str
+    rules: str | None = None
+    roi: str | None = None
+    zones: str | None = None
+    calibration: str | None = None
+    straighten: bool = False
+    settings: InspectionSettings = InspectionSettings()
+    part: Part = Part()
+    parts: str | None = None
+    camera: str | None = None
+    shard: int = SHARD
+    partition: Partition = "none"
+    overlays: bool = False
+    image_seconds: float = IMAGE_SECONDS
+    casae_version: str = ""
+
+    @property
+    def told(self) -> Told:
+        """What is known of the pictures."""
+        return Told(self.camera, PartPattern(self.parts) if self.parts else None, self.part)
+
+    def partition_of(self, entry: Entry) -> str:
+        """The folder that the results of an image go to."""
+        if self.partition == "day":
+            known = entry.modified_ns
+            return f"day={'unknown' if known is None else datetime.fromtimestamp(known / 1e9, UTC).date()}"
+        if self.partition == "product":
+            product = self.told.part(Path(entry.source)).product
+            return f"product={_plain(product) if product else 'unknown'}"
+        return ""
+
+
+CALLED = {
+    "sources": "archive",
+    "roi": "region of interest",
+    "settings": "threshold, scale or the like",
+    "part": "product, batch or station",
+    "parts": "pattern of parts",
+    "shard": "shard size",
+}
+FILES = ("model", "rules", "roi", "zones", "calibration")
+
+
+def begin(place: Place, batch: Batch, files: dict[str, Path]) -> Batch:
+    """The batch of a folder: the one given, with copies of its files, or the same one that was begun there.
+
+    Args:
+        place: folder of the batch.
+        batch: whose file names are not known yet.
+        files: by the names of `FILES`.
+
+    Raises:
+        UsageError: another batch was begun there.
+        OutputError: the place does not take it.
+    """
+    contents = {name: (Path(file).name, Path(file).read_bytes()) for name, file in files.items()}
+    batch = batch.model_copy(update={name: f"{name}-{file}" for name, (file, _) in contents.items()})
+    earlier = read_batch(place)
+    if earlier is None:
+        for name, (_, data) in contents.items():
+            place.write(f"{INPUTS}/{getattr(batch, name)}", data)
+        batch = batch.model_copy(update={"casae_version": version("casae")})
+        place.write(JOB, batch.model_dump_json(indent=2).encode())
+        return batch
+    for name in Batch.model_fields:
+        if name not in ("casae_version", "image_seconds") and getattr(batch, name) != getattr(earlier, name):
+            raise _other(place, name)
+    for name, (_, data) in contents.items():
+        if place.read(f"{INPUTS}/{getattr(batch, name)}") != data:
+            raise _other(place, name)
+    return earlier
+
+
+def read_batch(place: Place) -> Batch | None:
+    """The batch that was begun in a folder, None where there is none.
+
+    Raises:
+        OutputError: the folder cannot be read, or holds another file of this name.
+    """
+    data = place.read(JOB)
+    if data is None:
+        return None
+    try:
+        return Batch.model_validate_json(data)
+    except ValidationError as error:
+        rule = f"is no batch of this casae ({first_problem(error)})"
+        raise OutputError(f"{place.path(JOB)}: {rule}; choose another --out") from error
+
+
+def inspector_of(place: Place, batch: Batch, threads: int) -> Inspector:
+    """What judges the images, of the files that are kept with the batch.
+
+    Raises:
+        CasaeError: as `Inspector`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+
+        def local(name: str | None) -> Path | None:
+            if name is None:
+                return None
+            if place.folder is not None:
+                return place.folder / INPUTS / name
+            data = place.read(f"{INPUTS}/{name}")
+            if data is None:
+                raise OutputError(f"{place.path(INPUTS)}/{name}: is not there; begin the batch anew")
+            file = Path(folder, name)
+            file.write_bytes(data)
+            return file
+
+        model = local(batch.model)
+        assert model is not None
+        settings = batch.settings.model_copy(update={"threads": threads})
+        return Inspector(
+            model,
+            settings,
+            local(batch.rules),
+            local(batch.roi),
+            local(batch.zones),
+            local(batch.calibration),
+            batch.straighten,
+        )
+
+
+def _other(place: Place, name: str) -> UsageError:
+    what = CALLED.get(name, name)
+    return UsageError(f"{place.where}: was begun with another {what}; say the same, or another --out")
+
+
+def _plain(name: str) -> str:
+    """A name that is one folder on every drive."""
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in PurePosixPath(name).name).strip(". ") or "unknown"

@@ -1,0 +1,87 @@
+"""A Ray cluster, joined with a token, without reports of usage to its makers, on loopback where it is our own."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from casae.errors import CasaeError, MissingExtraError, UsageError
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_DATA_LOG_LEVEL": "ERROR",  # what it tells of itself besides
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # or it warns on the terminal of actors that begin again, as they should
+}
+KNOCK_S = 10.0  # s until somebody answers
+LOCAL = "local"  # address of a cluster of our own, which ends with the run
+
+
+def needs_ray() -> Any:
+    """The module ray.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--ray needs Ray; pip install 'casae[batch]'") from error
+    return ray
+
+
+@contextmanager
+def joined(address: str) -> Iterator[Any]:
+    """The module ray, connected to a cluster meanwhile.
+
+    Args:
+        address: as `ray.init` takes it; `LOCAL` begins one on this machine.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        UsageError: there is no cluster.
+    """
+    ray = needs_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    _knock(address)
+    own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == LOCAL else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error", **own)
+    except Exception as error:  # of Ray: ConnectionError, RuntimeError, ValueError and its own
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise UsageError(f"--ray {address}: no cluster answers ({said}); see ray status there") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See whether somebody listens, of which Ray makes sure for minutes.
+
+    Raises:
+        UsageError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), KNOCK_S).close()
+    except OSError as error:
+        raise UsageError(f"--ray {address}: no cluster answers ({error}); see ray status there") from error
+
+
+def said_there(error: BaseException) -> CasaeError | None:
+    """What casae said on another machine of the cluster; None where it was not casae."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CasaeError):
+            return type(cause)(str(cause).splitlines()[-1].partition("Error: ")[2] or str(cause).splitlines()[-1])
+        cause = cause.__cause__ or getattr(cause, "cause", None)
+    return None

@@ -1,0 +1,107 @@
+import csv
+import tarfile
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow.parquet import write_table
+
+from casae.batch.sources import Entry, Listing
+from casae.errors import UsageError
+
+
+def names(listing):
+    return [Path(entry.source).name for entry in listing]
+
+
+def test_a_folder_gives_its_images_and_says_what_it_passes_over(archive):
+    (archive / "raw.cr2").touch()
+    (archive / "gone.png").symlink_to("nowhere")
+    listing = Listing([str(archive)])
+    assert sorted(names(listing)) == ["1.png", "1.png", "2.png", "4711_left.png", "broken.png", "clean.png"]
+    assert listing.left_out == {
+        f"{archive}/raw.cr2": ".cr2 is not read; save it as PNG",
+        f"{archive}/gone.png": "leads to no file; mend the link",
+    }
+    assert listing.others == 1
+    entry = next(iter(listing))
+    assert (entry.size, entry.modified_ns) == (Path(entry.source).stat().st_size, Path(entry.source).stat().st_mtime_ns)
+
+
+def test_masks_and_results_are_no_images_of_the_archive(archive):
+    (archive / "dataset.toml").write_text('classes = ["a"]')
+    (archive / "set/masks").mkdir(parents=True)
+    (archive / "set/dataset.toml").touch()
+    (archive / "set/masks/1.png").touch()
+    (archive / "out/overlays").mkdir(parents=True)
+    (archive / "out/inspections.jsonl").touch()
+    (archive / "out/overlays/1.jpg").touch()
+    assert len(names(Listing([str(archive)]))) == 6
+
+
+def test_an_image_that_two_sources_name_is_there_once(archive):
+    assert len(names(Listing([str(archive), str(archive / "a"), str(archive / "*.png")]))) == 6
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_names_paths_that_begin_beside_it(archive, suffix):
+    table = archive / f"list{suffix}"
+    paths = ["a/1.png", str(archive / "b/1.png"), "", f"file://{archive}/a/2.png", "a/1.png", "s3://bucket/x.png"]
+    if suffix == ".csv":
+        with table.open("w", newline="", encoding="utf-8-sig") as stream:
+            csv.writer(stream).writerows([["n", "path"], *([0, path] for path in paths)])
+    else:
+        write_table(pyarrow.table({"n": [0] * len(paths), "path": paths}), table)
+    found = [entry.source for entry in Listing([str(table)])]
+    assert found == [f"{archive}/a/1.png", f"{archive}/b/1.png", f"{archive}/a/2.png", "s3://bucket/x.png"]
+
+
+def test_a_table_without_a_column_of_paths_says_which_it_has(tmp_path):
+    (tmp_path / "list.csv").write_text("picture,n\n1.png,2\n")
+    with pytest.raises(UsageError, match=r"list.csv: has no column of paths; call one 'path' \(picture, n are there\)"):
+        list(Listing([str(tmp_path / "list.csv")]))
+
+
+def tar_of(archive, to):
+    with tarfile.open(to, "w") as tar:
+        tar.add(archive, ".")
+    return to
+
+
+def test_a_tar_says_where_each_image_begins(archive, tmp_path):
+    tar = tar_of(archive, tmp_path / "shard-1.tar")
+    found = list(Listing([str(tmp_path / "shard-*.tar")]))
+    assert len(found) == 6
+    by_source = {entry.source: entry for entry in found}
+    entry = by_source[f"{tar}/a/1.png"]
+    assert entry == Entry(f"{tar}/a/1.png", str(tar), entry.offset, (archive / "a/1.png").stat().st_size)
+    with tar.open("rb") as stream:
+        stream.seek(entry.offset)
+        assert stream.read(entry.size) == (archive / "a/1.png").read_bytes()
+
+
+def test_a_folder_of_tars_gives_what_is_in_them(archive, tmp_path):
+    (tmp_path / "tars").mkdir()
+    tar_of(archive, tmp_path / "tars/1.tar")
+    assert len(list(Listing([str(tmp_path / "tars")]))) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("x.tar.gz", b"", "x.tar.gz: is packed, so that no image can be read alone; unpack it to .tar"),
+        ("x.tar", b"no tar" * 200, r"x.tar: cannot be read as .tar \("),
+        ("x.parquet", b"no table", r"x.parquet: cannot be read as .parquet \("),
+        ("x.csv", b"\xff\xfe\x00path", r"x.csv: cannot be read as .csv \("),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, name, content, rule):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rule):
+        list(Listing([str(tmp_path / name)]))
+
+
+@pytest.mark.parametrize("source", ["nothing", "no*.png", "no*.tar", "no.csv"])
+def test_a_source_that_leads_to_nothing_is_named(tmp_path, source):
+    with pytest.raises(UsageError, match="no such file or folder, and no file matches it"):
+        list(Listing([str(tmp_path / source)]))
