@@ -77,4 +77,5 @@ def as_person(browser, serving):
     yield opened_by
     for context in contexts:
         context.close()
-    assert [each for each in errors if "401" not in each and "409" not in each and "ERR_INTERNET" not in each] == []
+    expected = ("401", "409", "418", "ERR_INTERNET")  # 418: of a test that plays the server
+    assert [each for each in errors if not any(sign in each for sign in expected)] == []

@@ -230,3 +230,46 @@ def test_keys_are_those_that_people_know(page, project):
     playwright.expect(page.locator('[data-tool="fill"]')).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("d")
     playwright.expect(page.locator("#name")).to_have_text("b")
+
+
+def test_a_wand_that_answers_late_is_waited_for(page, project):
+    url, label, image = project
+    page.route("**/wand/**", lambda route: (page.wait_for_timeout(700), route.continue_()))
+    go_to(page, url, "b")
+    page.keyboard.press("1")
+    page.keyboard.press("w")
+    click(page, 80, 50)  # on the ring
+    page.keyboard.press("2")  # the class of later regions
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#name")).not_to_have_text("b")
+    drawn, state = label("b")
+    assert state == "done"
+    assert set(np.unique(drawn)) == {0, 1}
+    assert drawn[image == 10].mean() > 0.9
+
+
+def test_an_open_polygon_closes_when_its_picture_is_left(page, project):
+    url, label, _ = project
+    go_to(page, url, "c")
+    before, _ = label("c")
+    assert not before[170:211, 260:301].any()
+    page.keyboard.press("p")
+    for corner in ((260, 170), (300, 170), (300, 210), (260, 210)):
+        click(page, *corner)
+    page.get_by_role("button", name="Submit").click()
+    playwright.expect(page.locator("#name")).not_to_have_text("c")
+    drawn, state = label("c")
+    assert (state, int((drawn != before).sum())) == ("done", 41 * 41)
+
+
+def test_what_no_server_will_take_does_not_stand_in_the_way(page, project):
+    url, _, _ = project
+    go_to(page, url, "a", order="name")
+    refuse = {"status": 418, "json": {"detail": "the patch ends outside"}}
+    page.route(
+        "**/label/a?**", lambda route: route.fulfill(**refuse) if route.request.method == "POST" else route.continue_()
+    )
+    stroke(page, (20, 200), (40, 200))
+    saved(page, "refused")
+    page.keyboard.press("ArrowRight")
+    playwright.expect(page.locator("#name")).to_have_text("b")

@@ -204,6 +204,17 @@ def test_an_inspection_becomes_a_label_as_the_review_says(project):
     assert "there is a picture of this name" in is_problem(again, 422)
 
 
+def test_a_part_that_is_ok_though_no_rule_accepts_defects_has_none(project):
+    record = send(project, png(spots=2), name="fine.png")
+    assert (record["decided_by"]["kind"], len(record["defects"])) == ("no rule", 2)
+    missed = [{"class": "dark", "polygons": [[[40, 30], [50, 30], [50, 40], [40, 40]]]}]
+    said = {"decision": "OK", "why": "", "findings": missed}
+    assert project.post(f"/api/v1/inspections/{record['id']}/reviews", json=said).status_code == 201
+    answer = project.post(f"/api/v1/inspections/{record['id']}/labels", json={"project": "rings"})
+    drawn, _, _ = label(project, answer.json()["picture"])
+    assert np.count_nonzero(drawn) == 11 * 11
+
+
 @pytest.mark.parametrize(
     "findings", [[{"number": 9, "class": None}], [{"class": "dark"}], [{"polygons": [[[1, 2]]]}], [{"number": 0}]]
 )

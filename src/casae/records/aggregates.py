@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, func, select
+from sqlalchemy import ColumnElement, Engine, Select, func, or_, select
 
 from casae.records.database import reading
 from casae.records.queries import first_id
@@ -143,11 +143,20 @@ def said(engine: Engine, span: Span, *, blindly: bool = False) -> dict[tuple[str
 
 
 def judged(engine: Engine, span: Span, field: str) -> list[tuple[float, str]]:
-    """Of the newest parts that people judged: the largest size over its defects, 0 without one, and what was said."""
+    """Of the newest parts that people judged: the largest size over its defects, 0 without one, and what was said.
+
+    Parts whose defects have no such size, as without a scale, are left out.
+    """
     latest = select(func.max(reviews.c.id)).group_by(reviews.c.inspection_id)
     largest = select(func.max(defects.c[field])).where(defects.c.inspection_id == inspections.c.id).scalar_subquery()
     query = select(func.coalesce(largest, 0.0), reviews.c.new).select_from(reviews.join(inspections))
-    wanted = query.where(reviews.c.id.in_(latest), *span.where).order_by(inspections.c.id.desc()).limit(MOST_VALUES)
+    none_at_all = ~select(defects.c.inspection_id).where(defects.c.inspection_id == inspections.c.id).exists()
+    measured = or_(largest.is_not(None), none_at_all)
+    wanted = (
+        query.where(reviews.c.id.in_(latest), measured, *span.where)
+        .order_by(inspections.c.id.desc())
+        .limit(MOST_VALUES)
+    )
     with reading(engine) as connection:
         return [(float(row[0]), row[1]) for row in connection.execute(wanted)]
 

@@ -114,8 +114,8 @@ class InspectionQueue:
             raise come_again(503, f"{rule}; free space", 60)
         active = self._catalogue.active(upload.part.product)
         if active is None:
-            of = f"product {upload.part.product}" if upload.part.product else "any product"
-            rule = f"no model is active for {of}; add one (POST /api/v1/models), then activate it"
+            of = f"product {upload.part.product}" if upload.part.product else "pictures of no product"
+            rule = f"no model is active for {of}; activate one (POST /api/v1/activations), or name another product"
             raise ProblemError(409, rule)
         return active
 

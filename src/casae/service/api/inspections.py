@@ -308,13 +308,15 @@ def said_of(service: Service, key: str) -> list[Review]:
 def drawn_as_said(record: InspectionRecord, said: list[Review], classes: tuple[str, ...]) -> NDArray[np.uint8]:
     """Label values (H, W): what was found, where the last review does not say otherwise, and what was missed.
 
-    A class that the project does not have is `UNCLASSED`.
+    A class that the project does not have is `UNCLASSED`. Where no rule accepts any defect, a part that a person calls
+    OK has none.
     """
+    is_free = bool(said) and said[-1].new == "OK" and record.decided_by.kind == "no rule"
     values = {name: number for number, name in enumerate(classes, start=1)}
     findings = said[-1].findings if said else []
     corrected = {each.number: each for each in findings if each.number is not None}
     drawn = np.zeros((record.height_px, record.width_px), np.uint8)
-    for defect in sorted(record.defects, key=lambda each: -each.area_px):
+    for defect in () if is_free else sorted(record.defects, key=lambda each: -each.area_px):
         name = corrected[defect.number].defect_class if defect.number in corrected else defect.defect_class
         if name is not None:
             pixels, left, top = filled(defect.polygons)

@@ -25,4 +25,7 @@ function line(pen, colour, points) {
   pen.beginPath();
   points.forEach(([x, y], index) => (index ? pen.lineTo(x, y) : pen.moveTo(x, y)));
   pen.stroke();
+  if (points.length !== 1) return;
+  pen.fillStyle = colour; // one point makes no line
+  pen.fillRect(points[0][0] - 3, points[0][1] - 3, 6, 6);
 }

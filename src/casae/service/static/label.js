@@ -86,12 +86,21 @@ async function sendAll() {
     } catch (error) {
       waiting = joined(place, waiting);
       if (error.status === 409) return conflict();
-      say("not_saved", error.status ? error.message : "");
-      if (!error.status || error.status >= 500) timer = setTimeout(send, AGAIN_MS);
+      if (error.status >= 400 && error.status < 500) return refused(key, error);
+      say("not_saved");
+      timer = setTimeout(send, AGAIN_MS);
       return;
     }
   }
   say("saved");
+}
+
+/** The server will never take it; where there is nothing to draw on any more, it must not stand in the way for ever. */
+async function refused(key, error) {
+  say("refused", error.message);
+  if ([401, 403, 408, 413, 429].includes(error.status)) return; // another time, or by somebody else
+  waiting = null;
+  await unsaved.drop(key).catch(() => {});
 }
 
 /** Everything is on the server when this is true. */
@@ -106,9 +115,10 @@ async function settled() {
 /** Nothing is drawn, sent or left while this runs, so that a label lands on its own picture. */
 async function alone(does) {
   if (busy || !labeller) return;
-  labeller.finish();
   busy = labeller.locked = true;
   try {
+    await labeller.answered();
+    labeller.finish();
     if (await settled()) await does();
   } finally {
     busy = labeller.locked = false;
@@ -194,9 +204,11 @@ async function open(name) {
     const before = labeller;
     const element = at("viewer").cloneNode(false);
     at("viewer").replaceWith(element);
-    labeller = new Labeller(element, {
-      picture: `${root}${project}/view/${named(name)}`, raster: found.raster, onchange: changed, asked, onsay: say,
+    const fresh = new Labeller(element, {
+      picture: `${root}${project}/view/${named(name)}`, raster: found.raster, asked, onsay: say,
+      onchange: (place) => fresh === labeller && changed(place),
     });
+    labeller = fresh;
     for (const name of ["tool", "value", "brush", "tolerance"]) if (before) labeller[name] = before[name];
     labeller.raster.protect = at("protect").checked;
     for (const each of document.querySelectorAll("[data-layer]")) showLayer(each.dataset.layer);
@@ -219,6 +231,10 @@ async function open(name) {
 /** What an earlier visit drew and could not send. */
 function restore({ version: base, place, bytes }) {
   const { raster } = labeller;
+  if (place.x + place.width > raster.width || place.y + place.height > raster.height) {
+    unsaved.drop(unsavedKey()).catch(() => {}); // of another picture of this name
+    return say(state === "done" ? "done" : "saved");
+  }
   const { protect } = raster;
   raster.protect = false;
   raster.begin();

@@ -129,15 +129,20 @@ export class Labeller extends Viewer {
     this.draw(place);
   }
 
-  /** End the stroke that is being drawn. */
+  /** End what is being drawn: a stroke, or a polygon, which closes. */
   finish() {
     if (this.working && (this.tool === "brush" || this.tool === "eraser")) this.changed(this.raster.end());
     this.working = false;
+    if (this.points.length) this.close();
+  }
+
+  /** Wait for what the server was asked. */
+  async answered() {
+    while (this.asking) await this.asking;
   }
 
   use(tool) {
-    this.finish();
-    if (tool !== this.tool) this.drop();
+    if (tool !== this.tool) this.finish();
     this.tool = tool;
     this.hover(...(this.here ?? [0, 0]));
   }
@@ -195,7 +200,13 @@ export class Labeller extends Viewer {
       wand: () => this.wandAt(column, row),
       propose: () => this.acceptAt(column, row),
     }[this.tool];
-    does();
+    const doing = does();
+    if (doing instanceof Promise) {
+      const asking = Promise.allSettled([this.asking, doing]).then(() => {
+        if (this.asking === asking) this.asking = null;
+      });
+      this.asking = asking;
+    }
     return true;
   }
 
@@ -239,8 +250,8 @@ export class Labeller extends Viewer {
   }
 
   /** One step of undo; says `trouble` where it changed nothing. */
-  step(change, trouble = null) {
-    this.raster.own = this.value;
+  step(change, trouble = null, value = this.value) {
+    this.raster.own = value;
     this.raster.begin();
     const place = change();
     this.changed(this.raster.end());
@@ -294,8 +305,9 @@ export class Labeller extends Viewer {
   }
 
   async wandAt(column, row) {
+    const { value } = this; // that is chosen now, not when the answer comes
     const polygons = await this.asked.wand(column, row, this.tolerance);
-    if (polygons?.length) this.step(() => this.raster.polygon(polygons, this.value));
+    if (polygons?.length) this.step(() => this.raster.polygon(polygons, value), null, value);
   }
 
   acceptAt(column, row) {

@@ -19,14 +19,20 @@ events.addEventListener("inspection", (event) => {
 
 /** So many NG parts in a row are an alarm, which is heard where sound was switched on. */
 const ROW = 3;
-let inRow = 0;
+const before = [...list.children].findIndex((each) => each.dataset.decision !== "NG");
+let inRow = before < 0 ? list.children.length : before;
+if (inRow) warn();
 
 function watchRow(decision) {
   inRow = decision === "NG" ? inRow + 1 : 0;
+  warn();
+  if (inRow >= ROW && document.getElementById("sound").checked) beep();
+}
+
+function warn() {
   const alarm = document.getElementById("alarm");
   alarm.textContent = alarm.dataset.text.replace("{}", inRow);
   alarm.hidden = inRow < ROW;
-  if (inRow >= ROW && document.getElementById("sound").checked) beep();
 }
 
 function beep() {
@@ -42,6 +48,7 @@ function beep() {
 function card(row) {
   const item = make("li", "card new");
   item.dataset.id = row.id;
+  item.dataset.decision = row.decision;
   const link = item.appendChild(document.createElement("a"));
   link.href = `${root}/inspections/${row.id}`;
   const image = link.appendChild(make("div", "picture")).appendChild(document.createElement("img"));

@@ -99,7 +99,8 @@ async function load() {
   const query = { field: at("limit-field").value, since: "1970-01-02T00:00:00Z" };
   if (at("limit-product").value) query.product = at("limit-product").value;
   parts = await ask("GET", `/api/v1/statistics/judged?${new URLSearchParams(query)}`);
-  most = Math.max(1e-9, ...parts.map((each) => each.value));
+  most = Math.max(0, ...parts.map((each) => each.value));
+  for (const id of ["accept", "review", "cheapest", "keep-limits"]) if (at(id)) at(id).disabled = !most;
   drawLimits();
 }
 
@@ -117,6 +118,12 @@ function costOf(accept, review) {
 }
 
 function drawLimits() {
+  if (!most) {
+    at("accept-shown").value = at("review-shown").value = "–";
+    at("histogram").getContext("2d").clearRect(0, 0, at("histogram").width, at("histogram").height);
+    at("cost").textContent = parts.length ? words.none_has_measure : words.nobody_judged;
+    return;
+  }
   const [accept, review] = [limitOf("accept"), Math.max(limitOf("accept"), limitOf("review"))];
   at("accept-shown").value = number.format(accept);
   at("review-shown").value = number.format(review);
@@ -151,9 +158,9 @@ function drawLimits() {
   for (const share of [0, 0.25, 0.5, 0.75]) pen.fillText(number.format(share ** 2 * most), share * width + 2, height - 6);
   const { escapes, rejects, looks, cost } = costOf(accept, review);
   const [ok, ng] = ["OK", "NG"].map((truth) => parts.filter((each) => each.truth === truth).length);
-  at("cost").textContent = parts.length
-    ? `${words.escapes}: ${escapes} / ${ng} · ${words.false_rejects}: ${rejects} / ${ok} · ${words.to_look_at}: ${looks} / ${parts.length} · ${words.cost}: ${number.format(cost)}`
-    : words.nobody_judged;
+  at("cost").textContent =
+    `${words.escapes}: ${escapes} / ${ng} · ${words.false_rejects}: ${rejects} / ${ok} · ` +
+    `${words.to_look_at}: ${looks} / ${parts.length} · ${words.cost}: ${number.format(cost)}`;
 }
 
 at("cheapest")?.addEventListener("click", () => {
@@ -177,17 +184,17 @@ at("keep-limits")?.addEventListener("click", attempt(async () => {
   const [accept, review] = [limitOf("accept"), Math.max(limitOf("accept"), limitOf("review"))];
   const product = at("limit-product").value;
   const name = product || "every product";
+  const history = await ask("GET", "/api/v1/activations?limit=1000");
+  const now = [product, ""].map((each) => history.find((row) => row.product === each)).find((row) => row?.model_sha256);
+  if (!now) throw new Error(history.some((row) => row.model_sha256) ? words.choose_product : words.no_model);
   const text = `[[rule]]\nmax_${at("limit-field").value} = { accept = ${accept}, review = ${review} }\n`;
   const headers = { "Content-Type": "application/toml", ...(csrf && { "X-CSRF-Token": csrf }) };
   const answer = await fetch(`${root}/api/v1/rules?name=${encodeURIComponent(name)}`, { method: "POST", body: text, headers });
   const rules = await answer.json();
   if (!answer.ok) throw new Error(rules.detail);
-  const history = await ask("GET", "/api/v1/activations?limit=1000");
-  const now = [product, ""].map((each) => history.find((row) => row.product === each)).find((row) => row?.model_sha256);
-  if (!now) throw new Error(words.no_model);
   const why = `${at("limit-field").value}: ${accept}, ${review}; ${at("cost").textContent}`.slice(0, 200);
   await ask("POST", "/api/v1/activations", { product, model_sha256: now.model_sha256, rules_sha256: rules.sha256, why });
-  location.reload();
+  location.assign(`${root}/models?project=${encodeURIComponent(product)}`);
 }));
 
 for (const id of ["accept", "review", "cost-escape", "cost-reject", "cost-look"]) at(id).addEventListener("input", drawLimits);

@@ -119,11 +119,11 @@ function draw(row, job) {
   const facts = document.createElement("p");
   const left = job.left_s === null ? "" : ` · ${clock(job.left_s)} ${words.left}`;
   facts.textContent = `${words[job.state]} · ${job.stage} ${Math.round(100 * job.progress)} %${left}`;
+  const chart = row.querySelector("canvas") ?? Object.assign(document.createElement("canvas"), { width: 320, height: 120, className: "curves" });
   row.replaceChildren(facts);
   if (job.state === "running") {
     const bar = Object.assign(document.createElement("progress"), { max: 1, value: job.progress });
     bar.setAttribute("aria-label", job.stage);
-    const chart = Object.assign(document.createElement("canvas"), { width: 320, height: 120, className: "curves" });
     chart.setAttribute("aria-hidden", "true");
     row.append(bar, chart, button(words.cancel, () => ask("POST", `/api/v1/jobs/${job.id}/cancel`)));
     ask("GET", `/api/v1/jobs/${job.id}/curves`).then((found) => curves(chart, found), () => {});

@@ -10,6 +10,7 @@ let queue = [];
 let looked = new Set(); // of this visit, so that what was put off comes at the end
 let viewer = null;
 let record = null;
+let last = null; // id of the part that was judged before
 let chosen = 0;
 let classes = [];
 let corrected = new Map(); // number of a defect -> its class, null where it is none
@@ -36,18 +37,42 @@ async function fill() {
 async function next() {
   try {
     if (!queue.length) await fill();
-    const id = queue.shift();
-    at("empty").hidden = Boolean(id);
-    work.hidden = !id;
-    if (!id) return;
-    looked.add(id);
-    ({ record } = await ask("GET", `/api/v1/inspections/${id}`));
-    classes = await classesOf(record);
-    show();
+    await open(queue.shift());
     if (queue.length) ask("GET", `/api/v1/inspections/${queue[0]}`); // so that the browser has met it
   } catch (error) {
     say(error.message);
   }
+}
+
+async function open(id) {
+  at("empty").hidden = Boolean(id);
+  work.hidden = !id;
+  if (!id) return elsewhere();
+  looked.add(id);
+  ({ record } = await ask("GET", `/api/v1/inspections/${id}`));
+  classes = await classesOf(record);
+  show();
+}
+
+/** Where this queue is empty: which other one is not. */
+async function elsewhere() {
+  const others = [...at("queue").options].filter((each) => each.value !== at("queue").value && each.value !== "blind");
+  const full = await Promise.all(others.map(async (each) => {
+    const query = new URLSearchParams({ ...wanted[each.value], reviewed: false, limit: 1 });
+    return (await ask("GET", `/api/v1/inspections?${query}`)).items.length ? each.text : null;
+  }));
+  const named = full.filter(Boolean).join(", ");
+  at("elsewhere").textContent = named ? `${words.elsewhere} ${named}` : "";
+}
+
+/** Back to the part that was judged last, to judge it again: the later word counts. */
+async function again() {
+  if (!last || !record) return;
+  queue.unshift(record.id);
+  const id = last;
+  last = null;
+  at("undo").hidden = true;
+  await open(id).catch((error) => say(error.message));
 }
 
 /** Of the model; of one that is not here any more, those that it found. */
@@ -169,6 +194,7 @@ function paintMissed(pen) {
 
 async function judge(decision) {
   if (!record) return;
+  if (drawing) closeMissed();
   const judged = record;
   record = null; // a second key press judges nothing
   const findings = [...corrected].map(([number, name]) => ({ number, class: name }));
@@ -177,6 +203,8 @@ async function judge(decision) {
     const said = { decision, why: at("reason").value, blind: blind(), findings };
     await ask("POST", `/api/v1/inspections/${judged.id}/reviews`, said);
     if (at("accept").checked && !at("take").hidden) await take(judged);
+    last = judged.id;
+    at("undo").hidden = false;
     const left = at("waiting").textContent;
     if (/^\d+$/.test(left)) at("waiting").textContent = Math.max(0, Number(left) - 1);
     await next();
@@ -224,14 +252,16 @@ at("help").addEventListener("click", () => at("keys").showModal());
 at("queue").addEventListener("change", () => {
   queue = [];
   looked = new Set();
+  at("accept").checked = false; // asked for again where other parts come
   next();
 });
+at("undo").addEventListener("click", again);
 document.addEventListener("keydown", (event) => {
   const writes = event.target.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
   if (event.ctrlKey || event.metaKey || event.altKey || writes || at("keys").open) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const does = {
-    o: () => judge("OK"), n: () => judge("NG"), ArrowRight: next, d: nextDefect, "?": () => at("keys").showModal(),
+    o: () => judge("OK"), n: () => judge("NG"), u: again, ArrowRight: next, d: nextDefect, "?": () => at("keys").showModal(),
     x: () => chosen && correct(chosen, corrected.get(chosen) === null ? record.defects[chosen - 1].class : null),
     m: () => (drawing ? closeMissed() : draw([])), a: () => at("accept").click(),
     "+": () => viewer?.zoomBy(1.25), "-": () => viewer?.zoomBy(0.8), 0: () => viewer?.fit(),

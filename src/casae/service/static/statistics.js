@@ -9,8 +9,12 @@ const tables = {}; // chart -> rows of its CSV, the first one names the columns
 const form = at("filters");
 const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
 
+/** The last moment before an end that does not belong to it. */
+const lastOf = (end) => new Date(new Date(end) - 1).toISOString();
+
 function span() {
   const { product, since, until, step } = Object.fromEntries(new FormData(form));
+  if (until < since) throw new Error(words.dates_reversed);
   const after = new Date(`${until}T00:00`);
   after.setDate(after.getDate() + 1);
   const query = { since: new Date(`${since}T00:00`).toISOString(), until: after.toISOString() };
@@ -20,10 +24,10 @@ function span() {
 const asked = (path, query) => ask("GET", `/api/v1/statistics/${path}?${new URLSearchParams(query)}`);
 
 async function show() {
-  const { query, step } = span();
   at("trouble").hidden = true;
   at("charts").setAttribute("aria-busy", "true");
   try {
+    const { query, step } = span();
     const [series, classes, truth, places] = await Promise.all([
       asked("series", { ...query, step }), asked("classes", query), asked("truth", query), asked("places", query),
     ]);
@@ -97,7 +101,7 @@ function control(name, series, chart, what) {
   });
   const rules = [...new Set(chart.broken.flat())].sort().map((rule) => `${rule}: ${words[`nelson_${rule}`]}`);
   const usual = series.baseline
-    ? `${words.baseline} ${moment(series.baseline.since)} – ${moment(series.baseline.until)}, ${series.baseline.who}`
+    ? `${words.baseline} ${moment(series.baseline.since)} – ${moment(lastOf(series.baseline.until))}, ${series.baseline.who}`
     : words.provisional;
   at(`about-${name}`).textContent = [`${words.centre} ${number.format(chart.centre)}`, usual, rules.length ? `${words.signal}: ${rules.join("; ")}` : words.no_signal].join(" · ");
   const head = ["start", "parts", what, "value", "low", "high", "centre", "nelson_rules"];

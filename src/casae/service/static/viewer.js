@@ -67,8 +67,10 @@ export class Viewer {
     this.selected = number;
     const defect = this.defects.find((each) => each.number === number);
     if (defect && show) {
+      const { width, height } = this.canvas;
+      const whole = Math.min(width / this.size.width, height / this.size.height);
       const side = Math.max(defect.length_px, defect.width_px, 24) * 4;
-      this.zoom = Math.min(LARGEST_ZOOM / 4, Math.min(this.canvas.width, this.canvas.height) / side);
+      this.zoom = Math.max(whole, Math.min(LARGEST_ZOOM / 4, Math.min(width, height) / side));
       this.left = this.canvas.width / 2 - (defect.centre_x_px + 0.5) * this.zoom;
       this.top = this.canvas.height / 2 - (defect.centre_y_px + 0.5) * this.zoom;
       this.fitted = false;
