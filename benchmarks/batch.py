@@ -5,8 +5,9 @@
     python benchmarks/batch.py million --images 1000000 --folder FOLDER --out rows.csv
 
 `speed` and `beside` inspect drawn components of 1088 x 816 px with the shipped model `component`, in turn, each round
-anew. Beginning is left out: a rate counts from the first shard of each worker to the last. `million` plans, ends, goes
-on with and finishes a batch of so many rows whose inspector does nothing, and watches the memory.
+anew; what has one worker has one core, Ray's own processes included. Beginning is left out: a rate counts from the
+first shard of each worker to the last. `million` plans, ends, goes on with and finishes a batch of so many rows whose
+inspector does nothing, and watches the memory.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -140,7 +142,7 @@ def beside(images: Path, rounds: int, peers: str | None) -> list[dict[str, objec
         }
         write_segmenter(network)
         if peers:
-            ways["ultralytics", 1, 0] = lambda place, shards: said(peers, ULTRALYTICS, images)
+            ways["ultralytics", 2, 0] = lambda place, shards: said(peers, ULTRALYTICS, images)
         rows = in_turn(ways, images, rounds)
     median = medians(rows)
     for key, value in median.items():
@@ -171,10 +173,22 @@ def in_turn(ways: Ways, images: Path, rounds: int) -> list[dict[str, object]]:
         for key, run in order if turn % 2 == 0 else reversed(order):
             with tempfile.TemporaryDirectory() as folder:
                 place = begun(Path(folder), images, key[2] or 64)
-                found = run(place, range(Manifest(place).shards))
+                with on_cores(key[1]):
+                    found = run(place, range(Manifest(place).shards))
             rows.append(dict(zip(("way", "workers", "shard"), key, strict=True)) | {"images_a_second": round(found, 3)})
             print(*rows[-1].values(), flush=True)
     return rows
+
+
+@contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """All that begins meanwhile, Ray's own processes too, has so many cores."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def medians(rows: list[dict[str, object]]) -> dict[tuple[Any, ...], float]:

@@ -270,7 +270,7 @@ def write_durably(file: Path, data: bytes) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OutputError(
-            f"{printable(file)}: cannot be written ({error.strerror}); free space, send it again"
+            f"{printable(file)}: cannot be written ({error.strerror}); free space, try it again"
         ) from error
 
 

@@ -188,3 +188,7 @@ def _work(place: Place, cores: tuple[int, ...], make: Make, pipe: Connection) ->
                 pipe.send(inspect_shard(manifest.shard(pipe.recv()), inspector, place, batch))
         except CasaeError as error:
             pipe.send(error)
+        except (EOFError, OSError):
+            raise
+        except Exception as error:  # of no image: those are rows
+            pipe.send(OutputError(f"{place.where}: a worker of casae failed ({error!r}); please report it"))

@@ -27,8 +27,17 @@ DECISIONS = ("OK", "REVIEW", "NG")
 
 
 @dataclass
-class _Found:
-    """What all rows say."""
+class Found:
+    """What all rows of a batch say.
+
+    Attributes:
+        images: that are finished; `failed` of these could not be inspected.
+        decisions: OK, REVIEW or NG -> images.
+        classes: name -> defects; `images_with` -> images that have one.
+        by_product: product -> decision -> images.
+        novelty: images by it, see `NOVELTY`.
+        reasons: source and reason of the first failures.
+    """
 
     images: int = 0
     failed: int = 0
@@ -40,6 +49,7 @@ class _Found:
     reasons: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, row: dict[str, Any]) -> None:
+        """Count a row."""
         self.images += 1
         if row[FAILURE] is not None:
             self.failed += 1
@@ -57,8 +67,8 @@ class _Found:
             self.novelty[next((place for place, end in enumerate(NOVELTY) if row["novelty"] <= end), len(NOVELTY))] += 1
 
 
-def write_summary(place: Place, step: Callable[[int], object] = lambda images: None) -> None:
-    """Write `report.html`, and `failures.csv` where images failed.
+def write_summary(place: Place, step: Callable[[int], object] = lambda images: None) -> Found:
+    """Write `report.html`, and `failures.csv` where images failed; returns what they say.
 
     Args:
         place: folder of a batch.
@@ -70,7 +80,7 @@ def write_summary(place: Place, step: Callable[[int], object] = lambda images: N
     batch = read_batch(place)
     if batch is None:
         raise OutputError(f"{place.where}: holds no batch; name a folder that casae batch wrote")
-    found, failures = _Found(), io.StringIO(newline="")
+    found, failures = Found(), io.StringIO(newline="")
     table = csv.writer(failures)
     table.writerow(["source", "reason"])
     for row in read_rows(place, COLUMNS):
@@ -83,9 +93,10 @@ def write_summary(place: Place, step: Callable[[int], object] = lambda images: N
     else:
         place.remove(FAILURES)
     place.write(REPORT, _page(place, batch, found).encode())
+    return found
 
 
-def _page(place: Place, batch: Batch, found: _Found) -> str:
+def _page(place: Place, batch: Batch, found: Found) -> str:
     pages = Environment(loader=PackageLoader("casae.batch"), autoescape=True, undefined=StrictUndefined)
     pages.filters["thousands"] = "{:,}".format
     runs = runs_of(place)

@@ -169,15 +169,16 @@ def _run(
         typer.echo("casae: stopped; the same command goes on", err=True)
         raise
     with _progress() as bar:
-        write_summary(place, bar.summed)
+        found = write_summary(place, bar.summed)
     for path, why in run.left_out.items():
         typer.echo(f"casae: {path}: {why}", err=True)
-    counts = ", ".join(f"{run.decisions[name]:,} {name}" for name in ("OK", "REVIEW", "NG"))
-    before = f" ({run.images - run.left:,} were done before)" if run.left < run.images else ""
-    failed = f", {run.failed:,} not inspected" if run.failed else ""
-    typer.echo(f"{run.done:,} images{before}: {counts}{failed}; {run.rate:.1f} a second")
+    counts = ", ".join(f"{found.decisions[name]:,} {name}" for name in ("OK", "REVIEW", "NG"))
+    failed = f", {found.failed:,} not inspected" if found.failed else ""
+    before = f"; {run.images - run.left:,} were done before" if run.left < run.images else ""
+    rate = f"; {run.rate:.1f} a second" if run.done else ""
+    typer.echo(f"{found.images:,} images: {counts}{failed}{rate}{before}")
     typer.echo(f"Report: {place.path(REPORT)}")
-    if run.failed or run.left_out:
+    if found.failed or run.left_out:
         raise typer.Exit(1)
 
 
