@@ -6,7 +6,7 @@
 
 `speed` and `beside` inspect drawn components of 1088 x 816 px with the shipped model `component`, in turn, each round
 anew; what has one worker has one core, Ray's own processes included. Beginning is left out: a rate counts from the
-first shard of each worker to the last. `million` plans, ends, goes on with and finishes a batch of so many rows whose
+first part of each worker to the last. `million` plans, ends, goes on with and finishes a batch of so many rows whose
 inspector does nothing, and watches the memory.
 """
 
@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ import numpy as np
 from casae import InspectionSettings, Inspector
 from casae.batch import cluster, local
 from casae.batch.job import Batch, begin, read_batch
-from casae.batch.manifest import Manifest, finished, write_manifest
+from casae.batch.manifest import FOUND, Manifest, finished, write_manifest
 from casae.batch.places import Place
 from casae.batch.rows import read_rows
 from casae.batch.shard import Tally, inspect_shard
@@ -45,7 +45,7 @@ from casae.line.run import Inspects
 from casae.models.bundle import resolve_model
 from casae.synthetic.components import write_components
 
-COUNT = 384  # pictures of a run
+COUNT = 256  # pictures of a run
 PICTURES = 12  # that are drawn; the others are links to them
 Ways = dict[tuple[str, int, int], Callable[[Place, range], float]]
 PLAIN = Path(__file__).with_name("peers") / "plain_openvino.py"
@@ -55,7 +55,7 @@ ULTRALYTICS = Path(__file__).with_name("peers") / "ultralytics_folder.py"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "beside", "million"))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", help="python of an environment with ultralytics")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, help="for the million; what is in it goes")
@@ -91,11 +91,12 @@ def begun(folder: Path, images: Path, size: int) -> Place:
     return place
 
 
-def rate(tallies: Iterator[Tally], workers: int) -> float:
-    """Images a second, from the first shard of each worker on."""
-    times = [(time.monotonic(), tally.images) for tally in tallies]
-    first = times[workers - 1][0]
-    return sum(images for _, images in times[workers:]) / (times[-1][0] - first)
+def rate(place: Place, tallies: Iterator[Tally], workers: int) -> float:
+    """Images a second, from the first shard of each worker on, by when their parts were on disk."""
+    images = {tally.shard: tally.images for tally in tallies}
+    parts = [place.folder / name for name in place.names(FOUND)] if place.folder else []
+    ended = sorted((part.stat().st_mtime, int(part.stem.removeprefix("part-"))) for part in parts)
+    return sum(images[shard] for _, shard in ended[workers:]) / (ended[-1][0] - ended[workers - 1][0])
 
 
 def bare(place: Place, shards: range) -> Iterator[Tally]:
@@ -107,29 +108,33 @@ def bare(place: Place, shards: range) -> Iterator[Tally]:
         yield inspect_shard(manifest.shard(number), inspector, place, batch)
 
 
+def alone(place: Place, shards: range) -> float:
+    return rate(place, bare(place, shards), 1)
+
+
 def plain(workers: int, place: Place, shards: range) -> float:
-    return rate(local.run_shards(place, shards, workers), workers)
+    return rate(place, local.run_shards(place, shards, workers), workers)
 
 
 def on_ray(workers: int, place: Place, shards: range) -> float:
-    return rate(cluster.run_shards(place, shards, "local", workers), workers)
+    return rate(place, cluster.run_shards(place, shards, "local", workers), workers)
 
 
 def speed(images: Path, rounds: int, peers: str | None) -> list[dict[str, object]]:
-    ways: Ways = {}
-    for size in (16, 64):
-        ways["bare", 1, size] = lambda place, shards: rate(bare(place, shards), 1)
-        for workers in (1, 2):
-            ways["local", workers, size] = partial(plain, workers)
-            ways["ray", workers, size] = partial(on_ray, workers)
+    ways: Ways = {
+        ("bare", 1, 16): alone,
+        ("ray", 1, 16): partial(on_ray, 1),
+        ("bare", 1, 64): alone,
+        ("ray", 1, 64): partial(on_ray, 1),
+        ("plain", 1, 32): partial(plain, 1),
+        ("plain", 2, 32): partial(plain, 2),
+        ("ray", 2, 32): partial(on_ray, 2),
+    }
     rows = in_turn(ways, images, rounds)
-    median = medians(rows)
+    print(f"two processes: {ratio(rows, ('plain', 2, 32), ('plain', 1, 32)):.3f} times one")
     for size in (16, 64):
-        print(f"shards of {size}: two processes {median['local', 2, size] / median['local', 1, size]:.2f} times one")
-        for workers in (1, 2):
-            ray, here = median["ray", workers, size], median["local", workers, size]
-            print(f"  Ray with {workers}: {100 * (1 - ray / here):.1f} % slower than plain processes")
-        print(f"  Ray with 1: {100 * (1 - median['ray', 1, size] / median['bare', 1, size]):.1f} % slower than bare")
+        print(f"Ray at {size} images a shard: {ratio(rows, ('ray', 1, size), ('bare', 1, size)):.3f} of bare")
+    print(f"Ray with two workers: {ratio(rows, ('ray', 2, 32), ('plain', 2, 32)):.3f} of two processes")
     return rows
 
 
@@ -137,16 +142,15 @@ def beside(images: Path, rounds: int, peers: str | None) -> list[dict[str, objec
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder, "segmenter.xml")
         ways: Ways = {
-            ("local", 2, 64): partial(plain, 2),
+            ("casae", 2, 32): partial(plain, 2),
             ("plain OpenVINO", 2, 0): lambda place, shards: said(sys.executable, PLAIN, images, network),
         }
         write_segmenter(network)
         if peers:
             ways["ultralytics", 2, 0] = lambda place, shards: said(peers, ULTRALYTICS, images)
         rows = in_turn(ways, images, rounds)
-    median = medians(rows)
-    for key, value in median.items():
-        print(f"{key[0]}: {value:.2f} images a second, casae is {median['local', 2, 64] / value:.2f} times as fast")
+    for key in ways:
+        print(f"casae: {ratio(rows, ('casae', 2, 32), key):.2f} times {key[0]}")
     return rows
 
 
@@ -175,7 +179,8 @@ def in_turn(ways: Ways, images: Path, rounds: int) -> list[dict[str, object]]:
                 place = begun(Path(folder), images, key[2] or 64)
                 with on_cores(key[1]):
                     found = run(place, range(Manifest(place).shards))
-            rows.append(dict(zip(("way", "workers", "shard"), key, strict=True)) | {"images_a_second": round(found, 3)})
+            named = dict(zip(("way", "workers", "shard"), key, strict=True))
+            rows.append({"round": turn} | named | {"images_a_second": round(found, 3)})
             print(*rows[-1].values(), flush=True)
     return rows
 
@@ -191,11 +196,12 @@ def on_cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def medians(rows: list[dict[str, object]]) -> dict[tuple[Any, ...], float]:
-    found: dict[tuple[Any, ...], list[float]] = {}
-    for way, workers, shard, value in (tuple(row.values()) for row in rows):
+def ratio(rows: list[dict[str, object]], one: tuple[object, ...], other: tuple[object, ...]) -> float:
+    """Of the rates of two ways, the median over the rounds: in a round both had the same machine."""
+    found: dict[tuple[object, ...], list[float]] = {}
+    for _, way, workers, shard, value in (tuple(row.values()) for row in rows):
         found.setdefault((way, workers, shard), []).append(float(cast("float", value)))
-    return {key: statistics.median(values) for key, values in found.items()}
+    return statistics.median(a / b for a, b in zip(found[one], found[other], strict=True))
 
 
 class Nothing:
