@@ -1,11 +1,13 @@
 """A Ray cluster, joined with a token, without reports of usage to its makers, on loopback where it is our own."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
+from casae import errors
 from casae.errors import CasaeError, MissingExtraError, UsageError
 
 ENVIRONMENT = {
@@ -14,6 +16,7 @@ ENVIRONMENT = {
     "RAY_DATA_LOG_LEVEL": "ERROR",  # what it tells of itself besides
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # or it warns on the terminal of actors that begin again, as they should
 }
+SAID = re.compile(r"casae\.errors\.(\w+Error): (.+)")
 KNOCK_S = 10.0  # s until somebody answers
 LOCAL = "local"  # address of a cluster of our own, which ends with the run
 
@@ -77,11 +80,21 @@ def _knock(address: str) -> None:
         raise UsageError(f"--ray {address}: no cluster answers ({error}); see ray status there") from error
 
 
+def check_cores(ray: Any, address: str, cores: int) -> None:
+    """See whether a machine has so many, for which Ray would wait without a word.
+
+    Raises:
+        UsageError: none has.
+    """
+    most = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
+    if most < cores:
+        raise UsageError(f"--cores {cores}: the largest machine of {address} has {most}; ask for fewer")
+
+
 def said_there(error: BaseException) -> CasaeError | None:
-    """What casae said on another machine of the cluster; None where it was not casae."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, CasaeError):
-            return type(cause)(str(cause).splitlines()[-1].partition("Error: ")[2] or str(cause).splitlines()[-1])
-        cause = cause.__cause__ or getattr(cause, "cause", None)
-    return None
+    """What casae said on another machine, which Ray passes on as text; None where it was not casae."""
+    found = SAID.findall(str(error))
+    if not found:
+        return None
+    name, text = found[-1]
+    return cast("CasaeError", getattr(errors, name)(text))

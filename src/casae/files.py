@@ -174,7 +174,7 @@ def look_for_images(path: Path) -> Found:
             found.others += 1
         elif suffix in UNREAD_SUFFIXES:
             found.left_out[printable(file)] = f"{suffix} is not read; save it as PNG"
-        elif not os.path.lexists(file) or not _is_file(file):
+        elif not os.path.lexists(file) or not is_file(file):
             found.left_out[printable(file)] = "leads to no file; mend the link"
         else:
             found.images.append(file)
@@ -182,8 +182,9 @@ def look_for_images(path: Path) -> Found:
     return found
 
 
-def _is_file(file: Path) -> bool:
-    return os.path.isfile(file)  # noqa: PTH113  # False where it may not look, instead of an error
+def is_file(file: Path) -> bool:
+    """Whether a path leads to an ordinary file; False also where that may not be looked at."""
+    return os.path.isfile(file)  # noqa: PTH113  # which raises nothing
 
 
 def files_under(path: Path, left_out: dict[str, str]) -> Iterator[Path]:

@@ -13,14 +13,14 @@ import pytest
 
 from casae.batch.job import Batch, begin, read_batch
 from casae.batch.local import core_sets, run_shards
-from casae.batch.manifest import Manifest, finished, write_manifest
+from casae.batch.manifest import Manifest, Shard, finished, write_manifest
 from casae.batch.places import Place
 from casae.batch.plan import plan
 from casae.batch.records import import_batch
 from casae.batch.rows import read_rows, record_in, table_of
 from casae.batch.run import Engine, runs_of
 from casae.batch.shard import ENDED, WORKING, Tally, inspect_shard
-from casae.batch.sources import Listing
+from casae.batch.sources import Entry, Listing
 from casae.batch.summary import write_summary
 from casae.errors import OutputError, UsageError
 from casae.inspection.inspector import Inspector
@@ -198,6 +198,97 @@ def test_who_is_second_leaves_what_is_there(begun, archive, dark_model):
     tally = inspect_shard(Manifest(place).shard(0), Inspector(dark_model), place, read_batch(place))
     assert tally == Tally(shard=0, images=2)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (5, 3), (130, 1), (9000, 5000), (300, 64)])
+def test_a_manifest_gives_back_every_image(tmp_path, count, size):
+    place = Place.of(str(tmp_path))
+    entries = [Entry(f"/{index}.png", size=index) for index in range(count)]
+    write_manifest(place, entries, size)
+    manifest = Manifest(place)
+    assert (manifest.images, manifest.shards) == (count, -(-count // size))
+    assert [entry for shard in manifest for entry in shard.entries] == entries
+    assert [shard.number for shard in manifest] == list(range(manifest.shards))
+    assert manifest.shard(manifest.shards - 1).entries[-1] == entries[-1]
+
+
+def test_parts_have_numbers_of_any_length(tmp_path):
+    place = Place.of(str(tmp_path))
+    for number in (5, 10_000_005):
+        place.write(Shard(number, "day=x", ()).file, table_of([]))
+    assert finished(place) == {5, 10_000_005}
+
+
+def test_very_many_partitions_wait_for_no_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("casae.batch.manifest.WAITING", 10)
+    place = Place.of(str(tmp_path))
+    entries = [Entry(f"/{index}.png") for index in range(100)]
+    write_manifest(place, entries, 64, lambda entry: f"product={entry.source[1:-5]}")
+    shards = list(Manifest(place))
+    assert sorted(entry for shard in shards for entry in shard.entries) == sorted(entries)
+    assert all(
+        entry.source[1:-5] == shard.partition.removeprefix("product=") for shard in shards for entry in shard.entries
+    )
+
+
+def test_products_that_are_no_folders_stay_apart():
+    batch = Batch(sources=("x",), model="", partition="product", parts="{product}_*")
+    names = [batch.partition_of(Entry(f"/in/{name}_1.png")) for name in ("a:b", "a*b", "a b", "a-b")]
+    assert len(set(names)) == 4
+    assert names[2:] == ["product=a b", "product=a-b"]
+
+
+def test_a_manifest_that_went_is_not_made_anew_beside_results(begun, archive):
+    place, _ = begun(archive)
+    (Path(place.where) / "manifest.parquet").unlink()
+    with pytest.raises(OutputError, match=r"manifest\.parquet: is gone, and results are there; choose another --out"):
+        begun(archive)
+
+
+def test_a_later_run_may_give_images_more_time(begun, archive):
+    place, _ = begun(archive)
+    begun(archive, image_seconds=1000.0)
+    assert read_batch(place).image_seconds == 1000.0
+
+
+def test_a_worker_that_is_told_to_leave_blames_no_image(archive, tmp_path, dark_model):
+    place = Place.of(str(tmp_path / "out"))
+    batch = begin(place, Batch(sources=("x",), model=""), {"model": dark_model})
+    write_manifest(place, Listing([str(archive)]), 64)
+    shard = Manifest(place).shard(0)
+    place.note(f"{WORKING}/0000000.json", b'{"turn": 2, "ended": {}}')  # of a worker that was killed
+
+    class Leaves:
+        def __init__(self):
+            self.inner = Inspector(dark_model)
+            self.settings, self.conditions = self.inner.settings, self.inner.conditions
+
+        def inspect(self, picture):
+            raise SystemExit(1)
+
+    with pytest.raises(SystemExit):
+        inspect_shard(shard, Leaves(), place, batch)
+    assert json.loads(place.read(f"{WORKING}/0000000.json")) == {"turn": None, "ended": {"2": 1}}
+
+
+def test_a_model_that_ends_every_worker_ends_the_run(archive, tmp_path, dark_model, monkeypatch):
+    monkeypatch.setattr("casae.batch.local.HOPELESS", 3)
+    place = Place.of(str(tmp_path / "out"))
+    begin(place, Batch(sources=("x",), model=""), {"model": dark_model})
+    for file in list(archive.rglob("*.png")):
+        file.rename(file.with_stem(f"deadly-{file.stem}"))
+    write_manifest(place, Listing([str(archive)]), 64)
+    with pytest.raises(OutputError, match=r"3 workers ended \(exit code 3\), and no image was inspected"):
+        list(run_shards(place, [0], 1, Ends))
+
+
+def test_a_row_of_a_table_that_nobody_can_read_is_a_failure(begun, archive):
+    (archive / "list.csv").write_text("path\na/1.png\nfoo://x/1.png\n")
+    place, run = begun(archive / "list.csv")
+    assert (run.done, run.failed) == (2, 1)
+    assert [row["failure"] for row in read_rows(place) if row["failure"]] == [
+        "foo://x/1.png: Protocol not known: foo; check the URL"
+    ]
 
 
 def test_each_worker_has_cores_of_its_own():

@@ -21,7 +21,7 @@ def test_a_folder_gives_its_images_and_says_what_it_passes_over(archive):
     assert sorted(names(listing)) == ["1.png", "1.png", "2.png", "4711_left.png", "broken.png", "clean.png"]
     assert listing.left_out == {
         f"{archive}/raw.cr2": ".cr2 is not read; save it as PNG",
-        f"{archive}/gone.png": "leads to no file; mend the link",
+        f"{archive}/gone.png": "leads to no file, or may not be read; mend the link, or permissions",
     }
     assert listing.others == 1
     entry = next(iter(listing))
@@ -105,3 +105,77 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, rule):
 def test_a_source_that_leads_to_nothing_is_named(tmp_path, source):
     with pytest.raises(UsageError, match="no such file or folder, and no file matches it"):
         list(Listing([str(tmp_path / source)]))
+
+
+def test_a_tar_that_is_not_as_it_should_be_says_so_and_gives_what_it_has(archive, tmp_path):
+    (archive / "a/link.png").hardlink_to(archive / "a/1.png")
+    (archive / "a/soft.png").symlink_to("1.png")
+    whole = tar_of(archive, tmp_path / "whole.tar").read_bytes()
+    first = tmp_path / "first.tar"
+    with tarfile.open(first, "w") as tar:
+        tar.add(archive / "a/1.png", "x.png")
+        tar.add(archive / "a/2.png", "x.png")
+        tar.add(archive / "b/1.png", b"caf\xe9.png".decode(errors="surrogateescape"))
+    listing = Listing([str(tmp_path / "whole.tar")])
+    assert len(list(listing)) == 6
+    assert sorted(Path(name).name for name in listing.left_out) in (["1.png", "soft.png"], ["link.png", "soft.png"])
+    listing = Listing([str(first)])
+    assert names(listing) == ["x.png", r"caf\xe9.png"]
+    assert not listing.left_out
+    (tmp_path / "cut.tar").write_bytes(whole[: 3 * 10240 // 2])
+    listing = Listing([str(tmp_path / "cut.tar")])
+    assert 0 < len(list(listing)) < 6
+    assert "is cut off or damaged at byte" in listing.left_out[str(tmp_path / "cut.tar")]
+    (tmp_path / "both.tar").write_bytes(whole + b"\0" * 20480 + first.read_bytes())
+    listing = Listing([str(tmp_path / "both.tar")])
+    assert len(list(listing)) == 6
+    assert "goes on behind its end" in listing.left_out[str(tmp_path / "both.tar")]
+
+
+def test_one_broken_tar_among_others_stops_nothing(archive, tmp_path):
+    (tmp_path / "tars").mkdir()
+    tar_of(archive, tmp_path / "tars/1.tar")
+    (tmp_path / "tars/0.tar").write_bytes(b"no tar" * 200)
+    (tmp_path / "tars/2.tar.gz").touch()
+    listing = Listing([str(tmp_path / "tars")])
+    assert len(list(listing)) == 6
+    assert [Path(name).name for name in listing.left_out] == ["0.tar", "2.tar.gz"]
+
+
+def test_patterns_reach_into_folders(archive, tmp_path):
+    for day in ("1", "2"):
+        (tmp_path / f"day-{day}/x").mkdir(parents=True)
+        tar_of(archive / "a", tmp_path / f"day-{day}/x/part.tar")
+    assert len(names(Listing([str(tmp_path / "day-*/x/*.tar")]))) == 4
+    assert len(names(Listing([str(tmp_path / "**/part.tar")]))) == 4
+    assert sorted(names(Listing([str(archive / "*/*.png")]))) == [
+        "1.png",
+        "1.png",
+        "2.png",
+        "4711_left.png",
+        "clean.png",
+    ]
+
+
+def test_what_a_batch_wrote_is_no_archive(archive):
+    (archive / "out/overlays/0000000").mkdir(parents=True)
+    for name in ("batch.json", "manifest.parquet", "overlays/0000000/0000.jpg"):
+        (archive / "out" / name).touch()
+    assert len(names(Listing([str(archive)]))) == 6
+
+
+def test_only_so_much_is_remembered_of_what_is_passed_over(archive, monkeypatch):
+    monkeypatch.setattr("casae.batch.sources.NAMED", 2)
+    for index in range(5):
+        (archive / f"{index}.cr2").touch()
+    listing = Listing([str(archive)])
+    list(listing)
+    assert (len(listing.left_out), listing.more) == (2, 3)
+
+
+def test_a_table_with_semicolons_or_without_text(archive, tmp_path):
+    (archive / "list.csv").write_text("n;path\n1;a/1.png\n")
+    assert names(Listing([str(archive / "list.csv")])) == ["1.png"]
+    write_table(pyarrow.table({"image": [b"\x89PNG"]}), archive / "list.parquet")
+    with pytest.raises(UsageError, match="column image holds no text; call the column of paths 'path'"):
+        list(Listing([str(archive / "list.parquet")]))

@@ -13,7 +13,7 @@ from casae.batch.local import RENEWED_AFTER, Make, inspector_at
 from casae.batch.manifest import Manifest
 from casae.batch.places import Place
 from casae.batch.shard import Tally, inspect_shard
-from casae.cluster import joined, said_there
+from casae.cluster import check_cores, joined, said_there
 from casae.errors import OutputError, UsageError
 from casae.inspection.record import version
 
@@ -46,6 +46,7 @@ def run_shards(
         OutputError: the place does not take the results, or a machine does not see it.
     """
     with joined(address) as ray:
+        check_cores(ray, address, cores)
         most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // cores)
         ray.data.DataContext.get_current().enable_progress_bars = False
         blocks = min(len(shards), BLOCKS)

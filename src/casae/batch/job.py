@@ -1,8 +1,9 @@
 """What a batch does: kept beside its results, so that every worker and every later run does the same."""
 
+import hashlib
 import tempfile
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from casae.line.parts import PartPattern, Told
 
 JOB, INPUTS = "batch.json", "inputs"
 SHARD = 64  # images
+LONGEST = 100  # characters of a folder
 IMAGE_SECONDS = 300.0  # that one may take
 Partition = Literal["none", "day", "product"]
 
@@ -65,8 +67,7 @@ class Batch(Frozen):
     def partition_of(self, entry: Entry) -> str:
         """The folder that the results of an image go to."""
         if self.partition == "day":
-            known = entry.modified_ns
-            return f"day={'unknown' if known is None else datetime.fromtimestamp(known / 1e9, UTC).date()}"
+            return f"day={_day(entry.modified_ns)}"
         if self.partition == "product":
             product = self.told.part(Path(entry.source)).product
             return f"product={_plain(product) if product else 'unknown'}"
@@ -81,6 +82,7 @@ CALLED = {
     "parts": "pattern of parts",
     "shard": "shard size",
 }
+FREE = ("casae_version", "image_seconds")  # fields that a later run may change
 FILES = ("model", "rules", "roi", "zones", "calibration")
 
 
@@ -106,11 +108,14 @@ def begin(place: Place, batch: Batch, files: dict[str, Path]) -> Batch:
         place.write(JOB, batch.model_dump_json(indent=2).encode())
         return batch
     for name in Batch.model_fields:
-        if name not in ("casae_version", "image_seconds") and getattr(batch, name) != getattr(earlier, name):
+        if name not in FREE and getattr(batch, name) != getattr(earlier, name):
             raise _other(place, name)
     for name, (_, data) in contents.items():
         if place.read(f"{INPUTS}/{getattr(batch, name)}") != data:
             raise _other(place, name)
+    if batch.image_seconds != earlier.image_seconds:
+        earlier = earlier.model_copy(update={"image_seconds": batch.image_seconds})
+        place.write(JOB, earlier.model_dump_json(indent=2).encode())
     return earlier
 
 
@@ -169,6 +174,14 @@ def _other(place: Place, name: str) -> UsageError:
     return UsageError(f"{place.where}: was begun with another {what}; say the same, or another --out")
 
 
+def _day(modified_ns: int | None) -> str:
+    try:
+        return "unknown" if modified_ns is None else str(datetime.fromtimestamp(modified_ns / 1e9, UTC).date())
+    except (ValueError, OverflowError, OSError):  # of a clock far from ours
+        return "unknown"
+
+
 def _plain(name: str) -> str:
-    """A name that is one folder on every drive."""
-    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in PurePosixPath(name).name).strip(". ") or "unknown"
+    """A name that is one folder on every drive, and nobody else's."""
+    plain = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ")[:LONGEST]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,12 +14,15 @@ from multiprocessing.process import BaseProcess
 from casae.batch.job import inspector_of, read_batch
 from casae.batch.manifest import Manifest
 from casae.batch.places import Place
-from casae.batch.shard import Tally, inspect_shard
+from casae.batch.shard import ENDED, Tally, inspect_shard
 from casae.errors import CasaeError, OutputError
 from casae.line.run import Inspects
+from casae.processes import end_with_parent
 
 RENEWED_AFTER = 20_000  # images of a worker: libraries leak
 STILLBORN = 3  # workers in a row that end before they could do anything
+HOPELESS = 20  # workers that end while no image at all was inspected
+MOST_ENDS = 1000  # images of a shard that may end their workers
 READY = "ready"
 
 Make = Callable[[Place, int], Inspects]
@@ -71,14 +74,15 @@ def run_shards(
     try:
         for worker in crew if left else ():
             worker.begin()
+        ends = _Ends(place)
         while any(worker.alive for worker in crew):
-            yield from _news(crew, left, renewed_after)
+            yield from _news(crew, left, renewed_after, ends)
     finally:
         for worker in crew:
             worker.end()
 
 
-def _news(crew: "list[_Worker]", left: deque[int], renewed_after: int) -> Iterator[Tally]:
+def _news(crew: "list[_Worker]", left: deque[int], renewed_after: int, ends: "_Ends") -> Iterator[Tally]:
     """Wait until a worker says something, or ends, and give it something to do."""
     by_pipe = {worker.pipe: worker for worker in crew if worker.alive}
     for pipe in wait(list(by_pipe)):
@@ -87,12 +91,14 @@ def _news(crew: "list[_Worker]", left: deque[int], renewed_after: int) -> Iterat
         if isinstance(said, CasaeError):
             raise said
         if said is None:
-            worker.check_born()
+            ends.count(worker.shard, worker.exit_code)
             if worker.shard is not None:
                 left.appendleft(worker.shard)
             worker.begin()
             continue
+        ends.at_birth = 0
         if isinstance(said, Tally):
+            ends.nothing_done &= said.failed == said.images
             worker.images += said.images
             yield said
         if not left:
@@ -101,6 +107,44 @@ def _news(crew: "list[_Worker]", left: deque[int], renewed_after: int) -> Iterat
             worker.begin()
         else:
             worker.give(left.popleft())
+
+
+@dataclass
+class _Ends:
+    """Ends of workers, each of which may be an accident, and all together a sign.
+
+    Attributes:
+        at_birth: in a row, before they could do anything.
+        of_shards: shard -> ends with it in hand.
+        nothing_done: whether no image of any shard was inspected so far.
+    """
+
+    place: Place
+    at_birth: int = 0
+    of_shards: Counter[int] = field(default_factory=Counter)
+    nothing_done: bool = True
+
+    def count(self, shard: int | None, code: int | None) -> None:
+        """One more.
+
+        Raises:
+            OutputError: it is not worth beginning again.
+        """
+        try_it = "see whether casae inspect works on one of them"
+        if shard is None:
+            self.at_birth += 1
+            if self.at_birth >= STILLBORN:
+                rule = f"{STILLBORN} workers ended as they began (exit code {code}): too little memory"
+                raise OutputError(f"{self.place.where}: {rule}? Try --workers 1, or {try_it}")
+            time.sleep(0.1 * self.at_birth)
+            return
+        self.of_shards[shard] += 1
+        if self.nothing_done and self.of_shards.total() > HOPELESS:
+            rule = f"{HOPELESS} workers ended (exit code {code}), and no image was inspected"
+            raise OutputError(f"{self.place.where}: {rule}; {try_it}")
+        if self.of_shards[shard] > MOST_ENDS * ENDED:
+            rule = f"{self.of_shards[shard]} workers ended in shard {shard} (exit code {code})"
+            raise OutputError(f"{self.place.where}: {rule}; make smaller ones (--shard) in another --out")
 
 
 @dataclass
@@ -113,7 +157,6 @@ class _Worker:
     shard: int | None = None
     images: int = 0
     alive: bool = False
-    stillborn: int = 0
     _process: BaseProcess | None = None
     pipe: Connection = field(init=False)
 
@@ -122,7 +165,7 @@ class _Worker:
         self.end()
         context = multiprocessing.get_context("spawn")  # OpenVINO does not survive a fork
         self.pipe, other = context.Pipe()
-        arguments = (self.place, self.cores, self.make, other)
+        arguments = (self.place, self.cores, self.make, other, os.getpid())
         self._process = context.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         other.close()  # ours, so that its end is seen here
@@ -134,7 +177,6 @@ class _Worker:
             said = self.pipe.recv()
         except (EOFError, OSError):
             return None
-        self.stillborn = 0
         self.shard = None
         return said
 
@@ -144,20 +186,13 @@ class _Worker:
         with suppress(OSError):  # it ended meanwhile, which is heard next
             self.pipe.send(shard)
 
-    def check_born(self) -> None:
-        """Whether it is worth beginning again.
-
-        Raises:
-            OutputError: it ended too often before it had begun.
-        """
-        self.stillborn += self.shard is None
-        if self.stillborn >= STILLBORN:
-            if self._process is not None:
-                self._process.join(5)
-            code = self._process.exitcode if self._process else None
-            rule = f"{STILLBORN} workers ended as they began (exit code {code}): too little memory"
-            raise OutputError(f"{self.place.where}: {rule}? Try --workers 1, or see whether casae inspect works")
-        time.sleep(0.1 * self.stillborn)
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process, which has ended or is about to."""
+        if self._process is None:
+            return None
+        self._process.join(5)
+        return self._process.exitcode
 
     def end(self) -> None:
         """Let it go; what it has in hand is begun again by another one."""
@@ -173,22 +208,36 @@ class _Worker:
             self._process.join()
 
 
-def _work(place: Place, cores: tuple[int, ...], make: Make, pipe: Connection) -> None:
+def _work(place: Place, cores: tuple[int, ...], make: Make, pipe: Connection, parent: int) -> None:
     """The process: asks for shards until nobody gives any."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the one that began us
+    signal.signal(signal.SIGTERM, _leave)
+    if not end_with_parent(parent, signal.SIGTERM):
+        return
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    with suppress(EOFError, OSError):  # nobody is there any more
-        try:
-            manifest, batch = Manifest(place), read_batch(place)
-            assert batch is not None
-            inspector = make(place, len(cores))
-            pipe.send(READY)
-            while True:
-                pipe.send(inspect_shard(manifest.shard(pipe.recv()), inspector, place, batch))
-        except CasaeError as error:
-            pipe.send(error)
-        except (EOFError, OSError):
-            raise
-        except Exception as error:  # of no image: those are rows
-            pipe.send(OutputError(f"{place.where}: a worker of casae failed ({error!r}); please report it"))
+    said: object = READY
+    try:
+        manifest, batch = Manifest(place), read_batch(place)
+        assert batch is not None
+        inspector = make(place, len(cores))
+        while (number := _asked(pipe, said)) is not None:
+            said = inspect_shard(manifest.shard(number), inspector, place, batch)
+    except CasaeError as error:
+        _asked(pipe, error)
+    except Exception as error:  # of no image: those are rows
+        _asked(pipe, OutputError(f"{place.where}: a worker of casae failed ({error!r}); please report it"))
+
+
+def _leave(number: int, frame: object) -> None:
+    """End as an exception does, so that notes are put right."""
+    raise SystemExit(1)
+
+
+def _asked(pipe: Connection, said: object) -> int | None:
+    """Say something; the next shard, None where nobody is there any more."""
+    try:
+        pipe.send(said)
+        return int(pipe.recv())
+    except (EOFError, OSError):
+        return None

@@ -2,12 +2,11 @@
 
 import io
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
+from uuid import uuid4
 
 from casae.batch.places import Place
 from casae.batch.sources import Entry
@@ -15,7 +14,8 @@ from casae.errors import MissingExtraError, OutputError
 
 MANIFEST = "manifest.parquet"
 FOUND = "inspections"  # folder of the part files
-TOGETHER = 64  # shards in a row group, which is what a worker reads at once
+GROUP = 4096  # images in a row group, which a worker reads at once; of larger shards, one shard
+WAITING = 100_000  # images of shards that are not full yet, at most
 COLUMNS = ("shard", "partition", *Entry._fields)
 
 
@@ -54,7 +54,7 @@ class Shard:
 
 @dataclass
 class _Growing:
-    """Shards that fill up, one for each partition."""
+    """Shards that fill up, one for each partition; where there are very many, the fullest one need not be full."""
 
     size: int
     partition_of: Callable[[Entry], str]
@@ -62,12 +62,16 @@ class _Growing:
 
     def shards(self, entries: Iterable[Entry]) -> Iterator[tuple[str, list[Entry]]]:
         """Whole ones as they fill, then what is left, in order of their partitions."""
+        count = 0
         for entry in entries:
             partition = self.partition_of(entry)
             mine = self.waiting.setdefault(partition, [])
             mine.append(entry)
-            if len(mine) == self.size:
-                yield partition, self.waiting.pop(partition)
+            count += 1
+            if len(mine) == self.size or count >= WAITING:
+                fullest = max(self.waiting, key=lambda each: len(self.waiting[each])) if count >= WAITING else partition
+                count -= len(self.waiting[fullest])
+                yield fullest, self.waiting.pop(fullest)
         yield from sorted(self.waiting.items())
 
 
@@ -97,23 +101,23 @@ def write_manifest(
     text, number = pyarrow.string(), pyarrow.int64()
     kinds = (pyarrow.int32(), text, text, text, number, number, number)
     schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
-    images, shards, group = 0, 0, list[tuple[object, ...]]()
+    images, shards, group, together = 0, 0, list[tuple[object, ...]](), max(1, GROUP // size)
     with _written(place) as stream, ParquetWriter(stream, schema, compression="zstd") as writer:
 
         def flush() -> None:
             columns = list(zip(*group, strict=True)) or [()] * len(COLUMNS)
             arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), max(1, len(group)))
             group.clear()
 
         for partition, mine in _Growing(size, partition_of).shards(entries):
             group += [(shards, partition, *entry) for entry in mine]
             shards, images = shards + 1, images + len(mine)
-            if shards % TOGETHER == 0:
+            if shards % together == 0:
                 flush()
                 step(images)
         flush()
-        writer.add_key_value_metadata({"images": str(images), "shards": str(shards)})
+        writer.add_key_value_metadata({"images": str(images), "shards": str(shards), "together": str(together)})
     step(images)
 
 
@@ -125,19 +129,16 @@ def _written(place: Place) -> Iterator[BinaryIO]:
         yield data
         place.write(MANIFEST, data.getvalue())
         return
+    part = place.folder / f".{uuid4().hex}.part"
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.folder, prefix=".", suffix=".part", delete=False) as stream:
-            try:
-                yield cast("BinaryIO", stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-                Path(stream.name).replace(place.folder / MANIFEST)
-            except BaseException:
-                Path(stream.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise OutputError(f"{place.path(MANIFEST)}: cannot be written ({error.strerror}); free space") from error
+        with part.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(place.folder / MANIFEST)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 class Manifest:
@@ -158,6 +159,7 @@ class Manifest:
         self._place = place
         told = self._opened(lambda file: file.metadata.metadata)
         self.images, self.shards = int(told[b"images"]), int(told[b"shards"])
+        self._together = int(told[b"together"])
         self._group: tuple[int, dict[int, Shard]] = (-1, {})
 
     def shard(self, number: int) -> Shard:
@@ -166,7 +168,7 @@ class Manifest:
         Raises:
             OutputError: the manifest cannot be read.
         """
-        group = number // TOGETHER
+        group = number // self._together
         if self._group[0] != group:
             self._group = (group, self._read(group))
         return self._group[1][number]
@@ -191,7 +193,7 @@ class Manifest:
         except OutputError:
             raise
         except Exception as error:
-            name, way = self._place.path(MANIFEST), "take it away and run the command again"
+            name, way = self._place.path(MANIFEST), "begin anew in another --out"
             raise OutputError(f"{name}: is damaged ({error}); {way}") from error
 
 
@@ -201,7 +203,12 @@ def finished(place: Place) -> set[int]:
     Raises:
         OutputError: the place cannot be looked into.
     """
-    return {int(name[-15:-8]) for name in place.names(FOUND) if is_part(name)}
+    return {number_of(name) for name in place.names(FOUND) if is_part(name)}
+
+
+def number_of(name: str) -> int:
+    """The shard whose results have a path."""
+    return int(name.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet"))
 
 
 def is_part(name: str) -> bool:

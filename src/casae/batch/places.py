@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from casae.files import printable, write_durably
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 LOCAL = "file://"
-PAUSES = (0.5, 2.0, 8.0)  # s before a read is tried again
+PAUSES = (0.5, 2.0, 8.0)  # s before a store is asked again
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"}  # an object is there whole or not at all
 
 
@@ -63,15 +63,23 @@ def read_bytes(url: str, offset: int | None = None, size: int | None = None) -> 
     """
     system, path = filesystem(url)
     end = None if offset is None or size is None else offset + size
-    for pause in (*PAUSES, None):
+    try:
+        return cast("bytes", _tried(lambda: system.cat_file(path, start=offset, end=end)))
+    except Exception as error:
+        rule = "is not there" if isinstance(error, FileNotFoundError) else first_line(error)
+        raise ImageError(f"{url}: cannot be read ({rule}); check it") from error
+
+
+def _tried(does: Callable[[], Any]) -> Any:
+    """What a store answers; asked again where it stutters."""
+    for pause in PAUSES:
         try:
-            return cast("bytes", system.cat_file(path, start=offset, end=end))
-        except Exception as error:  # of the library of a cloud: each has its own
-            if pause is None or isinstance(error, FileNotFoundError | PermissionError):
-                rule = "is not there" if isinstance(error, FileNotFoundError) else first_line(error)
-                raise ImageError(f"{url}: cannot be read ({rule}); check it") from error
+            return does()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception:  # of the library of a cloud: each has its own
             time.sleep(pause)
-    raise AssertionError
+    return does()
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Place:
         try:
             if self.folder is not None:
                 return (self.folder / name).read_bytes()
-            return cast("bytes", self._system.cat_file(self._inside(name)))
+            return cast("bytes", _tried(lambda: self._system.cat_file(self._inside(name))))
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -123,7 +131,7 @@ class Place:
             if self.folder is not None:
                 return (self.folder / name).is_file()
             self._system.invalidate_cache()
-            return bool(self._system.isfile(self._inside(name)))
+            return bool(_tried(lambda: self._system.isfile(self._inside(name))))
         except Exception as error:
             raise self._failed(name, "read", error) from error
 
@@ -136,7 +144,7 @@ class Place:
         try:
             if self.folder is not None:
                 return (self.folder / name).open("rb")
-            return cast("BinaryIO", self._system.open(self._inside(name), "rb"))
+            return cast("BinaryIO", _tried(lambda: self._system.open(self._inside(name), "rb")))
         except Exception as error:
             raise self._failed(name, "read", error) from error
 
@@ -152,7 +160,7 @@ class Place:
         try:
             path = self._inside(name)
             if self._protocols & WHOLE:
-                self._system.pipe_file(path, data)
+                _tried(lambda: self._system.pipe_file(path, data))
                 return
             part = f"{path}.{uuid4().hex}.part"
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -209,7 +217,7 @@ class Place:
             return
         try:
             self._system.invalidate_cache()
-            found = self._system.find(self._inside(below))
+            found = _tried(lambda: self._system.find(self._inside(below)))
         except FileNotFoundError:
             return
         except Exception as error:

@@ -1,5 +1,6 @@
 """What an archive would take: a few hundred of its images are inspected, the rest is reckoned."""
 
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,4 +133,5 @@ def _peak_of_children() -> int | None:
         import resource
     except ModuleNotFoundError:  # Windows
         return None
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

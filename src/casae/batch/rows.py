@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from casae.batch.manifest import FOUND, is_part, needs_parquet
+from casae.batch.manifest import FOUND, is_part, needs_parquet, number_of
 from casae.batch.places import Place
 from casae.batch.sources import Entry
 from casae.errors import OutputError
@@ -87,7 +87,7 @@ def read_rows(place: Place, columns: Iterable[str] | None = None) -> Iterator[di
         OutputError: a part cannot be read.
     """
     wanted = None if columns is None else list(columns)
-    for name in sorted(filter(is_part, place.names(FOUND)), key=lambda name: name.rpartition("/")[2]):
+    for name in sorted(filter(is_part, place.names(FOUND)), key=number_of):
         yield from read_part(place, name, wanted)
 
 

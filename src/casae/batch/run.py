@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from casae.batch.places import Place
 from casae.batch.rows import FAILURE, read_part
 from casae.batch.shard import Tally
 from casae.batch.sources import Listing
-from casae.errors import UsageError
+from casae.errors import OutputError, UsageError
 from casae.inspection.inspection import new_id
 from casae.inspection.record import version
 from casae.lock import lock
@@ -151,11 +151,13 @@ def run_batch(
         batch = begin(place, batch, files)
         run = Run(place, engine)
         if not place.has(MANIFEST):
+            if finished(place):
+                raise OutputError(f"{place.path(MANIFEST)}: is gone, and results are there; choose another --out")
             listing = Listing(batch.sources)
             write_manifest(place, listing, batch.shard, batch.partition_of, listed)
             run.left_out = listing.left_out
-            others = {"files of other types": listing.others}
-            place.write("left-out.json", json.dumps({"left_out": listing.left_out} | others, indent=2).encode())
+            told = {"left_out": listing.left_out, "more": listing.more, "files_of_other_types": listing.others}
+            place.write("left-out.json", json.dumps(told, indent=2).encode())
         manifest = Manifest(place)
         if not manifest.images:
             place.remove(MANIFEST)
@@ -202,4 +204,8 @@ def runs_of(place: Place) -> list[dict[str, Any]]:
         OutputError: the place cannot be read.
     """
     names = sorted(name for name in place.names(RUNS) if name.endswith(".json"))
-    return [json.loads(data) for name in names if (data := place.read(name))]
+    found = []
+    for name in names:
+        with suppress(ValueError):  # of a power cut
+            found.append(json.loads(place.read(name) or b""))
+    return found

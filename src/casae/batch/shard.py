@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from casae.batch.rows import Row, table_of
 from casae.batch.sources import Entry
 from casae.config import Frozen
 from casae.decoding import decode_image
-from casae.errors import ImageError
-from casae.files import path_of, printable, unusable_name
+from casae.errors import ImageError, MissingExtraError, UsageError
+from casae.files import path_of, unusable_name
 from casae.image import encode
 from casae.inspection.inspection import Conditions, Inspection, Part, Picture
 from casae.inspection.overlay import draw_overlay
@@ -90,19 +91,23 @@ def inspect_shard(shard: Shard, inspector: Inspects, place: Place, batch: Batch)
     earlier = _earlier(place, note)
     store = _Rows(shard, place, batch.overlays)
     told = batch.told
-    with _deadline(batch.image_seconds) as in_time:
-        if earlier is None:
-            place.note(note, _Note().model_dump_json().encode())
-            _follow(shard.entries, inspector, store, told, in_time)
-        else:
-            for index, entry in enumerate(shard.entries):
-                ended = earlier.ended.get(index, 0)
+    known = _Note() if earlier is None else earlier
+    place.note(note, known.model_dump_json().encode())
+    try:
+        with _deadline(batch.image_seconds) as in_time:
+            if earlier is None:
+                _follow(shard.entries, inspector, store, told, in_time)
+            for index, entry in enumerate(() if earlier is None else shard.entries):
+                ended = known.ended.get(index, 0)
                 if ended >= ENDED:
                     rule = f"casae ended {ended} times in its turn, or took longer than {batch.image_seconds:g} s"
                     store.failed(entry, f"{entry.source}: {rule}; look at the image")
                     continue
-                place.note(note, earlier.model_copy(update={"turn": index}).model_dump_json().encode())
+                place.note(note, known.model_copy(update={"turn": index}).model_dump_json().encode())
                 _follow([entry], inspector, store, told, in_time)
+    finally:  # whatever ends this worker now, no image is to blame
+        if earlier is not None:
+            place.note(note, known.model_dump_json().encode())
     if not place.has(shard.file):
         place.write(shard.file, table_of(store.rows))
     place.remove(note)
@@ -156,19 +161,31 @@ class _Reading:
         began = time.monotonic()
         picture = self._read(max_megapixels)
         self.store.reading += time.monotonic() - began
-        return replace(picture, part=self.told.part(Path(self.source)), camera=self.told.camera)
+        part = self.told.part(Path(self.source))
+        return replace(picture, part=part, camera=self.told.camera, taken_at=picture.taken_at or self._changed)
+
+    @property
+    def _changed(self) -> datetime | None:
+        """When it was changed last, as the manifest has it."""
+        changed = self.entry.modified_ns
+        return None if changed is None else datetime.fromtimestamp(changed / 1e9).astimezone()
 
     def _read(self, max_megapixels: float) -> Picture:
         entry = self.entry
         if entry.archive is None and not is_url(entry.source):
             path = path_of(entry.source)
             problem = unusable_name(path)
+            if not problem and "\\x" in entry.source and not path.exists():  # as `printable` writes other bytes
+                problem = "the name is not UTF-8; rename the file"
             if problem:
-                raise ImageError(f"{printable(path)}: {problem}")
+                raise ImageError(f"{entry.source}: {problem}")
             picture = Picture.of(path, max_megapixels)
             self.store.read_bytes += picture.file.size if picture.file else 0
             return picture
-        data = _in_tar(entry) if entry.archive else read_bytes(entry.source)
+        try:
+            data = _in_tar(entry) if entry.archive else read_bytes(entry.source)
+        except (UsageError, MissingExtraError) as error:  # of this URL, not of the others
+            raise ImageError(str(error)) from error
         self.store.read_bytes += len(data)
         decoded = decode_image(data, entry.source, max_megapixels)
         return Picture(entry.source, hashlib.sha256(data).hexdigest(), decoded)

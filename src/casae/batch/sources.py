@@ -1,28 +1,32 @@
-"""What an archive holds, one entry an image, as a stream: folders, globs, tables of paths, tar shards, URLs."""
+"""What an archive holds, one entry an image, as a stream: folders, patterns, tables of paths, tar shards, URLs."""
 
 import csv
 import functools
+import glob
 import io
+import os
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from glob import has_magic
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from casae.batch.places import Place, filesystem, first_line, is_url, local_path
-from casae.errors import MissingExtraError, UsageError
-from casae.files import SUFFIXES, UNREAD_SUFFIXES, files_under, printable
-from casae.line.files import gather, is_label
+from casae.errors import MissingExtraError, OutputError, UsageError
+from casae.files import SUFFIXES, UNREAD_SUFFIXES, files_under, is_file, printable
+from casae.line.files import is_label
 from casae.results.folder import is_result
 
 COLUMNS = ("path", "source", "file", "filename", "url", "image")  # of a table; the first one that it has counts
 TAR = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+PADDING = 20_480  # bytes that a tar may have behind its end mark
 ROWS_AT_ONCE = 10_000
+NAMED = 1000  # of what is passed over; the others are counted
+OF_A_BATCH = ("batch.json", "manifest.parquet")
 
 
 class Entry(NamedTuple):
@@ -49,72 +53,98 @@ class Listing:
 
     Attributes:
         sources: as `casae batch` takes them.
-        left_out: path -> why a picture, a link or a folder is not looked at.
+        left_out: path -> why a picture, a link, a tar or a folder is not looked at; the first `NAMED` of them.
+        more: how many besides.
         others: files of other types.
     """
 
     sources: Sequence[str]
     left_out: dict[str, str] = field(default_factory=dict)
+    more: int = 0
     others: int = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        """Each image once, in an order that stays.
+        """Each image once.
 
         Raises:
             UsageError: a source leads to nothing, or is a table or tar that cannot be read.
             MissingExtraError: what a source needs is not installed.
         """
         found = (entry for source in self.sources for entry in self._of(source))
-        yield from found if len(self.sources) == 1 and _kind(self.sources[0]) not in TABLES else _once(found)
+        one = self.sources[0]
+        yield from found if len(self.sources) == 1 and not is_url(one) and local_path(one).is_dir() else _once(found)
 
     def _of(self, source: str) -> Iterator[Entry]:
         if is_url(source):
             yield from self._at_url(source)
             return
         path = local_path(source)
+        if os.path.lexists(path):
+            yield from self._named(path.absolute(), asked=True)
+            return
+        found = False
+        for match in glob.iglob(str(path), recursive=True):
+            found = True
+            yield from self._named(Path(match).absolute(), asked=_kind(source) in (TAR, *TABLES))
+        if not found:
+            raise UsageError(f"{source}: no such file or folder, and no file matches it; check the path")
+
+    def _named(self, path: Path, asked: bool) -> Iterator[Entry]:
+        """What a path is, that a person named (`asked`), or that a pattern matched."""
         if path.is_dir():
-            yield from self._in_folder(path.resolve())
-        elif _kind(source) in (TAR, *TABLES) or source.endswith(PACKED):
-            for file in [path] if path.exists() else _matching(source):
-                yield from self._in_file(str(file.resolve()))
-        else:
-            gathered = gather([source])
-            self.left_out |= gathered.left_out
-            yield from map(_local, gathered.files)
+            yield from self._in_folder(path.resolve()) if asked else ()
+            return
+        where = path.parent.resolve() / path.name
+        if asked and (_kind(path.name) in (TAR, *TABLES) or path.name.endswith(PACKED)):
+            yield from self._in_file(str(where))
+        elif asked or self._is_image(path.name, str(where)):
+            yield _local(where)
 
     def _in_folder(self, folder: Path) -> Iterator[Entry]:
-        """As `gather` finds them, one after the other."""
-        is_no_image = functools.lru_cache(1)(lambda parent: is_result(parent) or is_label(parent, folder))
-        for file in files_under(folder, self.left_out):
-            if is_no_image(file.parent):
+        """As `casae.line.files.gather` finds them, one after the other; tars among them too."""
+        passed_over = functools.lru_cache(1)(lambda parent: _is_ours(parent, folder))
+        found: dict[str, str] = {}
+        for file in files_under(folder, found):
+            if passed_over(file.parent):
                 continue
-            if _kind(file.name) == TAR:
-                yield from self._in_tar(printable(file))
+            if _kind(file.name) == TAR or file.name.endswith(PACKED):
+                yield from self._unless_broken(printable(file))
             elif self._is_image(file.name, printable(file)):
-                if file.is_file():
+                if is_file(file):
                     yield _local(file)
                 else:
-                    self.left_out[printable(file)] = "leads to no file; mend the link"
+                    self._leave(printable(file), "leads to no file, or may not be read; mend the link, or permissions")
+        for name, why in found.items():
+            self._leave(name, why)
+
+    def _unless_broken(self, tar: str) -> Iterator[Entry]:
+        """The images of a tar that nobody named alone."""
+        try:
+            yield from self._in_file(tar)
+        except UsageError as error:
+            self._leave(tar, str(error).removeprefix(f"{tar}: "))
 
     def _at_url(self, url: str) -> Iterator[Entry]:
         system, path = filesystem(url)
         try:
-            if has_magic(path):
-                found = sorted(system.glob(path))
-            elif _kind(url) in (TAR, *TABLES) or system.isfile(path):
-                found = [path]
+            if _kind(url) in (TAR, *TABLES) and not glob.has_magic(path):
+                found: Mapping[str, Any] = {path: {}}
+            elif glob.has_magic(path) and not system.exists(path):
+                found = system.glob(path, detail=True)
             else:
-                found = [each for each in sorted(system.find(path)) if _kind(each) not in TABLES]
+                found = {path: system.info(path)} if system.isfile(path) else system.find(path, detail=True)
         except Exception as error:
             raise UsageError(f"{url}: cannot be looked into ({first_line(error)}); check the URL") from error
         if not found:
             raise UsageError(f"{url}: holds nothing; check the URL")
-        for each in found:
-            whole = system.unstrip_protocol(each)
-            if _kind(each) in (TAR, *TABLES) or each.endswith(PACKED):
+        for each in sorted(found):
+            whole = str(system.unstrip_protocol(each))
+            if _kind(url) in TABLES or (_kind(url) == TAR and len(found) == 1):
                 yield from self._in_file(whole)
+            elif _kind(each) == TAR or each.endswith(PACKED):
+                yield from self._unless_broken(whole)
             elif self._is_image(PurePosixPath(each).name, whole):
-                yield Entry(whole, size=_size_of(system, each))
+                yield Entry(whole, size=found[each].get("size"), modified_ns=_changed(found[each]))
 
     def _in_file(self, file: str) -> Iterator[Entry]:
         """The images that a table names, or that a tar holds."""
@@ -125,25 +155,39 @@ class Listing:
             return
         with _opened(file) as stream:
             for text in TABLES[_kind(file)](stream, file):
-                yield _named(text, file)
+                yield _cell(text, file)
 
     def _in_tar(self, tar: str) -> Iterator[Entry]:
-        with _opened(tar) as stream:
-            for name, offset, size in _members(stream):
-                if self._is_image(PurePosixPath(name).name, f"{tar}/{name}"):
-                    yield Entry(f"{tar}/{name}", tar, offset, size)
+        seen: set[str] = set()
+        with _opened(tar) as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
+            while (member := opened.next()) is not None:
+                opened.members = []  # type: ignore[attr-defined]  # or a tar of millions would fill the memory
+                name = printable(member.name.removeprefix("./"))
+                whole = f"{tar}/{name}"
+                if not self._is_image(PurePosixPath(name).name, whole) or name in seen:
+                    continue
+                seen.add(name)
+                if member.isfile() and not member.sparse:
+                    yield Entry(whole, tar, member.offset_data, member.size, int(member.mtime * 1e9))
+                else:
+                    self._leave(whole, "is a link or has holes in its tar; pack it with --hard-dereference")
+            problem = _wrong_end(stream, opened.offset)
+            if problem:
+                self._leave(tar, problem)
 
     def _is_image(self, name: str, whole: str) -> bool:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in UNREAD_SUFFIXES:
-            self.left_out[whole] = f"{suffix} is not read; save it as PNG"
+            self._leave(whole, f"{suffix} is not read; save it as PNG")
         elif suffix not in SUFFIXES:
             self.others += 1
         return suffix in SUFFIXES and not name.startswith(".")
 
-
-def _kind(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    def _leave(self, name: str, why: str) -> None:
+        if len(self.left_out) < NAMED:
+            self.left_out[name] = why
+        else:
+            self.more += 1
 
 
 @contextmanager
@@ -159,8 +203,22 @@ def _opened(file: str) -> Iterator[BinaryIO]:
             yield stream
     except (UsageError, MissingExtraError):
         raise
+    except OutputError as error:
+        raise UsageError(str(error)) from error
     except Exception as error:
         raise UsageError(f"{file}: cannot be read as {_kind(file)} ({first_line(error)}); check it") from error
+
+
+def _kind(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _is_ours(parent: Path, asked: Path) -> bool:
+    """Whether a folder holds labels of a dataset, or what casae made of images."""
+    if is_result(parent) or is_label(parent, asked):
+        return True
+    within = [parent, *(each for each in parent.parents if asked in each.parents or each == asked)]
+    return any(all((each / name).is_file() for name in OF_A_BATCH) for each in within)
 
 
 def _once(found: Iterable[Entry]) -> Iterator[Entry]:
@@ -181,43 +239,33 @@ def _local(file: Path) -> Entry:
     return Entry(printable(file), size=state.st_size, modified_ns=state.st_mtime_ns)
 
 
-def _named(text: str, table: str) -> Entry:
+def _changed(info: Mapping[str, Any]) -> int | None:
+    """When an object was changed last, of what its store tells."""
+    told = info.get("LastModified") or info.get("mtime") or info.get("last_modified")
+    if isinstance(told, datetime):
+        return int(told.timestamp() * 1e9)
+    return int(told * 1e9) if isinstance(told, int | float) else None
+
+
+def _cell(text: str, table: str) -> Entry:
     """What a cell of a table names; a relative path begins at the table."""
     if is_url(text):
         return Entry(text)
-    if is_url(table):
-        return Entry(f"{table.rpartition('/')[0]}/{text}")
-    return _local(Path(table).parent / local_path(text))
+    path = text.removeprefix("file://")
+    if is_url(table) and not path.startswith("/"):
+        return Entry(f"{table.rpartition('/')[0]}/{path}")
+    return _local(Path(table).parent / path if not is_url(table) else Path(path))
 
 
-def _size_of(system: Any, path: str) -> int | None:
-    try:
-        return int(system.info(path)["size"])  # from the listing, which is kept
-    except Exception:
-        return None
-
-
-def _matching(pattern: str) -> list[Path]:
-    """Files that a pattern matches, in order.
-
-    Raises:
-        UsageError: none does.
-    """
-    path = local_path(pattern)
-    files = path.parent.iterdir() if path.parent.is_dir() else iter(())
-    found = sorted(file for file in files if fnmatchcase(file.name, path.name))
-    if not found:
-        raise UsageError(f"{pattern}: no such file or folder, and no file matches it; check the path")
-    return found
-
-
-def _members(stream: Any) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and size of each file in a tar, whose members are not kept: a shard may hold millions."""
-    with tarfile.open(fileobj=stream, mode="r:") as tar:
-        while (member := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined]  # tarfile has no other way to forget
-            if member.isfile():
-                yield member.name.removeprefix("./"), member.offset_data, member.size
+def _wrong_end(stream: BinaryIO, end: int) -> str:
+    """Why a tar that was read so far may hold more than was found; empty where it ends as it should."""
+    stream.seek(end)
+    mark = stream.read(tarfile.BLOCKSIZE)
+    if mark.strip(b"\0") or len(mark) < tarfile.BLOCKSIZE:
+        return f"is cut off or damaged at byte {end:,}; what comes before is inspected; copy it again"
+    if stream.seek(0, os.SEEK_END) - end > PADDING:
+        return f"goes on behind its end at byte {end:,}; what comes before is inspected; pack it again"
+    return ""
 
 
 def _column(names: Sequence[str], table: str) -> str:
@@ -235,12 +283,18 @@ def _in_parquet(stream: Any, table: str) -> Iterator[str]:
     file = ParquetFile(stream)
     column = _column(file.schema_arrow.names, table)
     for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
-        yield from (str(text) for text in batch.column(0).to_pylist() if text)
+        for text in batch.column(0).to_pylist():
+            if text is not None and not isinstance(text, str):
+                raise UsageError(f"{table}: column {column} holds no text; call the column of paths 'path'")
+            if text:
+                yield text
 
 
 def _in_csv(stream: Any, table: str) -> Iterator[str]:
     with io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-        lines = csv.DictReader(text)
+        head = text.readline()
+        text.seek(0)
+        lines = csv.DictReader(text, delimiter=max(",;\t", key=head.count))
         column = _column(lines.fieldnames or [], table)
         yield from (path for line in lines if (path := (line[column] or "").strip()))
 

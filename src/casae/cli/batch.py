@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from casae.batch.plan import Plan
     from casae.batch.run import Run
 
+SAID = 20  # of what was left out
 CLUSTER, RECKONING = "A Ray cluster", "What it would take"
 
 
@@ -170,8 +171,10 @@ def _run(
         raise
     with _progress() as bar:
         found = write_summary(place, bar.summed)
-    for path, why in run.left_out.items():
+    for path, why in list(run.left_out.items())[:SAID]:
         typer.echo(f"casae: {path}: {why}", err=True)
+    if len(run.left_out) > SAID:
+        typer.echo(f"casae: more that was left out stands in {place.path('left-out.json')}", err=True)
     counts = ", ".join(f"{found.decisions[name]:,} {name}" for name in ("OK", "REVIEW", "NG"))
     failed = f", {found.failed:,} not inspected" if found.failed else ""
     before = f"; {run.images - run.left:,} were done before" if run.left < run.images else ""
@@ -183,9 +186,18 @@ def _run(
 
 
 def _whole(source: str) -> str:
-    """A source as it is understood from any folder."""
-    from casae.batch.places import is_url, local_path
+    """A source as it is understood from any folder.
 
+    Raises:
+        UsageError: its name cannot stand in a record.
+    """
+    from casae.batch.places import is_url, local_path
+    from casae.errors import UsageError
+    from casae.files import printable, unusable_name
+
+    problem = unusable_name(Path(source))
+    if problem:
+        raise UsageError(f"{printable(source)}: {problem}")
     return source if is_url(source) else str(local_path(source).absolute())
 
 

@@ -87,7 +87,7 @@ def _memory() -> float:
     for file in CONTAINER_LIMITS:
         with suppress(OSError, ValueError):  # not in a container, or "max"
             limits.append(float(file.read_text()))
-    return min(limits)
+    return min(limits) / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of several processes that train together
 
 
 def scaled(image: LabelledImage, scale: float) -> LabelledImage:

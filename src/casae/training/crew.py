@@ -17,7 +17,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from casae.errors import UsageError
-from casae.training.device import has_bf16
+from casae.training.device import device_of, has_bf16
 
 PATIENCE = timedelta(hours=6)  # the others wait while the first one scores
 Agreed = TypeVar("Agreed")
@@ -70,6 +70,12 @@ def fabric_on(device: torch.device) -> Fabric:
 def agreed(fabric: Fabric, value: Agreed) -> Agreed:
     """What the first process says."""
     return value if count() == 1 else fabric.broadcast(value)
+
+
+def meet(device: str) -> None:
+    """Wait for all processes."""
+    if count() > 1:
+        fabric_on(device_of(device)).barrier()
 
 
 def same_weights(fabric: Fabric, network: nn.Module) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from casae.cluster import joined, said_there
+from casae.cluster import check_cores, joined, said_there
 from casae.errors import UsageError
 from casae.labelled.holdout import Fold
 from casae.training.progress import Reporter
@@ -14,6 +14,12 @@ Job = tuple[Path, Fold | None]
 """The model file to write, and what is held out of it."""
 
 LOST = 3  # times that the machine of a training may vanish
+
+
+def lost_by(ray: Any) -> tuple[type[Exception], ...]:
+    """Errors of Ray that say nothing of a training."""
+    known = ray.exceptions
+    return (known.WorkerCrashedError, known.NodeDiedError, known.OutOfMemoryError, known.ObjectLostError)
 
 
 def at_once(
@@ -36,6 +42,7 @@ def at_once(
     """
     done: dict[int, Trained] = {}
     with joined(address) as ray:
+        check_cores(ray, address, cores)
 
         def train(file: Path, fold: Fold | None, goes_on: bool) -> Trained:
             return learn(out=file, fold=fold, resume=goes_on)
@@ -54,7 +61,7 @@ def at_once(
             place = running.pop(ready)
             try:
                 done[place] = ray.get(ready)
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
+            except lost_by(ray) as error:
                 lost += 1
                 if lost > LOST:
                     raise UsageError(f"--ray {address}: machines vanished {lost} times; see ray status") from error

@@ -126,6 +126,8 @@ def train_and_judge(
     check_target(target)
     chosen_split = split or ("train" if "train" in dataset.splits else "all")
     _check_folds(dataset, chosen_split, out, settings, folds, resume)
+    if ray is not None and (crew.count() > 1 or reporter.mlflow):
+        raise UsageError("--ray: trains in processes of its own; leave out torchrun and --mlflow")
     shares = settings.hold_out_share != TrainingSettings.model_fields["hold_out_share"].default
     if shares and has_own_list(dataset, chosen_split) and not resume:
         rule = f"list 'val' of {dataset.name} is held out; rename it, or drop --hold-out"

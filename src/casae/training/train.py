@@ -199,16 +199,19 @@ def _begun(
     and must not take that for the earlier one.
     """
     identity, wanted = _identity(run), run.settings.start
-    if not crew.leads():  # what one goes on from comes from the process that leads
-        begin(casae, wanted)
+    if not crew.leads():  # what it goes on from comes from the process that leads
+        begin(casae, start)
+        crew.meet(run.device)
         yield
         return
     with lock(run.folder) if is_training(run.folder) else nullcontext():
         if goes_on(run.folder, identity, resume):
             begin(casae, start)
+            crew.meet(run.device)
             yield
             return
     begin(casae, wanted)
+    crew.meet(run.device)  # the others have read what may lie in the folder that is made anew
     claim(run.folder, identity)
     with lock(run.folder):
         if wanted not in (SCRATCH, IMAGENET):
