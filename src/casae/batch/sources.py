@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -160,15 +160,14 @@ class Listing:
     def _in_tar(self, tar: str) -> Iterator[Entry]:
         seen: set[str] = set()
         with _opened(tar) as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
-            while (member := opened.next()) is not None:
-                opened.members = []  # type: ignore[attr-defined]  # or a tar of millions would fill the memory
+            for member in _members(opened):
                 name = printable(member.name.removeprefix("./"))
                 whole = f"{tar}/{name}"
                 if not self._is_image(PurePosixPath(name).name, whole) or name in seen:
                     continue
                 seen.add(name)
                 if member.isfile() and not member.sparse:
-                    yield Entry(whole, tar, member.offset_data, member.size, int(member.mtime * 1e9))
+                    yield Entry(whole, tar, member.offset_data, member.size, int(member.mtime * 1000) * 1_000_000)
                 else:
                     self._leave(whole, "is a link or has holes in its tar; pack it with --hard-dereference")
             problem = _wrong_end(stream, opened.offset)
@@ -255,6 +254,14 @@ def _cell(text: str, table: str) -> Entry:
     if is_url(table) and not path.startswith("/"):
         return Entry(f"{table.rpartition('/')[0]}/{path}")
     return _local(Path(table).parent / path if not is_url(table) else Path(path))
+
+
+def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """As far as the tar can be read."""
+    with suppress(tarfile.ReadError):  # the end, which is looked at next, is no end then
+        while (member := opened.next()) is not None:
+            opened.members = []  # type: ignore[attr-defined]  # or a tar of millions would fill the memory
+            yield member
 
 
 def _wrong_end(stream: BinaryIO, end: int) -> str:

@@ -15,10 +15,10 @@ from fastapi import Depends, FastAPI
 from casae.config import InspectionSettings
 from casae.errors import CasaeError
 from casae.inspection.record import version
+from casae.processes import end_with_parent
 from casae.records.database import open_database
 from casae.service.api import events, inspections, jobs, labels, models, statistics, system, users
 from casae.service.catalogue import Catalogue
-from casae.service.child import end_with_parent
 from casae.service.home import Home
 from casae.service.inspecting import InspectionQueue
 from casae.service.middleware import Around, Limits
