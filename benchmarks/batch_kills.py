@@ -2,9 +2,9 @@
 
     python benchmarks/batch_kills.py --images 20000 --kills 20 --out FOLDER
 
-Two nodes (raylets) on this machine, a core each; small generated pictures and the shipped model `component`. Killed
-with SIGKILL: an actor, any other process of the workers, a whole node with all of its processes (and begun again), and
-the driver, `casae batch` itself (and begun again by the same command).
+Two nodes (raylets) on this machine, a core each; small generated pictures and the shipped model `strip-steel`. Killed
+with SIGKILL: an actor, another process of a node, a whole node with all of its processes, and the driver, `casae batch`
+itself. Nodes and driver are begun again, as whoever runs a cluster does.
 """
 
 import argparse
@@ -29,7 +29,8 @@ from casae.batch.rows import FAILURE, read_rows
 
 PORT, KINDS = 6397, ("actor", "worker", "node", "driver")
 SIDE = 96  # px
-PAUSE = (4.0, 12.0)  # s of work between two kills
+BEGINS_S = 20.0  # until a node has its raylet
+PAUSE = (2.0, 6.0)  # s of work between two kills
 
 
 def main() -> None:
@@ -45,20 +46,25 @@ def main() -> None:
     _draw(images, wanted.images)
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     cluster = _Cluster()
-    command = ["casae", "batch", images, "--model", "component", "--out", place.where]
+    command = ["casae", "batch", images, "--model", "strip-steel", "--out", place.where]
     batch = _Driver([*command, "--ray", f"127.0.0.1:{PORT}"])
     chance, kills, began = random.Random(wanted.seed), list[tuple[object, ...]](), time.monotonic()
     try:
         batch.begin()
         while len(kills) < wanted.kills and not batch.is_done():
             before = len(finished(place))
-            _work(chance.uniform(*PAUSE), before, place, batch)
+            _work(chance.uniform(*PAUSE), before, place, batch, cluster)
             kind = KINDS[len(kills) % len(KINDS)]
             killed = batch.kill() if kind == "driver" else cluster.kill(kind, chance)
+            if not killed:  # what was meant had just ended by itself
+                continue
             kills.append((len(kills) + 1, kind, killed, len(finished(place)), round(time.monotonic() - began, 1)))
             print(*kills[-1], flush=True)
             if kind == "driver":
                 batch.begin()
+        while not batch.is_done():
+            cluster.mend()
+            time.sleep(1)
         code = batch.wait()
     finally:
         batch.kill()
@@ -83,10 +89,11 @@ def _draw(folder: Path, count: int) -> None:
         cv2.imwrite(str(folder / f"{index // 1000:03d}" / f"{index:06d}.png"), picture.clip(0, 255).astype(np.uint8))
 
 
-def _work(seconds: float, before: int, place: Place, batch: "_Driver") -> None:
+def _work(seconds: float, before: int, place: Place, batch: "_Driver", cluster: "_Cluster") -> None:
     """Wait until so many seconds of work passed, in which something was finished."""
     until = time.monotonic() + seconds
     while (time.monotonic() < until or len(finished(place)) == before) and not batch.is_done():
+        cluster.mend()
         time.sleep(0.5)
 
 
@@ -163,6 +170,16 @@ class _Cluster:
         _kill(chance.choice(chosen))
         return 1
 
+    def mend(self) -> None:
+        """Begin nodes again that have no raylet: it ends with its agents, and `ray start` does not see that."""
+        for place, node in enumerate(self.nodes):
+            processes = _in_session(node.pid)
+            if not any("raylet/raylet" in _title(each) for each in processes) and time.monotonic() > self.ready:
+                for each in processes:
+                    _kill(each)
+                node.wait()
+                self.nodes[place] = self._node()
+
     def end(self) -> None:
         for group in [*self.nodes, self.head]:
             for each in _in_session(group.pid):
@@ -170,6 +187,7 @@ class _Cluster:
             group.wait()
 
     def _node(self) -> "subprocess.Popen[bytes]":
+        self.ready = time.monotonic() + BEGINS_S
         return self._start(f"--address=127.0.0.1:{PORT}", "--num-cpus=1")
 
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":

@@ -81,13 +81,13 @@ def _knock(address: str) -> None:
 
 
 def check_cores(ray: Any, address: str, cores: int) -> None:
-    """See whether a machine has so many, for which Ray would wait without a word.
+    """See whether a machine has so many, for which Ray would wait without a word; one that grows may have none yet.
 
     Raises:
         UsageError: none has.
     """
     most = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
-    if most < cores:
+    if 0 < most < cores:
         raise UsageError(f"--cores {cores}: the largest machine of {address} has {most}; ask for fewer")
 
 
