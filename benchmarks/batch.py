@@ -5,7 +5,7 @@
     python benchmarks/batch.py million --images 1000000 --folder FOLDER --out rows.csv
 
 `speed` and `beside` inspect drawn components of 1088 x 816 px with the shipped model `component`, in turn, each round
-anew; what has one worker has one core, Ray's own processes included. Beginning is left out: a rate counts from the
+anew; each has so many cores, Ray's own processes included. Beginning is left out: a rate counts from the
 first part of each worker to the last. `million` plans, ends, goes on with and finishes a batch of so many rows whose
 inspector does nothing, and watches the memory.
 """
@@ -57,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "beside", "million"))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="of speed, ways whose name holds this")
     parser.add_argument("--peers", help="python of an environment with ultralytics")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, help="for the million; what is in it goes")
@@ -67,8 +68,10 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             images = draw(Path(folder))
-            run = speed if wanted.what == "speed" else beside
-            rows = run(images, wanted.rounds, wanted.peers)
+            if wanted.what == "speed":
+                rows = speed(images, wanted.rounds, wanted.only)
+            else:
+                rows = beside(images, wanted.rounds, wanted.peers)
     with wanted.out.open("w", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
@@ -123,19 +126,28 @@ def on_ray(workers: int, place: Place, shards: range) -> float:
         return rate(place, cluster.run_shards(place, shards, "local", workers), workers)
 
 
-def speed(images: Path, rounds: int, peers: str | None) -> list[dict[str, object]]:
+def speed(images: Path, rounds: int, only: str) -> list[dict[str, object]]:
     ways: Ways = {
         ("bare", 1, 16): alone,
         ("ray", 1, 16): partial(on_ray, 1),
         ("bare", 1, 64): alone,
         ("ray", 1, 64): partial(on_ray, 1),
+        ("bare, a core beside", 2, 32): alone,
+        ("ray, a core beside", 2, 32): partial(on_ray, 1),
         ("plain", 1, 32): partial(plain, 1),
         ("plain", 2, 32): partial(plain, 2),
     }
+    ways = {key: way for key, way in ways.items() if only in key[0]}
     rows = in_turn(ways, images, rounds)
-    print(f"two processes: {ratio(rows, ('plain', 2, 32), ('plain', 1, 32)):.3f} times one")
-    for size in (16, 64):
-        print(f"Ray at {size} images a shard: {ratio(rows, ('ray', 1, size), ('bare', 1, size)):.3f} of bare")
+    told = {
+        "two processes beside one": (("plain", 2, 32), ("plain", 1, 32)),
+        "Ray beside bare, 16 images a shard": (("ray", 1, 16), ("bare", 1, 16)),
+        "Ray beside bare, 64 images a shard": (("ray", 1, 64), ("bare", 1, 64)),
+        "the same, with a core for Ray's own": (("ray, a core beside", 2, 32), ("bare, a core beside", 2, 32)),
+    }
+    for name, (one, other) in told.items():
+        if one in ways and other in ways:
+            print(f"{name}: {ratio(rows, one, other):.3f}")
     return rows
 
 
@@ -150,7 +162,7 @@ def beside(images: Path, rounds: int, peers: str | None) -> list[dict[str, objec
         if peers:
             ways["ultralytics", 2, 0] = lambda place, shards: said(peers, ULTRALYTICS, images)
         rows = in_turn(ways, images, rounds)
-    for key in ways:
+    for key in list(ways)[1:]:
         print(f"casae: {ratio(rows, ('casae', 2, 32), key):.2f} times {key[0]}")
     return rows
 
@@ -180,7 +192,7 @@ def in_turn(ways: Ways, images: Path, rounds: int) -> list[dict[str, object]]:
                 place = begun(Path(folder), images, key[2] or 64)
                 with on_cores(key[1]):
                     found = run(place, range(Manifest(place).shards))
-            named = dict(zip(("way", "workers", "shard"), key, strict=True))
+            named = dict(zip(("way", "cores", "shard"), key, strict=True))
             rows.append({"round": turn} | named | {"images_a_second": round(found, 3)})
             print(*rows[-1].values(), flush=True)
     return rows
@@ -200,8 +212,8 @@ def on_cores(count: int) -> Iterator[None]:
 def ratio(rows: list[dict[str, object]], one: tuple[object, ...], other: tuple[object, ...]) -> float:
     """Of the rates of two ways, the median over the rounds: in a round both had the same machine."""
     found: dict[tuple[object, ...], list[float]] = {}
-    for _, way, workers, shard, value in (tuple(row.values()) for row in rows):
-        found.setdefault((way, workers, shard), []).append(float(cast("float", value)))
+    for _, way, cores, shard, value in (tuple(row.values()) for row in rows):
+        found.setdefault((way, cores, shard), []).append(float(cast("float", value)))
     return statistics.median(a / b for a, b in zip(found[one], found[other], strict=True))
 
 

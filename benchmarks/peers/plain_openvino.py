@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import openvino
 
+SIZE = 480, 640  # of the input of `component`
 kept: dict[str, Any] = {}  # of the process
 
 
@@ -23,14 +24,14 @@ def begin(file: str) -> None:
     cv2.setNumThreads(1)
     hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": False}
     model = openvino.Core().read_model(file)
+    model.reshape([1, 1, *SIZE])
     kept["network"] = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
 
 
 def inspect(file: str) -> int:
     image, network = cv2.imread(file, cv2.IMREAD_GRAYSCALE), kept["network"]
     assert image is not None
-    _, _, height, width = network.get_input_tensor(0).shape
-    values = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)[None, None] / 255
+    values = cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)[None, None] / 255
     probability = network.infer([values])[0][0, 0]
     return int((cv2.resize(probability, image.shape[::-1]) > 0.6).sum())
 

@@ -3,8 +3,9 @@
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, cast
 
 from casae import errors
@@ -60,7 +61,8 @@ def joined(address: str) -> Iterator[Any]:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise UsageError(f"--ray {address}: no cluster answers ({said}); see ray status there") from error
     try:
-        yield ray
+        with redirect_stdout(sys.stderr):  # where it prints of workers that end
+            yield ray
     finally:
         ray.shutdown()
 

@@ -22,6 +22,7 @@ REPORT, FAILURES = "report.html", "failures.csv"
 COLUMNS = (FAILURE, "entry", "decision", "novelty", "part", "defects.list.element.class", "inspected_at")
 NOVELTY = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # upper ends of the bars; 1 is the model's limit
 SHOWN = 40  # rows of a table
+PRODUCTS = 10_000  # that are counted apart
 SECONDS_A_DAY = 86_400
 DECISIONS = ("OK", "REVIEW", "NG")
 
@@ -34,7 +35,7 @@ class Found:
         images: that are finished; `failed` of these could not be inspected.
         decisions: OK, REVIEW or NG -> images.
         classes: name -> defects; `images_with` -> images that have one.
-        by_product: product -> decision -> images.
+        by_product: product -> decision -> images, of the first `PRODUCTS`.
         novelty: images by it, see `NOVELTY`.
         reasons: source and reason of the first failures.
     """
@@ -61,7 +62,7 @@ class Found:
         self.classes.update(names)
         self.images_with.update(set(names))
         product = Part.model_validate(row["part"]).product
-        if product is not None:
+        if product is not None and (product in self.by_product or len(self.by_product) < PRODUCTS):
             self.by_product.setdefault(product, Counter())[row["decision"]] += 1
         if row["novelty"] is not None:
             self.novelty[next((place for place, end in enumerate(NOVELTY) if row["novelty"] <= end), len(NOVELTY))] += 1
@@ -106,6 +107,7 @@ def _page(place: Place, batch: Batch, found: Found) -> str:
         place=place,
         batch=batch,
         found=found,
+        products=sorted(found.by_product.items(), key=lambda each: (-each[1].total(), each[0])),
         total=Manifest(place).images,
         decisions=DECISIONS,
         runs=runs,
