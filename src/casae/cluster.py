@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, cast
 
 from casae import errors
@@ -73,13 +74,22 @@ def _knock(address: str) -> None:
     Raises:
         UsageError: nobody does.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    known = address if address != "auto" else os.environ.get("RAY_ADDRESS") or _remembered()
+    host, _, port = known.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return
     try:
         socket.create_connection((host, int(port)), KNOCK_S).close()
     except OSError as error:
         raise UsageError(f"--ray {address}: no cluster answers ({error}); see ray status there") from error
+
+
+def _remembered() -> str:
+    """The cluster that Ray last began or joined on this machine, which may be gone; empty where it knows none."""
+    try:
+        return (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip()
+    except OSError:
+        return ""
 
 
 def check_cores(ray: Any, address: str, cores: int) -> None:
