@@ -156,6 +156,8 @@ def test_a_batch_of_nothing_is_refused_and_may_be_tried_again(begun, tmp_path, a
     (tmp_path / "none").mkdir()
     with pytest.raises(UsageError, match="none: holds no images; check the path"):
         begun(tmp_path / "none")
+    with pytest.raises(UsageError, match="no such file or folder"):
+        begun(tmp_path / "slip-of-the-keyboard")
     (tmp_path / "none/1.png").write_bytes((archive / "a/1.png").read_bytes())
     assert begun(tmp_path / "none")[1].done == 1
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from casae.batch.manifest import MANIFEST
 from casae.batch.places import Place
 from casae.batch.sources import Entry
 from casae.config import Frozen, InspectionSettings, first_problem
@@ -100,7 +101,7 @@ def begin(place: Place, batch: Batch, files: dict[str, Path]) -> Batch:
     """
     contents = {name: (Path(file).name, Path(file).read_bytes()) for name, file in files.items()}
     batch = batch.model_copy(update={name: f"{name}-{file}" for name, (file, _) in contents.items()})
-    earlier = read_batch(place)
+    earlier = read_batch(place) if place.has(MANIFEST) else None  # without one, nothing was found to do yet
     if earlier is None:
         for name, (_, data) in contents.items():
             place.write(f"{INPUTS}/{getattr(batch, name)}", data)
