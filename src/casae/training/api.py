@@ -24,6 +24,8 @@ def train(
     unlabelled: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
+    ray: str | None = None,
+    cores: int = 1,
     console: Console | None = None,
     stop: Stop | None = None,
     **settings: Any,
@@ -40,6 +42,7 @@ def train(
         unlabelled: folder of images without labels to learn from as well.
         resume: go on with an interrupted training.
         device: "auto", "cpu" or "cuda".
+        ray: address of a Ray cluster that trains the model and its folds at once, `cores` for each.
         console: where the progress is shown; nothing is shown by default.
         stop: asks it to end soon.
         settings: by their names, such as `minutes=10`, `size=320`, `seed=1`; see `casae.recipes.settings_for`.
@@ -63,4 +66,6 @@ def train(
             reporter=reporter,
             stop=stop,
             device=device,
+            ray=ray,
+            cores=cores,
         )
