@@ -307,8 +307,8 @@ def test_a_class_that_is_nowhere_counts_for_nothing():
 def test_dropout_goes_on_after_a_kill_as_without_one(dataset, table, tmp_path, monkeypatch):
     original = _Run._step
 
-    def die(self, fabric, optimiser, batch):
-        original(self, fabric, optimiser, batch)  # the first of two steps of the FCN
+    def die(self, optimiser, batch):
+        original(self, optimiser, batch)  # the first of two steps of the FCN
         self._save(optimiser)
         raise MemoryError("killed")
 
