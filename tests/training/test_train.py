@@ -34,7 +34,7 @@ from casae.networks import export
 from casae.networks.cascade import CASAE
 from casae.recipes import settings_for
 from casae.synthetic.components import write_components
-from casae.training import loop
+from casae.training import crew, loop
 from casae.training.classification import size_classes
 from casae.training.progress import Reporter
 from casae.training.state import claim, folder_of
@@ -236,7 +236,7 @@ def test_a_model_of_tiles_remembers_it_and_starts_from_an_earlier_one(small, dat
 
 @pytest.mark.parametrize("has_bf16", [False, True])
 def test_fast_starts_from_the_shipped_encoder_whatever_the_processor(has_bf16, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "has_bf16", lambda device: has_bf16)
+    monkeypatch.setattr(crew, "has_bf16", lambda device: has_bf16)
     settings = settings_for("fast", width=4, size=64, epochs_1=1, epochs_2=1)
     segmenter = settings.segmenter.model_copy(update={"views": 8})
     classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 3, "batch": 4})

@@ -53,16 +53,26 @@ def share_of(batch: int) -> int:
     return batch // count()
 
 
-@functools.cache
 def fabric_on(device: torch.device) -> Fabric:
     """What computes on a device, in bfloat16 where it has that, and knows the other processes."""
-    mixed = MixedPrecision("bf16-mixed", device.type) if has_bf16(device) else Precision()
-    if count() == 1:
-        return Fabric(accelerator=device.type, devices=1, plugins=mixed)  # by its name it would print a line
+    if count() > 1:
+        return _together_on(device)
+    return Fabric(accelerator=device.type, devices=1, plugins=_precision(device))
+
+
+def _precision(device: torch.device) -> Precision:
+    """As a plugin: by its name it would print a line."""
+    return MixedPrecision("bf16-mixed", device.type) if has_bf16(device) else Precision()
+
+
+@functools.cache  # processes meet once
+def _together_on(device: torch.device) -> Fabric:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     backend = "nccl" if device.type == "cuda" else "gloo"
     together = DDPStrategy(process_group_backend=backend, timeout=PATIENCE)
-    fabric = Fabric(accelerator=device.type, strategy=together, devices=here, num_nodes=count() // here, plugins=mixed)
+    fabric = Fabric(
+        accelerator=device.type, strategy=together, devices=here, num_nodes=count() // here, plugins=_precision(device)
+    )
     fabric.launch()
     return fabric
 
