@@ -250,8 +250,8 @@ def write_new(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def write_durably(file: Path, data: bytes) -> None:
-    """Write a file whole and wait for the disk; several may write the same one at once.
+def write_durably(file: Path, data: bytes, waits: bool = True) -> None:
+    """Write a file whole and, unless told otherwise, wait for the disk; several may write the same one at once.
 
     Raises:
         OutputError: the disk does not take it.
@@ -262,9 +262,10 @@ def write_durably(file: Path, data: bytes) -> None:
         with part.open("wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if waits:
+                os.fsync(stream.fileno())
         part.replace(file)
-        if os.name == "posix":  # the name is in the folder, which is written later otherwise
+        if waits and os.name == "posix":  # the name is in the folder, which is written later otherwise
             folder = os.open(file.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)

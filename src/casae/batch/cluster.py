@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from casae.batch.job import Batch, read_batch
+from casae.batch.job import batch_at
 from casae.batch.local import RENEWED_AFTER, Make, inspector_at
 from casae.batch.manifest import Manifest
 from casae.batch.places import Place
@@ -73,7 +73,7 @@ class _Actor:
     def __init__(self, place: Place, cores: int, make: Make, renewed_after: int, casae: str) -> None:
         if version("casae") != casae:
             raise UsageError(f"casae {version('casae')} on a machine of the cluster, {casae} here; install the same")
-        self.place, self.batch = place, _batch_at(place)
+        self.place, self.batch = place, batch_at(place)
         self.manifest, self.inspector = Manifest(place), make(place, cores)
         self.left = renewed_after
 
@@ -86,10 +86,3 @@ class _Actor:
             self.left -= tally.images
             told.append(tally.model_dump_json())
         return {"tally": told}
-
-
-def _batch_at(place: Place) -> Batch:
-    batch = read_batch(place)
-    if batch is None:
-        raise OutputError(f"{place.where}: a machine of the cluster does not see it; name a place that all see")
-    return batch

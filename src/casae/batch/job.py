@@ -136,6 +136,18 @@ def read_batch(place: Place) -> Batch | None:
         raise OutputError(f"{place.path(JOB)}: {rule}; choose another --out") from error
 
 
+def batch_at(place: Place) -> Batch:
+    """The batch that was begun in a folder.
+
+    Raises:
+        OutputError: there is none, or as `read_batch`.
+    """
+    batch = read_batch(place)
+    if batch is None:
+        raise OutputError(f"{place.where}: holds no batch that this machine can see; name a place that all see")
+    return batch
+
+
 def inspector_of(place: Place, batch: Batch, threads: int) -> Inspector:
     """What judges the images, of the files that are kept with the batch.
 

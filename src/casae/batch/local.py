@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from casae.batch.job import inspector_of, read_batch
+from casae.batch.job import batch_at, inspector_of
 from casae.batch.manifest import Manifest
 from casae.batch.places import Place
 from casae.batch.shard import ENDED, Tally, inspect_shard
@@ -36,10 +36,12 @@ def inspector_at(place: Place, threads: int) -> Inspects:
         OutputError: the folder holds none.
         CasaeError: as `Inspector`.
     """
-    batch = read_batch(place)
-    if batch is None:
-        raise OutputError(f"{place.where}: holds no batch that this machine can see; name a place that all see")
-    return inspector_of(place, batch, threads)
+    return inspector_of(place, batch_at(place), threads)
+
+
+def cores_at_hand() -> list[int]:
+    """Of this machine, that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def core_sets(workers: int) -> list[tuple[int, ...]]:
@@ -48,7 +50,7 @@ def core_sets(workers: int) -> list[tuple[int, ...]]:
     >>> all(core_sets(1))
     True
     """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    cores = cores_at_hand()
     each = max(1, len(cores) // workers)
     return [tuple(cores[(index * each + place) % len(cores)] for place in range(each)) for index in range(workers)]
 
@@ -218,8 +220,7 @@ def _work(place: Place, cores: tuple[int, ...], make: Make, pipe: Connection, pa
         os.sched_setaffinity(0, cores)
     said: object = READY
     try:
-        manifest, batch = Manifest(place), read_batch(place)
-        assert batch is not None
+        manifest, batch = Manifest(place), batch_at(place)
         inspector = make(place, len(cores))
         while (number := _asked(pipe, said)) is not None:
             said = inspect_shard(manifest.shard(number), inspector, place, batch)

@@ -178,15 +178,7 @@ class Place:
         if self.folder is None:
             self.write(name, data)
             return
-        file = self.folder / name
-        part = file.with_name(f".{uuid4().hex}.part")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            part.replace(file)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise self._failed(name, "written", error) from error
+        write_durably(self.folder / name, data, waits=False)
 
     def remove(self, name: str) -> None:
         """Delete a file, if it is there.

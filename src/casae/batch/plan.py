@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from casae.batch.job import Batch, begin
-from casae.batch.local import Make, inspector_at, run_shards
+from casae.batch.local import Make, cores_at_hand, inspector_at, run_shards
 from casae.batch.manifest import FOUND, Manifest, write_manifest
 from casae.batch.places import Place
-from casae.batch.run import cores_at_hand
 from casae.batch.sources import Entry, Listing
 from casae.errors import UsageError
 
@@ -87,7 +86,7 @@ def plan(
     drawn, count = _drawn(Listing(batch.sources), listed)
     if not drawn:
         raise UsageError(f"{', '.join(batch.sources)}: holds no images; check the path")
-    workers = min(workers or cores_at_hand(), len(drawn))
+    workers = min(workers or len(cores_at_hand()), len(drawn))
     with tempfile.TemporaryDirectory() as folder:
         place = Place(folder)
         begin(place, batch, files)

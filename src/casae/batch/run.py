@@ -49,13 +49,8 @@ class Engine:
     def run(self, place: Place, shards: Sequence[int], make: Make = inspector_at) -> Iterator[Tally]:
         """What became of each shard. Raises as `local.run_shards` and `cluster.run_shards`."""
         if self.address is None:
-            return local.run_shards(place, shards, self.workers or cores_at_hand(), make)
+            return local.run_shards(place, shards, self.workers or len(local.cores_at_hand()), make)
         return cluster.run_shards(place, shards, self.address, self.workers, self.cores, make)
-
-
-def cores_at_hand() -> int:
-    """Of this machine, that this process may use."""
-    return len({core for cores in local.core_sets(1) for core in cores})
 
 
 @dataclass

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -246,11 +247,15 @@ class _Rows:
 
     def add(self, inspection: Inspection) -> tuple[int, InspectionRecord]:
         """Its record; the overlay is written, in the place of that of an earlier worker."""
-        index = next(index for index, entry in enumerate(self.shard.entries) if entry.source == inspection.source)
+        index = self._places[inspection.source]
         if self.overlays:
             self.drawn[index] = f"{OVERLAYS}/{self.shard.number:07d}/{index:04d}.jpg"
             self.place.note(self.drawn[index], encode(draw_overlay(inspection), ".jpg"))
         return index, record_of(inspection)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {entry.source: index for index, entry in enumerate(self.shard.entries)}
 
     def finish(self, keys: Any, failures: Any) -> None:
         """Nothing more to do."""
