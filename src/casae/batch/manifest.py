@@ -28,7 +28,9 @@ def needs_parquet() -> Any:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        raise MissingExtraError("casae batch needs pyarrow; pip install 'casae[batch]'") from error
+        raise MissingExtraError(
+            "casae batch needs pyarrow; pip install 'casae[batch]', in its folder pip install '.[batch]' -c constraints.txt"
+        ) from error
     return pyarrow
 
 
