@@ -28,9 +28,8 @@ def needs_parquet() -> Any:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "casae batch needs pyarrow; pip install 'casae[batch]', in its folder pip install '.[batch]' -c constraints.txt"
-        ) from error
+        way = "pip install 'casae[batch]', in its folder pip install '.[batch]' -c constraints.txt"
+        raise MissingExtraError(f"casae batch needs pyarrow; {way}") from error
     return pyarrow
 
 
