@@ -9,6 +9,9 @@ Fit = Literal["letterbox", "squeeze", "tile"]
 
 Precision = Literal["auto", "f32", "bf16", "int8"]
 
+Looks = Literal[1, 2, 4, 8]
+"""How often a network looks at an input: upright; upside down; mirrored both ways; and all of it lying on its side."""
+
 DEFAULT_GS = 100.0  # the paper's threshold module, section 3.2
 CORE_GS = 25.0  # of models that we train: P(defect) >= 0.902 somewhere in a region, docs/results/core.md
 MIN_AREA_PX = 12  # of a reported region, where the labels do not ask for a smaller one
@@ -53,6 +56,8 @@ class InspectionSettings(Frozen):
         precision: of the networks' arithmetic; "int8" is that of the segmenter, beside a classifier in f32. "auto" is
             bf16 where the processor computes in it, else f32, and for the segmenter int8 where the model has such a
             form.
+        looks: at every picture, turned and mirrored, of which the mean counts; each takes as long as the first. None
+            takes the model's own.
         max_megapixels: larger images are refused, by their header, before they take memory.
     """
 
@@ -63,4 +68,5 @@ class InspectionSettings(Frozen):
     mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE)
     threads: int = Field(default=0, ge=0)
     precision: Precision = "auto"
+    looks: Looks | None = None
     max_megapixels: float = Field(default=MAX_MEGAPIXELS, gt=0)

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,27 @@ class Interval:
     def counted(self) -> str:
         """What a share was counted from, "3 of 41"; empty for other scores."""
         return "" if self.total is None else f"{self.hits} of {self.total}"
+
+
+def iou_gain(first: Sequence[Counts], second: Sequence[Counts]) -> tuple[float, float]:
+    """IoU of all pixels of the same images, second less first, and its standard error by the jackknife.
+
+    Without a defect to judge by the gain is 0; of fewer than two images the error is infinite.
+
+    >>> iou_gain([Counts(1, 1, 0, 0)] * 2, [Counts(1, 0, 0, 1)] * 2)
+    (0.5, 0.0)
+    """
+    rows = np.array([[(each.tp, each.tp + each.fp + each.fn) for each in counts] for counts in (first, second)], float)
+    if not any(each.tp + each.fn for each in first):
+        return 0.0, math.inf
+    total = rows.sum(axis=1, keepdims=True)
+    gain, without = (float(np.diff(_share(total), axis=0)[0, 0]), np.diff(_share(total - rows), axis=0)[0])
+    count = len(without)
+    return gain, math.sqrt((count - 1) * float(without.var())) if count > 1 else math.inf
+
+
+def _share(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(rows[..., 0], rows[..., 1], out=np.ones(rows.shape[:-1]), where=rows[..., 1] > 0)
 
 
 def proportion(hits: int, total: int) -> Interval:

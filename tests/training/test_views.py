@@ -9,7 +9,7 @@ from casae.labelled.defects import LabelledCrop
 from casae.labelled.images import LabelledImage, scaled
 from casae.training import views
 from casae.training.augmentation import Augmentation
-from casae.training.views import CropViews, MaskViews, TileViews, balanced, pasted
+from casae.training.views import CropViews, MaskViews, TileViews, pasted, repeated
 
 
 def test_a_pasted_defect_takes_the_brightness_of_its_new_place():
@@ -58,9 +58,9 @@ def test_a_portrait_is_learned_from_as_it_is_inspected():
 
 
 def test_half_of_the_views_show_defects_however_many_images_are_good():
-    assert balanced([0, 1, 2], 5) == [0, 1, 2, 3, 4]
-    assert sorted(balanced([1, 4], 7)) == [0, 1, 1, 1, 2, 3, 4, 4, 5, 6]
-    assert balanced([], 3) == [0, 1, 2]
+    assert repeated([0, 1, 2], 5) == [0, 1, 2, 3, 4]
+    assert sorted(repeated([1, 4], 7)) == [0, 1, 1, 1, 2, 3, 4, 4, 5, 6]
+    assert repeated([], 3) == [0, 1, 2]
     gray, clean = np.full((32, 32), 120, np.uint8), np.zeros((32, 32), np.uint8)
     images = [LabelledImage(f"good {i}", gray, clean) for i in range(9)] + [LabelledImage("bad", gray, clean + 1)]
     views = MaskViews(images, 32, 32, "letterbox", 36, seed=0)

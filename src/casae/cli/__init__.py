@@ -17,6 +17,12 @@ Core = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 for all.")]
+Looks = Annotated[
+    int | None,
+    typer.Option(
+        metavar="[1|2|4|8]", help="At each picture, turned and mirrored; the mean counts. Default: the model's."
+    ),
+]
 Precision = Annotated[
     Literal["auto", "f32", "bf16", "int8"],
     typer.Option(help="auto: int8 if the model holds it, else bf16 if the processor has it, else f32."),

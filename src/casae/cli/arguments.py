@@ -17,6 +17,7 @@ OPTIONS = {
     "join_px": "--join",
     "threads": "--threads",
     "precision": "--precision",
+    "looks": "--looks",
     "max_megapixels": "--max-megapixels",
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from casae.cli import Core, Precision
+from casae.cli import Core, Looks, Precision
 from casae.cli.inspecting import (
     BatchOption,
     CalibrationFile,
@@ -92,6 +92,7 @@ def batch(
     recipe: RecipeOption = None,
     camera: Camera = None,
     precision: Precision = "auto",
+    looks: Looks = None,
     max_megapixels: MaxMegapixels = None,
 ) -> None:
     """Inspect an archive of any size on the cores at hand or a Ray cluster; go on where an earlier run ended.
@@ -120,6 +121,7 @@ def batch(
         zones,
         0,
         precision,
+        looks,
         max_megapixels,
     )
 

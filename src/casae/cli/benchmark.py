@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from casae.cli import Precision, Threads
+from casae.cli import Looks, Precision, Threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,7 @@ def benchmark(
     streams: Annotated[str, typer.Option(help="Numbers of inspections at once, such as 1,2.")] = "1,2",
     threads: Threads = 0,
     precision: Precision = "auto",
+    looks: Looks = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures here.")] = None,
 ) -> None:
     """Measure how long inspections take on this machine, from the file to the recorded result.
@@ -40,7 +41,7 @@ def benchmark(
     from casae.errors import UsageError
     from casae.line.speed import measure_speed
 
-    settings = inspection_settings(threads=threads, precision=precision)
+    settings = inspection_settings(threads=threads, precision=precision, looks=looks)
     try:
         counts = [int(count) for count in streams.split(",")]
     except ValueError as error:

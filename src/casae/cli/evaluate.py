@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from casae.cli import DATASET_HELP, Core, Precision
+from casae.cli import DATASET_HELP, Core, Looks, Precision
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +22,7 @@ def evaluate(
     core: Core = None,
     min_area: Annotated[int | None, typer.Option(metavar="PX", help="Smaller regions are not counted.")] = None,
     precision: Precision = "auto",
+    looks: Looks = None,
     rules: Annotated[
         Path | None, typer.Option(help="Acceptance rules (TOML): also counts escaped and falsely rejected parts.")
     ] = None,
@@ -51,11 +52,16 @@ def evaluate(
     from casae.models.card import add_scores
 
     if into_card:
-        _check_card(model, (threshold, core, min_area, precision) == (None, None, None, "auto"))
+        _check_card(model, (threshold, core, min_area, precision, looks) == (None, None, None, "auto", None))
     data = open_dataset(dataset)
     part = part_to_judge(data, split)
     settings = inspection_settings(
-        gs=threshold, core_gs=core, min_area_px=min_area, precision=precision, mm_per_pixel=mm_per_pixel
+        gs=threshold,
+        core_gs=core,
+        min_area_px=min_area,
+        precision=precision,
+        looks=looks,
+        mm_per_pixel=mm_per_pixel,
     )
     inspector = Inspector(model, settings, rules, zones=zones)
     with progress("evaluating", len(part.labelled.samples)) as step:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from casae.cli import Core, Precision, Threads
+from casae.cli import Core, Looks, Precision, Threads
 from casae.cli.inspecting import (
     BatchOption,
     CalibrationFile,
@@ -70,6 +70,7 @@ def inspect(
     camera: Camera = None,
     threads: Threads = 0,
     precision: Precision = "auto",
+    looks: Looks = None,
     max_megapixels: MaxMegapixels = None,
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines instead of the table.")] = False,
 ) -> None:
@@ -99,6 +100,7 @@ def inspect(
         zones,
         threads,
         precision,
+        looks,
         max_megapixels,
     )
 

@@ -79,6 +79,7 @@ def inspector_of(
     zones: Path | None,
     threads: int,
     precision: "Precision",
+    looks: int | None,
     max_megapixels: float | None,
 ) -> "Inspector":
     """What the options ask for.
@@ -98,6 +99,7 @@ def inspector_of(
         join_px=join,
         threads=threads,
         precision=precision,
+        looks=looks,
         max_megapixels=max_megapixels,
     )
     if model is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from casae.cli import Core, Precision, Threads
+from casae.cli import Core, Looks, Precision, Threads
 from casae.cli.inspecting import (
     BatchOption,
     CalibrationFile,
@@ -85,6 +85,7 @@ def watch(
     zones: ZonesFile = None,
     threads: Threads = 0,
     precision: Precision = "auto",
+    looks: Looks = None,
     max_megapixels: MaxMegapixels = None,
     json: Annotated[bool, typer.Option("--json", help="Print records as JSON lines instead of the table.")] = False,
 ) -> None:
@@ -97,7 +98,7 @@ def watch(
     opened.
     """
     needs_database()
-    from casae.config import InspectionSettings
+    from casae.cli.arguments import inspection_settings
     from casae.errors import UsageError
     from casae.line.watch import Watch, WatchSettings
     from casae.line.watch import watch as run
@@ -129,12 +130,15 @@ def watch(
             zones,
             threads,
             precision,
+            looks,
             max_megapixels,
         )
     with opened(home) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
         watching.tell = lambda step, now: _told(tell, step, now)
         if named is None:
-            current = _active(engine, home, product, InspectionSettings(threads=threads, precision=precision))
+            current = _active(
+                engine, home, product, inspection_settings(threads=threads, precision=precision, looks=looks)
+            )
         else:
             current = repeat(named).__next__
         if not once:

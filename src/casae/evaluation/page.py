@@ -44,7 +44,7 @@ MEANING = {  # of scores, as in docs/reference/scores.md; what is usual was lear
     "accuracy_true_crops": "defects whose class is right, cut out by their labels",
     "accuracy_found_regions": "the same, as casae found them",
 }
-STAGES = {"network-1": "network 1", "network-2": "both networks", "classifier": "classifier"}
+STAGES = {"network-1": "network 1", "student": "student", "network-2": "both networks", "classifier": "classifier"}
 FAINTEST = 0.1  # P(defect) from which on a spot counts
 THUMBNAIL, DOUBTFUL = 240, (255, 210, 0)  # px of its longer side; RGB of its doubtful spots
 

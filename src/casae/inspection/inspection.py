@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.calibration.calibration import Calibration
-from casae.config import MAX_MEGAPIXELS, Frozen
+from casae.config import MAX_MEGAPIXELS, Frozen, Looks
 from casae.decoding import FileState, decode_image, read_with_state
 from casae.errors import ImageError
 from casae.files import printable
@@ -60,6 +60,7 @@ class Conditions:
         straightened: pictures were freed from what the lens bends.
         rules: that decide.
         roi_sha256: of the region of interest, None without one; `zones_sha256` of the zones likewise.
+        looks: at the picture, of which the mean counts.
         precision: that the segmenter computes in; `classifier_precision` is the classifier's, None without one.
     """
 
@@ -75,6 +76,7 @@ class Conditions:
     rules: AcceptanceRules
     roi_sha256: str | None
     zones_sha256: str | None
+    looks: Looks
     precision: str
     classifier_precision: str | None
 

@@ -85,7 +85,8 @@ class Inspector:
         size, usual = self.manifest.input, bundle.novelty
         self._usual_picture = Usual.known(usual.picture) if usual else None
         self._usual_crop = Usual.known(usual.crop) if usual and usual.crop else None
-        network.prepare((1, size.channels, size.height, size.width))
+        looks = self.settings.looks or self.manifest.looks
+        network.prepare((min(looks, len(segmentation.FLIPPED[4])), size.channels, size.height, size.width))
         self.classifier = None
         classifier_precision = None
         if bundle.classifier:
@@ -116,6 +117,7 @@ class Inspector:
             rules=AcceptanceRules(),
             roi_sha256=None if self.roi is None else _hash_of(self.roi),
             zones_sha256=None if self.zones is None else self.zones.sha256,
+            looks=looks,
             precision=network.precision,
             classifier_precision=classifier_precision,
         )
@@ -254,7 +256,9 @@ class Inspector:
         ]
 
     def _look(self, image: Image) -> tuple[NDArray[np.float32], float | None]:
-        probability, features = segmentation.with_features(self.segmenter, image, self.manifest.input, self.roi)
+        probability, features = segmentation.with_features(
+            self.segmenter, image, self.manifest.input, self.roi, self.conditions.looks
+        )
         if self._usual_picture is None or not len(features):
             return probability, None
         return probability, rounded(float(self._distances(self._usual_picture, features, "pictures").max()))

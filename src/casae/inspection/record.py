@@ -32,6 +32,7 @@ JUDGED_BY = (  # fields that decide whether an earlier inspection of a picture s
     "rules_sha256",
     "roi_sha256",
     "zones_sha256",
+    "looks",
     "precision",
     "classifier_precision",
 )
@@ -125,6 +126,7 @@ class InspectionRecord(Frozen):
     rules_sha256: str = Field(description="of the acceptance rules that decided")
     roi_sha256: str | None = Field(description="of the region of interest; null without one")
     zones_sha256: str | None = Field(description="of the zones; null without any")
+    looks: int = Field(default=1, description="at the picture, turned and mirrored, of which the mean counts")
     precision: str = Field(description="that the segmenter computed in")
     classifier_precision: str | None = Field(description="that the classifier computed in; null without one")
     casae_version: str
@@ -181,6 +183,7 @@ def record_of(inspection: Inspection) -> InspectionRecord:
         rules_sha256=rules_sha256(conditions.rules),
         roi_sha256=conditions.roi_sha256,
         zones_sha256=conditions.zones_sha256,
+        looks=conditions.looks,
         precision=conditions.precision,
         classifier_precision=conditions.classifier_precision,
         casae_version=version("casae"),

@@ -1,11 +1,12 @@
 """Detection module (paper, section 3): image -> P(defect) -> threshold module -> mask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.config import Looks
 from casae.errors import BundleError
 from casae.image import (
     Frame,
@@ -29,6 +30,9 @@ ROUNDING = 1e-3  # by which a probability may leave 0..1
 OVERLAP, MOST_OVERLAP = 0.25, 64  # of a tile's side and in px, shared with each neighbour
 
 Segmenter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+FLIPPED: dict[int, tuple[tuple[int, ...], ...]] = {1: ((),), 2: ((), (2, 3)), 4: ((), (2, 3), (2,), (3,))}
+"""Axes that each of so many looks flips; the first look is upright."""
 
 
 def defect_probability(
@@ -54,18 +58,47 @@ def defect_probability(
 
 
 def with_features(
-    network: Network, image: Image, size: InputSize, roi: NDArray[np.bool_] | None = None
+    network: Network, image: Image, size: InputSize, roi: NDArray[np.bool_] | None = None, looks: Looks = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """P(defect), see `defect_probability`, and the network's features of each input that it saw: (inputs, F)."""
+    """P(defect), see `defect_probability`, and the network's features of each input, seen upright: (inputs, F)."""
     rows: list[NDArray[np.float32]] = []
 
     def segmenter(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        probability, features = network.with_features(values)
-        rows.append(features)
+        features: list[NDArray[np.float32]] = []
+
+        def look(views: NDArray[np.float32]) -> NDArray[np.float32]:
+            probability, of_views = network.with_features(views)
+            features.append(of_views)
+            return probability
+
+        probability = averaged(look, values, looks)
+        rows.append(features[0][: len(values)])
         return probability
 
     probability = defect_probability(segmenter, image, size, roi)
     return probability, np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+
+
+def averaged(segmenter: Segmenter, values: NDArray[np.float32], looks: Looks) -> NDArray[np.float32]:
+    """Mean of P(defect) (N, 1, h, w) over several looks at inputs (N, channels, h, w), each turned back.
+
+    Those that leave the shape go in one batch, upright first. The eight looks are all symmetries of a square.
+    """
+    if looks < 8:
+        return _flipped(segmenter, values, FLIPPED[looks])
+    upright = _flipped(segmenter, values, FLIPPED[4])
+    lying = _flipped(segmenter, values.swapaxes(2, 3), FLIPPED[4])
+    return np.float32(0.5) * (upright + lying.swapaxes(2, 3))
+
+
+def _flipped(
+    segmenter: Segmenter, values: NDArray[np.float32], flips: Sequence[tuple[int, ...]]
+) -> NDArray[np.float32]:
+    if len(flips) == 1:
+        return segmenter(values)
+    said = segmenter(np.concatenate([np.flip(values, axes) for axes in flips]))
+    parts = np.split(said, len(flips))
+    return np.mean([np.flip(part, axes) for part, axes in zip(parts, flips, strict=True)], axis=0, dtype=np.float32)
 
 
 def checked(probability: NDArray[np.float32]) -> NDArray[np.float32]:

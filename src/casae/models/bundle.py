@@ -19,7 +19,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from casae.calibration.calibration import Calibration
-from casae.config import LARGEST_SCALE, LARGEST_SIDE, MIN_AREA_PX, SMALLEST_SCALE, Fit, Frozen, first_problem
+from casae.config import LARGEST_SCALE, LARGEST_SIDE, MIN_AREA_PX, SMALLEST_SCALE, Fit, Frozen, Looks, first_problem
 from casae.errors import BundleError
 from casae.files import without_controls, write_whole
 
@@ -170,6 +170,7 @@ class Manifest(Frozen):
     core_gs: float | None = Field(default=None, ge=0, le=255)
     min_area_px: int = Field(default=MIN_AREA_PX, ge=1, le=10**9)
     join_px: float = Field(default=0, ge=0, le=10**6)
+    looks: Looks = 1
     mm_per_pixel: float | None = Field(default=None, ge=SMALLEST_SCALE, le=LARGEST_SCALE)
     calibration: Calibration | None = None
     white: float | None = Field(default=None, gt=0, le=1)

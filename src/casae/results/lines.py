@@ -55,6 +55,7 @@ class _Head(BaseModel):
     rules_sha256: str
     roi_sha256: str | None
     zones_sha256: str | None
+    looks: int = 1
     precision: str
     classifier_precision: str | None
 

@@ -27,6 +27,10 @@ from casae.training.state import FOLDER
 from casae.training.stop import Stop
 from casae.training.unlabelled import unlabelled_images
 
+Stage = Literal["network 1", "student", "network 2", "classifier"]
+SAID = {"plan": "", "info": "Note: ", "warning": "Warning: "}  # before a note of this kind
+TAUGHT: dict[Stage, float] = {"network 1": 0.44, "student": 0.44, "network 2": 0.12}
+"""Shares of the segmenter's time where unlabelled images are at hand."""
 JUDGED_A_MINUTE = 10.0  # megapixels of the input that are scored; a tenth of the time on the slowest machine measured
 FEWEST_JUDGED = 16
 
@@ -79,18 +83,25 @@ class Run:
         """Of the labelled regions, px."""
         return [region.area for image in self.images for region in find_regions(image.label > 0, 1)]
 
-    def budget(self, stage: int, images: int) -> Budget:
-        """Steps or seconds of stage 1, 2 (segmenter) or 3 (classifier)."""
+    @property
+    def shares(self) -> dict[Stage, float]:
+        """Parts of the minutes by stage, in their order; they add up to 1."""
+        first, second, third = self.settings.minutes_share
+        shares: dict[Stage, float] = {"network 1": first, "network 2": second}
+        if self.unlabelled:
+            shares = {stage: (first + second) * share for stage, share in TAUGHT.items()}
+        if len(self.classes) > 1:
+            shares["classifier"] = third
+        return {stage: share / sum(shares.values()) for stage, share in shares.items()}
+
+    def budget(self, stage: Stage, images: int) -> Budget:
+        """Steps or seconds of a stage that has so many views an epoch."""
         settings, segmenter = self.settings, self.settings.segmenter
         if settings.minutes is not None:
-            first, second, third = settings.minutes_share
-            if self.unlabelled:  # most is learned once they are pseudo-labelled
-                first = second = (first + second) / 2
-            shares = (first, second) if len(self.classes) == 1 else (first, second, third)
-            return Budget(seconds=60 * settings.minutes * shares[stage - 1] / sum(shares))
-        if stage == 3:
+            return Budget(seconds=60 * settings.minutes * self.shares[stage])
+        if stage == "classifier":
             return Budget(steps=settings.classifier.iterations)
-        epochs = segmenter.epochs_1 if stage == 1 else segmenter.epochs_2
+        epochs = segmenter.epochs_2 if stage == "network 2" else segmenter.epochs_1
         return Budget(steps=epochs * -(-images // segmenter.batch))
 
 
@@ -265,9 +276,7 @@ def _how_long(run: Run) -> str:
         segmenter = settings.segmenter
         steps = f", {settings.classifier.iterations} steps of the classifier" if several else ""
         return f"{segmenter.epochs_1} epochs of network 1, {segmenter.epochs_2} of network 2{steps}"
-    stages = ("network 1", "network 2", "classifier") if several else ("network 1", "network 2")
-    minutes = ((run.budget(stage, 0).seconds or 0.0) / 60 for stage in range(1, len(stages) + 1))
-    parts = (f"{each:.1f} {name}" for each, name in zip(minutes, stages, strict=True))
+    parts = (f"{settings.minutes * share:.1f} {stage}" for stage, share in run.shares.items())
     return f"{settings.minutes:g} minute{'s' * (settings.minutes != 1)}: {', '.join(parts)}"
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ def _iou(segmenter: segmentation.Segmenter, part: Dataset, manifest: Manifest, s
     total = Counts(0, 0, 0, 0)
     for image, truth in _images(part):
         shown, _ = in_full_scale(image, manifest)
-        probability = segmentation.defect_probability(segmenter, shown, manifest.input)
+        looking = partial(segmentation.averaged, segmenter, looks=manifest.looks)
+        probability = segmentation.defect_probability(looking, shown, manifest.input)
         total += Counts.of(reported(probability, gs, core_gs, manifest.min_area_px).mask, truth)
         step()
     return total.iou

@@ -1,7 +1,6 @@
 """`casae train`: labelled images -> one bundle. Network 1, network 2, compact CNN, export, proof."""
 
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -30,13 +29,12 @@ from casae.networks.compact_cnn import CompactCNN
 from casae.networks.weights import begin, write_weights
 from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
 from casae.training import classification, crew, segmentation
-from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
-from casae.training.curves import steps_of
 from casae.training.loop import COOL_DOWN, fit, seconds_spent
 from casae.training.novelty import learn_novelty
-from casae.training.plan import Note, Run, prepare
+from casae.training.plan import SAID, Note, Run, prepare
 from casae.training.progress import Reporter
+from casae.training.stages import SegmenterTraining
 from casae.training.state import (
     FINISHED,
     claim,
@@ -48,14 +46,10 @@ from casae.training.state import (
     write_learned,
 )
 from casae.training.stop import Stop
-from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled
-from casae.training.views import SegmenterViews, loader
+from casae.training.unlabelled import identity_of
+from casae.training.views import loader
 
 START = "start.pt"  # what a training started from, which may have been in the folder that it takes over
-LABELLING_SHARE = 0.2  # of the second network's time, at most, goes into pseudo-labels
-SHORTEST = 1.0  # s of a stage
-SAID = {"plan": "", "info": "Note: ", "warning": "Warning: "}  # before a note of this kind
-FEW_VIEWS = 1000  # docs/results/log.md, "Longer": below, a model is far from what its labels allow
 COMPARED = 8  # validation images and crops that the export is compared on
 
 
@@ -166,7 +160,10 @@ def _learn(
         if note.kind != "plan" or fold is None:
             reporter.say(SAID[note.kind] + note.text)
 
-    iou_1, iou_2 = _train_segmenter(run, casae, notes)
+    kept = folder / START
+    segmenter = SegmenterTraining(run, casae, str(kept) if kept.exists() else run.settings.start)
+    iou_1, iou_2 = segmenter.learn()
+    notes += segmenter.notes
     if not crew.leads():
         _train_classifier(run)
         raise crew.HelpedError
@@ -297,55 +294,6 @@ def _manifest(run: Run, name: str, command: str, scores: dict[str, float | None]
     )
 
 
-def _train_segmenter(run: Run, casae: CASAE, notes: list[Note]) -> tuple[float | None, float | None]:
-    """Both networks; `notes` gets another one where they have seen too little."""
-    settings, reporter = run.settings.segmenter, run.reporter
-    drawn = segmentation.views_of(run.images, run.size, settings, run.settings.seed, run.min_area_px)
-    ious: list[float | None] = []
-    patient, scoring_seconds = run.stop.patient, None
-    for stage in (1, 2):
-        # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
-        run.stop.patient = patient and (stage == 2 or settings.residual)
-        views = drawn.augmented(AUGMENTATIONS[settings.augmentation], stage)
-        budget = run.budget(stage, len(views))
-        if stage == 2 and run.unlabelled and not (run.folder / "network-2" / "done").exists():
-            views, budget = _with_unlabelled(run, casae, views, budget)
-        reporter.stage(f"network {stage}")
-        task = segmentation.SegmentationTask(casae, stage, settings, budget, run.validation, run.size)
-        task.scoring_seconds = scoring_seconds
-        if stage == 2 and settings.residual:  # network 2 begins with adding nothing
-            task.start_score = ious[0]
-        ious.append(
-            fit(task, loader(views, settings.batch), run.folder / f"network-{stage}", reporter, run.stop, run.device)
-        )
-        scoring_seconds = task.scoring_seconds
-        seen = steps_of(run.folder / f"network-{stage}") * settings.batch
-        if stage == 1 and seen < FEW_VIEWS:
-            few = f"Network 1 saw {seen:,} views only and has hardly begun to learn: give it more minutes"
-            notes.append(Note("warning", few))
-            reporter.say(f"Warning: {few}")
-    return ious[0], ious[1]
-
-
-def _with_unlabelled(run: Run, casae: CASAE, views: SegmenterViews, budget: Budget) -> tuple[SegmenterViews, Budget]:
-    """Views of labelled and pseudo-labelled images, and what is left of the budget for them."""
-    began, settings = time.monotonic(), run.settings.segmenter
-    run.reporter.stage("unlabelled")
-    seconds = budget.seconds and LABELLING_SHARE * budget.seconds
-    with run.stop.on_interrupt():
-        found = pseudo_labelled(
-            casae.first, run.unlabelled, run.size, run.reporter, run.stop, seconds, run.white or 1.0
-        )
-    if not found:
-        return views, budget
-    run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are learned from as well")
-    more = segmentation.views_of(found, run.size, settings, run.settings.seed, run.min_area_px)
-    views = AlternatingViews(views, more.augmented(AUGMENTATIONS[settings.augmentation]))
-    if budget.seconds is None:
-        return views, run.budget(2, len(views))
-    return views, Budget(seconds=max(SHORTEST, budget.seconds - (time.monotonic() - began)))
-
-
 def _train_classifier(run: Run) -> tuple[CompactCNN | None, float | None]:
     settings, classes = run.settings.classifier, len(run.classes)
     if classes == 1:
@@ -355,7 +303,7 @@ def _train_classifier(run: Run) -> tuple[CompactCNN | None, float | None]:
     run.reporter.stage("classifier")
     validation = labelled_crops(run.validation, classes, run.min_area_px)
     views = classification.views_of(run.crops, settings, classes, run.settings.seed)
-    budget = run.budget(3, len(views))
+    budget = run.budget("classifier", len(views))
     if run.stop.requested:
         run.reporter.say(f"Classes are learned for {COOL_DOWN:.0f} s more; Ctrl-C ends that as well")
         run.stop.forget()

@@ -1,22 +1,22 @@
 """Learn from images that nobody labelled: the first network labels them, and what it is sure of is learned as well.
 
-Self-training as in ST++ (Yang et al. 2022, arXiv:2106.05095): plain pseudo-labels, the least sure images left out,
-augmented views. The teacher looks at every image twice, the second time upside down, and the two opinions are averaged;
-the student learns to be as good at one look.
+A finished teacher looks at every image several times, turned and mirrored, and the mean counts (Zoph et al. 2020,
+arXiv:2006.06882; Xie et al. 2020, arXiv:1911.04252). A student that begins anew learns from labelled and from such
+images in turn, and becomes as good at one look.
 """
 
 import hashlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from casae.config import DEFAULT_GS
+from casae.config import DEFAULT_GS, Looks
 from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
@@ -31,9 +31,7 @@ from casae.training.progress import Reporter
 from casae.training.stop import Stop
 from casae.training.views import Pair, SegmenterViews
 
-KEPT = 0.8  # share of the images, the surest ones
-SURE, DOUBTFUL = 0.85, 0.35  # probabilities; a sure outline lies at almost the same place for both
-SLACK_PX = 20  # so that one doubtful pixel on a clean image does not decide
+LOOKS: Looks = 4  # of the teacher at each image
 MOST_PIXELS = 500_000_000  # of all images together: 0.5 GB, and as much again for their masks
 
 
@@ -75,7 +73,7 @@ def pseudo_labelled(
     seconds: float | None = None,
     white: float = 1.0,
 ) -> list[LabelledImage]:
-    """Images with the defects that a network sees in them: the surest of those with a defect, and of those without.
+    """Images with the defects that a network sees in them.
 
     Args:
         network: images (N, channels, H, W) -> logits (N, 2, H, W).
@@ -87,9 +85,10 @@ def pseudo_labelled(
         white: of 16-bit images, see `casae.image.brightened`.
     """
     budget, began = Budget(steps=len(files)), time.monotonic()
-    found: dict[bool, list[tuple[float, LabelledImage]]] = {True: [], False: []}
+    found: list[LabelledImage] = []
     looked_at = 0
     network.eval()
+    look = partial(inspection.averaged, partial(_said, network), looks=LOOKS)
     for file in files:
         budget.advance()
         if stop.requested or looked_at > MOST_PIXELS or (seconds and time.monotonic() - began > seconds):
@@ -100,15 +99,11 @@ def pseudo_labelled(
             reporter.say(f"left out: {error}")
             continue
         looked_at += pixels.size
-        probability = _seen_twice(network, pixels, size)
-        seen = bool((probability >= DOUBTFUL).any())
-        sureness = (np.sum(probability >= SURE) + SLACK_PX) / (np.sum(probability >= DOUBTFUL) + SLACK_PX)
-        sureness = sureness if seen else 1 - probability.max()  # or every missed defect would be among the surest
+        probability = inspection.defect_probability(look, pixels, size)
         label = inspection.threshold(probability, DEFAULT_GS).astype(np.uint8)
-        found[seen].append((float(sureness), LabelledImage(file.stem, pixels, label)))
+        found.append(LabelledImage(file.stem, pixels, label))
         reporter.step(budget)
-    kept = [sorted(each, key=lambda pair: -pair[0])[: round(KEPT * len(each))] for each in found.values()]
-    return [image for each in kept for _, image in each]
+    return found
 
 
 class AlternatingViews(SegmenterViews):
@@ -122,12 +117,6 @@ class AlternatingViews(SegmenterViews):
         return self.kinds[position % 2][position // 2]
 
 
-def _seen_twice(network: nn.Module, image: NDArray[Any], size: InputSize) -> NDArray[np.float32]:
-    def look(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        upright = torch.from_numpy(values)
-        first = probability_of(network(upright))
-        second = probability_of(network(upright.flip(2, 3))).flip(2, 3)
-        return ((first + second) / 2).float().numpy()
-
+def _said(network: nn.Module, values: NDArray[np.float32]) -> NDArray[np.float32]:
     with torch.inference_mode():
-        return inspection.defect_probability(look, image, size)
+        return probability_of(network(torch.from_numpy(values))).float().numpy()

@@ -87,6 +87,12 @@ class SegmenterViews(TorchDataset[Pair]):
         other.augmentation, other.seed = augmentation, self.seed + (stage - 1) * OTHER_SEED
         return other
 
+    def evenly(self) -> Self:
+        """The same images, each as often as the others, however few show a defect."""
+        other = copy.copy(self)
+        other._shown = list(range(len(self.pairs)))
+        return other
+
     def __len__(self) -> int:
         return self.views
 

@@ -1,0 +1,140 @@
+"""The networks of one training, one after the other: network 1, a student where unlabelled images are at hand, both."""
+
+import time
+from typing import Literal
+
+import torch
+
+from casae.metrics import iou_gain
+from casae.networks.cascade import CASAE
+from casae.networks.weights import begin
+from casae.training import segmentation
+from casae.training.augmentation import AUGMENTATIONS
+from casae.training.budget import Budget
+from casae.training.curves import steps_of
+from casae.training.loop import DONE, fit
+from casae.training.plan import SAID, Note, Run, Stage
+from casae.training.unlabelled import AlternatingViews, pseudo_labelled
+from casae.training.views import SegmenterViews, loader
+
+LABELLING_SHARE = 0.1  # of the student's time, at most, goes into what the teacher says
+FEW_VIEWS = 1000  # docs/results/log.md, "Longer": below, a model is far from what its labels allow
+
+
+class SegmenterTraining:
+    """Trains a cascade by the stages of a run.
+
+    Args:
+        run: what is learned from, and for how long.
+        casae: with its start weights; learns.
+        start: what these are, for a student that begins with them as well.
+    """
+
+    def __init__(self, run: Run, casae: CASAE, start: str) -> None:
+        self.run, self.casae, self.start = run, casae, start
+        self.settings = run.settings.segmenter
+        self.notes: list[Note] = []
+        self._drawn = segmentation.views_of(run.images, run.size, self.settings, run.settings.seed, run.min_area_px)
+        self._scoring_seconds: float | None = None
+
+    def learn(self) -> tuple[float | None, float | None]:
+        """IoU of network 1 and of the cascade on what is held out; `notes` says what was found meanwhile."""
+        run, views = self.run, self._views(1)
+        first = self._fit(self.casae, "network 1", views)
+        seen = steps_of(run.folder / folder_of("network 1")) * self.settings.batch
+        if seen < FEW_VIEWS:
+            few = f"Network 1 saw {seen:,} views only and has hardly begun to learn: give it more minutes"
+            self._say("warning", few)
+        views = self._views(2)
+        if run.unlabelled and not (run.folder / folder_of("network 2") / DONE).exists():
+            first, views = self._taught(first, views)
+        return first, self._fit(self.casae, "network 2", views, first)
+
+    def _views(self, stage: int) -> SegmenterViews:
+        return self._drawn.augmented(AUGMENTATIONS[self.settings.augmentation], stage)
+
+    def _fit(
+        self,
+        casae: CASAE,
+        stage: Stage,
+        views: SegmenterViews,
+        first: float | None = None,
+        less: float = 0.0,
+    ) -> float | None:
+        """Train for the time of a stage, `less` some seconds of it; network 2 begins with the score of the first."""
+        run, settings = self.run, self.settings
+        number = 2 if stage == "network 2" else 1
+        patient = run.stop.patient
+        # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
+        run.stop.patient = patient and (number == 2 or settings.residual)
+        run.reporter.stage(stage)
+        budget = run.budget(stage, len(views)).less(less)
+        task = segmentation.SegmentationTask(casae, number, settings, budget, run.validation, run.size)
+        task.scoring_seconds = self._scoring_seconds
+        if number == 2 and settings.residual:  # network 2 begins with adding nothing
+            task.start_score = first
+        folder = run.folder / folder_of(stage)
+        score = fit(task, loader(views, settings.batch), folder, run.reporter, run.stop, run.device)
+        self._scoring_seconds, run.stop.patient = task.scoring_seconds, patient
+        return score
+
+    def _say(self, kind: Literal["info", "warning"], text: str) -> None:
+        self.notes.append(Note(kind, text))
+        self.run.reporter.say(SAID[kind] + text)
+
+    def _taught(self, first: float | None, views: SegmenterViews) -> tuple[float | None, SegmenterViews]:
+        """Let a student take the place of network 1, its teacher, unless it is worse on what is held out.
+
+        Returns:
+            The IoU of what is network 1 then, and the views that both networks learn on from.
+        """
+        run, began = self.run, time.monotonic()
+        pseudo = self._pseudo_labelled()
+        if pseudo is None:
+            return first, views
+        torch.manual_seed(run.settings.seed + 1)  # resumed or not, it begins the same
+        student = segmentation.build(self.settings, standardised=run.size.standardised, channels=run.size.channels)
+        begin(student, self.start)
+        taught = self._fit(student, "student", AlternatingViews(self._views(1), pseudo), less=time.monotonic() - began)
+        gain, error = self._gain(student)
+        points = f"{100 * gain:+.1f} points of IoU on {len(run.validation)} held-out images"
+        if gain < -error:
+            self._say("info", f"The unlabelled images do not help ({points}): what was learned without them is kept")
+            return first, views
+        self._say("info", f"The unlabelled images are learned from as well ({points})")
+        self.casae.first.load_state_dict(student.first.state_dict())
+        return taught, AlternatingViews(views, pseudo.augmented(pseudo.augmentation, 2))
+
+    def _pseudo_labelled(self) -> SegmenterViews | None:
+        """Views of unlabelled images with what network 1 says of them; None where it has looked at none."""
+        run = self.run
+        run.reporter.stage("unlabelled")
+        seconds = run.budget("student", 1).seconds
+        with run.stop.on_interrupt():
+            found = pseudo_labelled(
+                self.casae.first,
+                run.unlabelled,
+                run.size,
+                run.reporter,
+                run.stop,
+                seconds and LABELLING_SHARE * seconds,
+                run.white or 1.0,
+            )
+        if not found:
+            return None
+        views = segmentation.views_of(found, run.size, self.settings, run.settings.seed, run.min_area_px)
+        return views.evenly().augmented(AUGMENTATIONS[self.settings.augmentation])
+
+    def _gain(self, student: CASAE) -> tuple[float, float]:
+        """IoU of a student less that of its teacher on what is held out, and its standard error."""
+        scored = []
+        for casae in (self.casae, student):
+            task = segmentation.SegmentationTask(casae, 1, self.settings, Budget(), self.run.validation, self.run.size)
+            with torch.inference_mode():
+                scored.append(task.eval().counts())
+        return iou_gain(*scored)
+
+
+def folder_of(stage: Stage) -> str:
+    """Of a stage, in that of the training."""
+    return stage.replace(" ", "-")
