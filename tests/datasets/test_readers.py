@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from casae.calibration.calibration import Calibration
 from casae.datasets.masks import label_values
-from casae.datasets.registry import open_dataset, packaged_splits
+from casae.datasets.registry import open_dataset, packaged_copies, packaged_splits
 from casae.datasets.sample import KnownGood, Sample
 from casae.errors import DatasetError, ImageError
 
@@ -202,6 +202,18 @@ def test_neu_seg_has_the_published_folders(tmp_path):
     dataset = open_dataset(f"neu-seg:{tmp_path}")
     assert [s.name for s in dataset.split("train").samples] == ["training/000001"]
     assert dataset.split("test").samples[0].draw((8, 8), 3).max() == 3
+
+
+def test_no_copies_stand_in_both_clean_lists_of_neu_seg():
+    copies, lists = packaged_copies("neu-seg"), packaged_splits("neu-seg")
+    learned, judged = (set(lists[name]) for name in ("train-clean", "test-clean"))
+    assert (len(learned), len(judged), len(learned | judged)) == (3630, 840, 4470)
+    groups = [{copies.get(name, name) for name in names} for names in (learned, judged)]
+    assert not groups[0] & groups[1]
+    published = [name for name in copies if name.startswith("test/")]
+    both = {copies[name] for name in published} & {copies[name] for name in copies if name.startswith("training/")}
+    assert sum(copies[name] in both for name in published) == 808
+    assert packaged_copies("folder") == {}
 
 
 def test_the_packaged_lists_do_not_overlap():

@@ -4,7 +4,7 @@ import torch
 
 from casae.errors import BundleError
 from casae.inspection.regions import find_regions
-from casae.inspection.segmentation import defect_probability, threshold
+from casae.inspection.segmentation import averaged, defect_probability, threshold
 from casae.models.bundle import InputSize
 
 
@@ -180,3 +180,38 @@ def test_what_is_no_probability_is_refused(value):
     for size in (InputSize(height=64, width=64, fit="letterbox"), TILES):
         with pytest.raises(BundleError, match="is no probability"):
             defect_probability(broken, np.zeros((64, 64), np.uint8), size)
+
+
+def leaning(values):
+    """Sees most at the top left."""
+    height, width = values.shape[2:]
+    slope = np.linspace(1, 0, height)[:, None] * np.linspace(0.8, 0.2, width)
+    return (values * slope).astype(np.float32)
+
+
+@pytest.mark.parametrize("looks", [1, 2, 4, 8])
+def test_looks_from_several_sides_are_averaged(looks):
+    values = np.random.default_rng(0).random((1, 1, 6, 8), np.float32)
+    seen = []
+
+    def segmenter(views):
+        seen.append(views)
+        return leaning(views)
+
+    mean = averaged(segmenter, values, looks)
+    upright = (lambda m: m, lambda m: m[::-1, ::-1], lambda m: m[::-1], lambda m: m[:, ::-1])
+    positions = upright[:looks]
+    each = [turn(leaning(turn(values[0, 0])[None, None])[0, 0]) for turn in positions]
+    if looks == 8:
+        lying = values[0, 0].T
+        each += [turn(leaning(turn(lying)[None, None])[0, 0]).T for turn in positions]
+    assert mean.dtype == np.float32
+    np.testing.assert_allclose(mean[0, 0], np.mean(each, axis=0), rtol=1e-5)
+    assert sum(map(len, seen)) == looks
+    assert len(seen) == (2 if looks == 8 else 1)
+
+
+def test_what_looks_the_same_from_all_sides_stays_as_it_is():
+    values = np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
+    for looks in (1, 2, 4, 8):
+        np.testing.assert_allclose(averaged(dark, values, looks), dark(values))

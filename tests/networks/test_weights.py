@@ -35,8 +35,8 @@ def test_other_weights_are_refused(tmp_path):
             begin(small(), str(tmp_path / f"{name}.pt"))
 
 
-def test_a_note_named_like_start_weights_is_no_list(tmp_path, monkeypatch):
+def test_a_file_named_like_start_weights_is_no_list(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("scratch", "imagenet"):
-        (tmp_path / f"{name}.txt").write_text("component-0001\n")
-        assert learned_by(name) == frozenset()
+        (tmp_path / f"{name}.learned").write_bytes(bytes(128))
+        assert not len(learned_by(name))

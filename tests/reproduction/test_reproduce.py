@@ -233,22 +233,44 @@ def test_alarms_are_counted_on_clean_images_of_no_list(dataset, tmp_path):
 def test_two_stages_stand_beside_one_network(dataset, tmp_path):
     file = reproduce("neu-seg", dataset, tmp_path, SMALL)
     rows = json.loads(file.with_suffix(".json").read_text())["rows"]
-    assert [row["row"] for row in rows] == ["two-stage", "one-network"]
+    assert [(row["way"], row["looks"]) for row in rows] == [
+        ("two-stage", "1"),
+        ("two-stage", "2"),
+        ("one-network", "1"),
+    ]
     assert all(len(row["per_class"]) == len(dataset.classes) + 1 for row in rows)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_set_with_clean_lists_is_judged_by_both(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(neu_seg, "_one_network", lambda *_: {"1": lambda gray: np.zeros(gray.shape, np.uint8)})
+    monkeypatch.setattr(neu_seg, "WAYS", {"one-network": neu_seg._one_network})
+    lists = {**dataset.splits, "train-clean": dataset.splits["test"], "test-clean": dataset.splits["train"]}
+    file = reproduce("neu-seg", replace(dataset, splits=lists), tmp_path, SMALL)
+    rows = json.loads(file.with_suffix(".json").read_text())["rows"]
+    assert [(row["split"], row["test"]) for row in rows] == [("train", "test"), ("train-clean", "test-clean")]
+    assert "| test-clean |" in file.read_text()
+    own = reproduce("neu-seg", replace(dataset, splits=lists), tmp_path / "own", replace(SMALL, test="val"))
+    assert "test-clean" not in own.read_text().split("```")[2].split("Lists")[0]
 
 
 def test_names_are_painted_back_where_the_defects_are(dataset, monkeypatch, tmp_path):
     region = SimpleNamespace(at=(np.array([2, 3, 3]), np.array([5, 5, 6])))
-    found = [SimpleNamespace(region=region, name=dataset.classes[1])]
+    other = SimpleNamespace(at=(np.array([6]), np.array([1])))
+    found = [
+        SimpleNamespace(region=region, name=dataset.classes[1], nearest=None),
+        SimpleNamespace(region=other, name="unknown", nearest=dataset.classes[0]),
+    ]
     monkeypatch.setattr(neu_seg, "train", lambda *_, **__: None)
     monkeypatch.setattr(
-        neu_seg, "Inspector", lambda _: SimpleNamespace(inspect=lambda _: SimpleNamespace(defects=found))
+        neu_seg, "Inspector", lambda *_: SimpleNamespace(inspect=lambda _: SimpleNamespace(defects=found))
     )
     experiment = SimpleNamespace(reporter=None)
     predict = neu_seg._two_stage(experiment, dataset, "train", PRESETS["scratch"], tmp_path)
     painted = np.zeros((8, 8), np.uint8)
     painted[2, 5] = painted[3, 5] = painted[3, 6] = 2
-    assert np.array_equal(predict(np.zeros((8, 8), np.uint8)), painted)
+    painted[6, 1] = 1
+    assert all(np.array_equal(predict[looks](np.zeros((8, 8), np.uint8)), painted) for looks in ("1", "2"))
 
 
 def test_defects_without_class_cannot_be_compared(dataset, tmp_path):

@@ -15,14 +15,14 @@ from casae.training.stop import Stop
 
 @pytest.mark.parametrize(
     ("classes", "unlabelled", "seconds"),
-    [(2, (), (84, 21.6, 14.4)), (1, (), (95.4545, 24.5455)), (2, ("a",), (52.8, 52.8, 14.4))],
+    [(2, (), (84, 21.6, 14.4)), (1, (), (95.4545, 24.5455)), (2, ("a",), (46.464, 46.464, 12.672, 14.4))],
 )
 def test_minutes_are_shared_among_the_networks(components, tmp_path, classes, unlabelled, seconds):
     data = replace(open_dataset(f"folder:{components}"), classes=("a", "b")[:classes])
     settings = PRESETS["fast"].model_copy(update={"minutes": 2})
     size = InputSize(height=64, width=64, fit="letterbox")
     run = Run(settings, data, data, [], [], size, 12, 1.0, tmp_path, Reporter(), Stop(), "cpu", unlabelled)
-    budgets = [run.budget(stage, 480) for stage in range(1, len(seconds) + 1)]
+    budgets = [run.budget(stage, 480) for stage in run.shares]
     assert [budget.seconds for budget in budgets] == pytest.approx(seconds, abs=1e-3)
 
 

@@ -11,14 +11,18 @@ from casae.datasets.registry import open_dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError
 from casae.image import to_gray
+from casae.inspection.segmentation import threshold
+from casae.labelled.images import LabelledImage
 from casae.models.bundle import InputSize, read_bundle
 from casae.recipes import settings_for
 from casae.synthetic.components import write_components
+from casae.training import stages
 from casae.training.progress import Reporter
+from casae.training.state import read_weights
 from casae.training.stop import Stop
 from casae.training.train import train
 from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
-from casae.training.views import SegmenterViews
+from casae.training.views import MaskViews, SegmenterViews
 
 LETTERBOX = InputSize(height=192, width=256, fit="letterbox")
 
@@ -87,7 +91,7 @@ def test_a_folder_without_other_images_is_refused(components, tmp_path):
 def test_what_the_network_sees_becomes_the_label(more):
     files = sorted(more.iterdir())
     found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), Stop())
-    assert len(found) == 8  # the surest four fifths
+    assert len(found) == 10
     for image in found:
         gray = to_gray(read_image(more / f"{image.name}.png"))
         np.testing.assert_array_equal(image.gray, gray)
@@ -95,21 +99,38 @@ def test_what_the_network_sees_becomes_the_label(more):
         np.testing.assert_array_equal(image.label, evidence >= 1 - 100 / 255)
 
 
-def test_the_least_sure_image_is_left_out(tmp_path):
-    files = [tmp_path / f"{name}.png" for name in ("doubtful", "a", "b", "c", "d")]
-    for file in files:
-        cv2.imwrite(str(file), np.full((64, 64), 191 if file.stem == "doubtful" else 250, np.uint8))
-    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), Stop())
-    assert {image.name for image in found} == set("abcd")
+def test_the_teacher_looks_four_ways_and_the_mean_counts(tmp_path):
+    """A network that sees defects in the left half alone sees half of one from every side."""
+
+    class Left(nn.Module):
+        def forward(self, image):
+            left = torch.arange(image.shape[3]) < image.shape[3] // 2
+            evidence = torch.where(left, 8.0, -8.0).expand_as(image)
+            return torch.cat([torch.zeros_like(image), evidence], dim=1)
+
+    seen = []
+
+    def look(gray, *rest):
+        seen.append(gray.copy())
+        return threshold(gray, *rest)
+
+    file = tmp_path / "a.png"
+    cv2.imwrite(str(file), np.full((192, 256), 100, np.uint8))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("casae.training.unlabelled.inspection.threshold", look)
+        found = pseudo_labelled(Left(), [file], LETTERBOX, Reporter(), Stop())
+    np.testing.assert_allclose(seen[0], 0.5, atol=1e-3)
+    assert not found[0].label.any()
 
 
-def test_images_in_which_nothing_is_seen_are_not_the_surest_for_that(tmp_path):
-    levels = {"missed": 189, "a": 100, "b": 100, "c": 100, "d": 100, "defect": 250}
-    files = [tmp_path / f"{name}.png" for name in levels]
-    for file, level in zip(files, levels.values(), strict=True):
-        cv2.imwrite(str(file), np.full((64, 64), level, np.uint8))
-    found = pseudo_labelled(Bright(), files, LETTERBOX, Reporter(), Stop())
-    assert {image.name for image in found} == {"a", "b", "c", "d", "defect"}
+def test_of_unlabelled_images_each_is_seen_as_often_however_few_show_a_defect():
+    gray, label = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    label[20:30, 20:30] = 1
+    images = [LabelledImage(str(i), gray, label * (i == 0)) for i in range(8)]
+    views = MaskViews(images, 64, 64, "letterbox", views=64, seed=0)
+    shown = [sum(bool(each[position][1].any()) for position in range(64)) for each in (views, views.evenly())]
+    assert shown[0] > 24
+    assert shown[1] <= 8
 
 
 def test_ctrl_c_ends_the_labelling_and_not_the_program(more):
@@ -149,16 +170,62 @@ def test_a_changed_folder_has_another_identity(more):
     assert identity_of(files) != identity_of(files[1:])
 
 
-def test_training_says_how_many_unlabelled_images_it_saw(components, more, tmp_path):
+@pytest.fixture
+def tiny():
     settings = settings_for("scratch", width=4, size=64, epochs_1=1, epochs_2=1)
     segmenter = settings.segmenter.model_copy(update={"views": 16})
     classifier = settings.classifier.model_copy(update={"width": 6, "iterations": 2, "batch": 4})
-    settings = settings.model_copy(update={"segmenter": segmenter, "classifier": classifier})
+    return settings.model_copy(update={"segmenter": segmenter, "classifier": classifier})
+
+
+def test_training_says_how_many_unlabelled_images_it_saw(components, more, tmp_path, tiny):
     dataset = open_dataset(f"folder:{components}")
-    alone = read_bundle(train(dataset, tmp_path / "alone.casae", settings).file)
-    both = read_bundle(train(dataset, tmp_path / "both.casae", settings, unlabelled=more).file)
-    again = read_bundle(train(dataset, tmp_path / "both.casae", settings, unlabelled=more, resume=True).file)
+    alone = read_bundle(train(dataset, tmp_path / "alone.casae", tiny).file)
+    both = read_bundle(train(dataset, tmp_path / "both.casae", tiny, unlabelled=more).file)
+    again = read_bundle(train(dataset, tmp_path / "both.casae", tiny, unlabelled=more, resume=True).file)
     assert both.manifest.dataset.unlabelled_images == 10
     assert "10 unlabelled ones" in both.card
     assert alone.segmenter != both.segmenter
     assert again.segmenter == both.segmenter
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "kept"), [(-0.03, 0.01, "teacher"), (-0.01, 0.03, "student"), (0.02, 0.01, "student")]
+)
+def test_a_student_that_is_worse_on_held_out_images_is_not_kept(
+    components, more, tmp_path, tiny, monkeypatch, gain, error, kept
+):
+    monkeypatch.setattr("casae.training.stages.iou_gain", lambda first, second: (gain, error))
+    begun = []
+    fitted = stages.fit
+
+    def fit(task, batches, folder, *rest):
+        if folder.name == "network-2":
+            begun.append([value.clone() for value in task.casae.first.state_dict().values()])
+        return fitted(task, batches, folder, *rest)
+
+    monkeypatch.setattr(stages, "fit", fit)
+    trained = train(open_dataset(f"folder:{components}"), tmp_path / "a.casae", tiny, unlabelled=more)
+    folders = {"teacher": "network-1", "student": "student"}
+    wanted = read_weights(trained.folder / folders[kept] / "best.pt")
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(begun[0], wanted.values(), strict=True))
+    said = [note.text for note in trained.notes if "unlabelled images" in note.text]
+    assert len(said) == 1
+    assert said[0].startswith("The unlabelled images do not help" if kept == "teacher" else "The unlabelled images are")
+    assert f"{100 * gain:+.1f} points" in said[0]
+
+
+def test_a_student_begins_anew(components, more, tmp_path, tiny, monkeypatch):
+    begun = {}
+    fitted = stages.fit
+
+    def fit(task, batches, folder, *rest):
+        begun[folder.name] = [value.clone() for value in task.casae.first.state_dict().values()]
+        return fitted(task, batches, folder, *rest)
+
+    monkeypatch.setattr(stages, "fit", fit)
+    trained = train(open_dataset(f"folder:{components}"), tmp_path / "a.casae", tiny, unlabelled=more)
+    teacher = read_weights(trained.folder / "network-1" / "best.pt").values()
+    assert not any(
+        torch.equal(mine, theirs) and mine.dim() > 1 for mine, theirs in zip(begun["student"], teacher, strict=True)
+    )

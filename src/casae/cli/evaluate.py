@@ -72,8 +72,7 @@ def evaluate(
     if unlabelled:
         unjudged = f"{unlabelled} images of '{split}' have no mask and are not judged{part.strays}"
         console.print(unjudged, style="yellow", markup=False)
-    if judged.learned_from:
-        console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
+    _print_learned(console, judged)
     content = judged.to_dict()
     if rules:
         with progress("judging", len(part.labelled.samples)) as step:
@@ -86,7 +85,8 @@ def evaluate(
         write_sheet(sheet, judged.result, inspector, part)
         console.print(f"Worst cases: {sheet}", soft_wrap=True, markup=False)
     if into_card:
-        add_scores(model, f"{split} of {_short(dataset)}", {name: s.value for name, s in judged.scores.items()})
+        stated = {name: score.value for name, score in judged.scores.items()}
+        add_scores(model, f"{split} of {_short(dataset)}", stated | {"images_learned_from": judged.learned_from})
     for reason in judged.result.failures.values():
         typer.echo(f"casae: {reason}", err=True)
     if judged.result.failures:
@@ -110,6 +110,14 @@ def _print_verdicts(console: "Console", rules: Path, tally: "Tally") -> None:
     for what, names in (("escaped", tally.escaped), ("rejected", tally.rejected)):
         if names:
             console.print(f"{what}: {', '.join(names)}", markup=False, soft_wrap=True)
+
+
+def _print_learned(console: "Console", judged: "Judgement") -> None:
+    if judged.learned_from is None:
+        console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
+    elif judged.learned_from:
+        count = f"{judged.learned_from} of these {len(judged.result.images)} images"
+        console.print(f"Too good for a judgement: the model has learned {count} or their copies.", style="yellow")
 
 
 def _short(dataset: str) -> str:

@@ -101,6 +101,23 @@ def train(
             help="Train K models more, each judged on another K-th of the images.", min=0, rich_help_panel=JUDGING
         ),
     ] = 0,
+    looks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="[1|2|4|8]",
+            help="That the model takes at each picture, turned and mirrored; the mean counts. Default: 1.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    cycle_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--cycle-ms",
+            min=1,
+            help="Time for an inspection on this machine: the most looks that fit.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.", rich_help_panel=GOING_ON)
     ] = False,
@@ -134,8 +151,9 @@ def train(
 
     from rich.console import Console
 
+    from casae.cli.arguments import inspection_settings
     from casae.datasets.registry import open_dataset
-    from casae.errors import MissingExtraError
+    from casae.errors import MissingExtraError, UsageError
     from casae.evaluation.thresholds import check_target
     from casae.recipes import parsed, settings_for
 
@@ -149,6 +167,8 @@ def train(
         "hold_out_share": hold_out,
         "channels": None if colour is None else 3 if colour else 1,
     }
+    if looks is not None and cycle_ms is not None:
+        raise UsageError("--looks and --cycle-ms: both say how often to look; leave one out")
     check_target(target)
     recipe = settings_for(preset, tile=tile, **given | dict(map(parsed, settings or ())))
     data = open_dataset(dataset)
@@ -178,6 +198,8 @@ def train(
             device=device,
             ray=ray,
             cores=cores,
+            looks=inspection_settings(looks=looks).looks,
+            cycle_ms=cycle_ms,
         )
     if not crew.leads():
         return
@@ -198,6 +220,9 @@ def _print(console: "Console", judged: "JudgedModel") -> None:
     else:
         chosen = judged.chosen
         console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {judged.why}", soft_wrap=True)
+    if judged.looks:
+        more = "; ".join(map(str, judged.looks))
+        console.print(f"Looks at each picture: {judged.looks_why}. {more}", soft_wrap=True, highlight=False)
     if judged.result:
         _print_scores(console, judged.result)
     if judged.page:

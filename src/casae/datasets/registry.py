@@ -77,7 +77,8 @@ def open_dataset(spec: str) -> Dataset:
         files = PLACES.get(name, f"the files of {name}")
         raise DatasetError(f"{root}: no such folder; name the one that holds {files}")
     dataset = _read(name, read, root)
-    dataset = replace(dataset, name=f"{name}:{root}", splits={**packaged_splits(name), **dataset.splits})
+    lists = {**packaged_splits(name), **dataset.splits}
+    dataset = replace(dataset, name=f"{name}:{root}", splits=lists, copies=packaged_copies(name))
     if not dataset.samples:
         place = f"in {PLACES[name]}" if name in PLACES else f"that the reader {name} knows"
         raise DatasetError(f"{root}: no images {place}; name the folder that holds them, or put them there")
@@ -120,3 +121,12 @@ def _home_expanded(path: Path) -> Path:
 def packaged_splits(dataset: str) -> dict[str, tuple[str, ...]]:
     """The split lists that ship with casae for a reader's dataset, such as `dagm`; none for most."""
     return read_splits(Path(str(files("casae.datasets"))) / "splits" / dataset, "")
+
+
+def packaged_copies(dataset: str) -> dict[str, str]:
+    """Image -> group of copies, by the list that ships with casae for a reader's dataset; none for most."""
+    file = Path(str(files("casae.datasets"))) / "groups" / f"{dataset}.txt"
+    if not file.is_file():
+        return {}
+    groups = [line.split() for line in file.read_text("utf-8").splitlines()]
+    return {name: group[0] for group in groups for name in group}

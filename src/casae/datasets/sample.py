@@ -142,6 +142,7 @@ class Dataset:
         train_is_rest: no list says what `train` is, so it is what neither `test` nor `val` names.
         mm_per_pixel: scale, None where unknown.
         calibration: that it comes from, None where nobody named one.
+        copies: image -> group of copies of one picture that it belongs to, where they are known.
         orphans: mask files that no image belongs to.
         licence: one sentence for the model card.
         notes: what there is to say about how it was read; `warnings` what is probably wrong.
@@ -155,6 +156,7 @@ class Dataset:
     train_is_rest: bool = False
     mm_per_pixel: float | None = None
     calibration: Calibration | None = None
+    copies: Mapping[str, str] = field(default_factory=dict)
     orphans: tuple[Path, ...] = ()
     licence: str = "not stated"
     notes: tuple[str, ...] = ()

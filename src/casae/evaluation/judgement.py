@@ -28,7 +28,8 @@ class Judgement:
         part: the images that were judged on.
         conditions: model, thresholds and the like.
         seed: of the bootstrap.
-        learned_from: whether the model may have learned from these images.
+        learned_from: how many of these images or their copies the model has learned; None where its file does not tell,
+            and the name of the list is one to learn from.
     """
 
     result: Evaluation
@@ -37,7 +38,7 @@ class Judgement:
     part: Dataset
     conditions: Conditions
     seed: int
-    learned_from: bool
+    learned_from: int | None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
@@ -52,6 +53,7 @@ class Judgement:
                 for low, high, count, touched in self.result.recall_by_size()
             ],
             "images": len(self.result.images),
+            "images_learned_from": self.learned_from,
             "unreadable": self.result.failures,
             "dataset": self.dataset,
             "split": self.part.split_name,
@@ -103,6 +105,7 @@ def evaluate(
     inspector = model if isinstance(model, Inspector) else Inspector(model, settings)
     result = score(inspector, part, done)
     learned = inspector.manifest.dataset.split
+    by_name = not len(inspector.learned) and (split in ("all", "train", learned) or learned == "all")
     return Judgement(
         result=result,
         scores=result.scores(seed),
@@ -110,7 +113,7 @@ def evaluate(
         part=part,
         conditions=inspector.conditions,
         seed=seed,
-        learned_from=split in ("all", "train", learned) or learned == "all",
+        learned_from=None if by_name else sum(image.learned for image in result.images),
     )
 
 

@@ -36,6 +36,7 @@ class ImageScore:
             inspection calls unknown counts as the class it is nearest to.
         novelty: how unlike learned pictures, in units of the limit; None where the model cannot tell.
         unknown: for each of `true_crops`, whether an inspection would call it unknown; empty where it cannot tell.
+        learned: whether the model has learned this picture or a copy, as far as its file tells.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ImageScore:
     found_crops: tuple[tuple[int, int], ...]
     novelty: float | None = None
     unknown: tuple[bool, ...] = ()
+    learned: bool = False
 
     @property
     def defective(self) -> bool:
@@ -198,6 +200,7 @@ def score_image(inspector: Inspector, sample: Sample) -> ImageScore:
         found_crops=_classes(inspector, matched, _named(inspector, image, matched, mask)),
         novelty=novelty,
         unknown=tuple(each.novelty > 1 for each in true_crops if each.novelty is not None),
+        learned=inspector.learned.knows(to_gray(image)),
     )
 
 

@@ -22,6 +22,7 @@ from casae.inspection import segmentation
 from casae.inspection.brightness import in_full_scale, reviewed
 from casae.inspection.classification import Named, classify, input_shapes
 from casae.inspection.detection import Found, reported, thresholds
+from casae.inspection.grain import Fingerprints
 from casae.inspection.inspection import Conditions, Defect, Inspection, Part, Picture, new_id
 from casae.inspection.joining import join
 from casae.inspection.measurement import Measures, measure, rounded
@@ -52,6 +53,7 @@ class Inspector:
     Attributes:
         card: of the model, Markdown.
         conditions: what its inspections hang on, as it is now; each inspection keeps what it was then.
+        learned: pictures that the model has learned; none where its file does not tell.
 
     Raises:
         BundleError: the model cannot be used.
@@ -76,6 +78,7 @@ class Inspector:
             bundle = read_bundle(model)
         self.manifest: Manifest = bundle.manifest
         self.card = bundle.card
+        self.learned = Fingerprints.read(bundle.learned)
         self.settings = settings or InspectionSettings()
         self.roi = None if roi is None else region_of_interest(roi)
         self.zones = zones if zones is None or isinstance(zones, Zones) else read_zones(zones)

@@ -7,35 +7,27 @@ it lies. What many pictures of a set share, its largest principal components, is
 
 import time
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.errors import ImageError
-from casae.image import Image, to_gray, to_unit
+from casae.image import Image, to_gray
+from casae.inspection.grain import BLOCK, TURNS, Fingerprints, Grain, grain_of, reduced, shared_by_many, turned, unit
 from casae.labelled.images import LabelledImage
 
-TURNS = range(8)  # positions of a picture: as it is, turned by quarters, and the same mirrored
-GRAIN_SIDE, NARROWEST = 128, 64  # px of the longer side at which grain is compared, and at least of the shorter one
-BLOCK = 8  # px
 SAME_GRAIN = (
     0.6  # correlation of a block; on rolled steel other pictures have at most 0.07, JPEG of quality 80 has 0.79
 )
-LEARNED_FROM = 256  # pictures that tell what is shared
-MOST_SHARED = 12  # components that are taken out
-SHARED_BY, STRENGTH = 6.0, 2.5  # pictures at least, and how much of them: two copies alone have 2 and 2
 SAMPLED = 1024  # pixels that choose which pairs are looked at block by block
 WORTH_A_LOOK = 0.2  # correlation of them; six deviations of chance
 LONGEST = 20.0  # s of looking at list `test`
 
 Shape = tuple[int, int]
-Grain = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +51,15 @@ class _Shelf:
     @classmethod
     def of(cls, names: Sequence[str], grains: Grain) -> Self:
         """Of pictures of one shape, (pictures, pixels)."""
-        shared = _shared(grains)
+        shared = shared_by_many(grains)
         blocks = np.stack([_blocks(grain, shared) for grain in grains])
         place = np.random.default_rng(0).integers(0, grains.shape[1], SAMPLED)
-        return cls(names, shared, blocks, _unit(blocks.reshape(len(grains), -1)[:, place]), place)
+        return cls(names, shared, blocks, unit(blocks.reshape(len(grains), -1)[:, place]), place)
 
     def copies(self, grain: Grain) -> list[str]:
         """Names of the pictures that a grain (pixels,) is that of."""
         blocks = _blocks(grain, self.shared)
-        likeness = self.sampled @ _unit(blocks.ravel()[self.place])
+        likeness = self.sampled @ unit(blocks.ravel()[self.place])
         looked_at = np.flatnonzero(likeness > WORTH_A_LOOK)
         if not len(looked_at):
             return []
@@ -102,8 +94,8 @@ class Likeness:
         """
         found: set[str] = set()
         small = reduced(gray)
-        for turn in TURNS:
-            seen = _turned(small, turn)
+        for turn in range(TURNS):
+            seen = turned(small, turn)
             shelf = self._shelves.get(seen.shape)
             if shelf is not None:
                 found.update(shelf.copies(grain_of(seen)))
@@ -128,40 +120,10 @@ class Likeness:
         return {name: leader for name, leader in together.items() if leader in shared}
 
 
-def reduced(gray: Image) -> Grain:
-    """A picture (H, W) as it is compared, float32 in 0..1, its sides multiples of `BLOCK`."""
-    scale = min(1.0, max(GRAIN_SIDE / max(gray.shape), NARROWEST / min(gray.shape)))
-    rows, columns = (BLOCK * max(1, round(side * scale / BLOCK)) for side in gray.shape)
-    return cv2.resize(to_unit(gray), (columns, rows), interpolation=cv2.INTER_AREA)
-
-
-def grain_of(small: Grain) -> Grain:
-    """The grain of a reduced picture (h, w), block after block, (pixels,) of length 1, or 0 where it has none."""
-    fine = small - cv2.GaussianBlur(small, (0, 0), 2)
-    rows, columns = (side // BLOCK for side in small.shape)
-    return _unit(fine.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2).ravel())
-
-
 def _blocks(grain: Grain, shared: Grain) -> Grain:
     """What a grain (pixels,) does not share, in blocks of length 1: (blocks, pixels of a block)."""
     own = (grain - (shared @ grain) @ shared).astype(np.float32, copy=False)
-    return _unit(own.reshape(-1, BLOCK * BLOCK))
-
-
-def _unit(rows: Grain) -> Grain:
-    """Rows brought to length 1; those of length 0 stay so."""
-    length = np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-6)
-
-
-def _shared(grains: Grain) -> Grain:
-    """Components that many of the grains (pictures, pixels) share, (components, pixels); see `SHARED_BY`."""
-    order = np.random.default_rng(0).permutation(len(grains))[:LEARNED_FROM]
-    seen = grains[order]
-    strength, loads = np.linalg.eigh(seen @ seen.T)
-    by = 1 / np.maximum((loads**4).sum(axis=0), 1e-12)  # how many pictures have a part in each
-    chosen = np.flatnonzero((strength >= STRENGTH) & (by >= SHARED_BY))[::-1][:MOST_SHARED]
-    return _unit((loads[:, chosen].T @ seen).astype(np.float32))
+    return unit(own.reshape(-1, BLOCK * BLOCK))
 
 
 def identical(one: Image, other: Image) -> bool:
@@ -170,7 +132,7 @@ def identical(one: Image, other: Image) -> bool:
 
 
 def seen_in_test(
-    dataset: Dataset, images: Sequence[LabelledImage], likeness: Likeness, known: AbstractSet[str]
+    dataset: Dataset, images: Sequence[LabelledImage], likeness: Likeness, known: Fingerprints
 ) -> list[str]:
     """What there is to say about pictures of list `test` that are learned from.
 
@@ -180,11 +142,12 @@ def seen_in_test(
         dataset: all of it.
         images: to learn from.
         likeness: of these images.
-        known: names of those that start weights have learned.
+        known: pictures that start weights have learned.
     """
     if "test" not in dataset.splits:
         return []
-    learned, began, copies, looked_at = {image.name for image in images}, time.monotonic(), [], 0
+    learned, began, looked_at = {image.name for image in images}, time.monotonic(), 0
+    copies, by_start = [], []
     judged = dataset.only(dataset.splits["test"], "test").samples
     samples = [sample for sample in judged if sample.name not in learned]
     for sample in samples:
@@ -197,6 +160,8 @@ def seen_in_test(
             continue
         if likeness.copies_of(gray):
             copies.append(sample.name)
+        if known.knows(gray):
+            by_start.append(sample.name)
     said = []
     if len(samples) < len(judged):
         count = len(judged) - len(samples)
@@ -204,16 +169,12 @@ def seen_in_test(
     if copies:
         count_of = f"{len(copies)} of {looked_at}"
         said.append(f"Scores of list 'test' may be too good: {count_of} look like learned ones ({some(copies)})")
-    if known & {sample.name for sample in samples}:
-        said.append("Scores of list 'test' will be too good: the start weights have learned images of it")
+    if by_start:
+        count_of = f"{len(by_start)} of {looked_at} images of it"
+        said.append(f"Scores of list 'test' will be too good: the start weights have learned {count_of}")
     return said
 
 
 def some(names: Sequence[str]) -> str:
     """Three names at most."""
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-
-
-def _turned(values: NDArray[Any], turn: int) -> NDArray[Any]:
-    mirrored = values[:, ::-1] if turn >= len(TURNS) // 2 else values
-    return np.ascontiguousarray(np.rot90(mirrored, turn))

@@ -1,7 +1,7 @@
 """One file NAME.casae: everything an inspection needs, and where it came from.
 
 A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class), `novelty.json`
-(absent where it was not learned) and `card.md`.
+(absent where it was not learned), `learned.bin` (absent in models of before) and `card.md`.
 After `casae quantise`, `segmenter-int8.xml` and `segmenter-int8.bin` hold an int8 form for OpenVINO, beside
 `segmenter.onnx` or, with `--only`, in its place.
 Reading one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
@@ -26,7 +26,7 @@ from casae.files import without_controls, write_whole
 SCHEMA_VERSION = 1
 SUFFIX = ".casae"
 MANIFEST, SEGMENTER, CLASSIFIER, CARD = "model.json", "segmenter.onnx", "classifier.onnx", "card.md"
-NOVELTY = "novelty.json"
+NOVELTY, LEARNED = "novelty.json", "learned.bin"
 INT8_XML, INT8_WEIGHTS = "segmenter-int8.xml", "segmenter-int8.bin"
 MAX_BYTES = 512 * 2**20  # of one part, unpacked
 MAX_FEATURES = 10_000  # of a picture or crop that tell how unlike others it is
@@ -219,6 +219,7 @@ class Bundle:
         sha256: of the whole file; empty before it was written.
         int8: the segmenter quantised; None where it is not worth having or nobody tried.
         novelty: what learned pictures are like; None where too few were learned, or by a network without `levels`.
+        learned: which pictures were learned, see `casae.inspection.grain.Fingerprints`; empty where that is not known.
     """
 
     manifest: Manifest
@@ -228,6 +229,7 @@ class Bundle:
     sha256: str = ""
     int8: Int8 | None = None
     novelty: Novelty | None = None
+    learned: bytes = b""
 
 
 def write_bundle(bundle: Bundle, path: Path) -> str:
@@ -245,6 +247,8 @@ def write_bundle(bundle: Bundle, path: Path) -> str:
         parts |= {INT8_XML: bundle.int8.xml, INT8_WEIGHTS: bundle.int8.weights}
     if bundle.novelty is not None:
         parts[NOVELTY] = bundle.novelty.model_dump_json().encode()
+    if bundle.learned:
+        parts[LEARNED] = bundle.learned
     described = {name: Part(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
     manifest = bundle.manifest.model_copy(update={"files": described})
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -280,7 +284,9 @@ def read_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"{path}: not a whole .casae file; copy it again or train it anew") from error
     sha256 = hashlib.sha256(data).hexdigest()
     int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
-    return Bundle(manifest, parts.get(SEGMENTER), parts.get(CLASSIFIER), card, sha256, int8, novelty)
+    return Bundle(
+        manifest, parts.get(SEGMENTER), parts.get(CLASSIFIER), card, sha256, int8, novelty, parts.get(LEARNED, b"")
+    )
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -319,8 +325,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     expected = {CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
     if INT8_XML in manifest.files:
         expected |= {INT8_XML, INT8_WEIGHTS}
-    if NOVELTY in manifest.files:
-        expected.add(NOVELTY)
+    expected |= {NOVELTY, LEARNED} & manifest.files.keys()
     if SEGMENTER in manifest.files or INT8_XML not in manifest.files:
         expected.add(SEGMENTER)
     if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:

@@ -15,7 +15,8 @@ compact CNN (Tao et al. 2018, doi:10.3390/app8091575).
 | | |
 | --- | --- |
 | classes | {classes} |
-| input | gray {width} x {height} px, {fit}{scale} |
+| input | {tones} {width} x {height} px, {fit}{scale} |
+| looks at each picture | {looks} |
 | threshold Gs | {gs:g}{core} |
 | learned from | {dataset}, split `{split}`: {images} images{unlabelled}, {held} more held out for validation |
 | data licence | {licence} |
@@ -51,6 +52,8 @@ def write_card(manifest: Manifest) -> str:
     return TEMPLATE.format(
         name=manifest.name,
         classes=", ".join(manifest.classes),
+        tones="gray" if manifest.input.channels == 1 else "colour",
+        looks=manifest.looks,
         width=manifest.input.width,
         height=manifest.input.height,
         fit=manifest.input.fit,

@@ -22,6 +22,7 @@ from casae.reproduction.table3 import figure6, table3
 from casae.reproduction.table4 import RECIPES, table4
 from casae.training.progress import Reporter
 
+PUBLISHED, CLEAN = ("train", "test"), ("train-clean", "test-clean")  # lists; no copies stand in both of the latter
 AROUND = ("cli", "results", "synthetic")  # parts of casae that no row depends on
 
 
@@ -151,7 +152,10 @@ def _neu_seg(
     experiment: Experiment, dataset: Dataset, split: str, request: Request, settings: TrainingSettings
 ) -> None:
     timed = settings.model_copy(update={"minutes": request.minutes})
-    neu_seg(experiment, dataset, split, request.test, timed, request.seeds)
+    lists = [(split, request.test)]
+    if lists == [PUBLISHED] and dataset.splits.keys() >= set(CLEAN):
+        lists.append(CLEAN)
+    neu_seg(experiment, dataset, lists, timed, request.seeds)
 
 
 ALWAYS = ("dataset", "recipe", "casae", "torch", "arithmetic")

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from casae.config import Looks
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Dataset
 from casae.recipes import settings_for
@@ -26,6 +27,8 @@ def train(
     device: str = "auto",
     ray: str | None = None,
     cores: int = 1,
+    looks: Looks | None = None,
+    cycle_ms: float | None = None,
     console: Console | None = None,
     stop: Stop | None = None,
     **settings: Any,
@@ -43,6 +46,8 @@ def train(
         resume: go on with an interrupted training.
         device: "auto", "cpu" or "cuda".
         ray: address of a Ray cluster that trains the model and its folds at once, `cores` for each.
+        looks: that the model takes at each picture, 1, 2, 4 or 8; None is one, or what `cycle_ms` allows.
+        cycle_ms: time for an inspection on this machine: the most looks that fit and do no harm.
         console: where the progress is shown; nothing is shown by default.
         stop: asks it to end soon.
         settings: by their names, such as `minutes=10`, `size=320`, `seed=1`; see `casae.recipes.settings_for`.
@@ -68,4 +73,6 @@ def train(
             device=device,
             ray=ray,
             cores=cores,
+            looks=looks,
+            cycle_ms=cycle_ms,
         )

@@ -3,13 +3,15 @@
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
-from casae.config import InspectionSettings
+from casae.config import InspectionSettings, Looks
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import UsageError
+from casae.evaluation.looks import MOST_IMAGES, Looking, most_within, try_looks
 from casae.evaluation.page import Training, write_page
 from casae.evaluation.scores import Evaluation, evaluate
 from casae.evaluation.thresholds import Cost, check_target, choose, cost_curve
@@ -60,6 +62,8 @@ class JudgedModel:
         page: that shows them; None where there are none.
         folds: score by name, where there were folds.
         uses: what the model was shown to be good enough for; none where nothing was held out.
+        looks: what more looks at each picture bring and take, one look first; none where nothing was held out.
+        looks_why: how many it takes, and why.
     """
 
     trained: Trained
@@ -69,6 +73,8 @@ class JudgedModel:
     page: Path | None = None
     folds: Mapping[str, FoldScore] = field(default_factory=dict)
     uses: Sequence[Use] = ()
+    looks: Sequence[Looking] = ()
+    looks_why: str = ""
 
     @property
     def file(self) -> Path:
@@ -97,6 +103,8 @@ def train_and_judge(
     device: str = "auto",
     ray: str | None = None,
     cores: int = 1,
+    looks: Looks | None = None,
+    cycle_ms: float | None = None,
 ) -> JudgedModel:
     """Train a model and judge it; see `casae.training.train.train`.
 
@@ -116,6 +124,8 @@ def train_and_judge(
         ray: address of a Ray cluster on which the model and its folds are trained at once; all its machines see the
             dataset and `out` under the same paths.
         cores: of each training there.
+        looks: that the model takes at each picture; None is one, or what `cycle_ms` allows.
+        cycle_ms: time for an inspection on this machine; the most looks that fit and do no harm are taken.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -163,7 +173,39 @@ def train_and_judge(
         costs = cost_curve(Inspector(of_fold.file), of_fold.validation, costs)
     target = target or ("keep" if settings.preset == "paper" else None)
     unlabelled_samples = _without_label(dataset, dataset.split(chosen_split), trained, unlabelled)
-    return _judge(trained, unlabelled_samples, target, models, costs, reporter)
+    tried, why = _choose_looks(trained, looks, cycle_ms, reporter)
+    judged = _judge(trained, unlabelled_samples, target, models, costs, reporter)
+    return replace(judged, looks=tried, looks_why=why)
+
+
+def _choose_looks(
+    trained: Trained, looks: Looks | None, cycle_ms: float | None, reporter: Reporter
+) -> tuple[Sequence[Looking], str]:
+    """How often the model looks at each picture goes into its file, before its thresholds are chosen."""
+    held = trained.validation
+    tried: Sequence[Looking] = ()
+    if held.samples:
+        with _counted(reporter, "looks", len(get_args(Looks)) * min(MOST_IMAGES, len(held.samples))) as done:
+            tried = try_looks(trained.file, held, done)
+    if looks is not None:
+        chosen, why = looks, "as asked"
+    elif cycle_ms is None:
+        chosen, why = 1, "--looks or --cycle-ms asks for more"
+    elif not tried:
+        chosen, why = 1, "nothing is held out to measure more on"
+    else:
+        chosen = most_within(tried, cycle_ms)
+        why = f"the most that fit into {cycle_ms:g} ms"
+        if tried[0].milliseconds > cycle_ms:
+            why = f"even one takes {tried[0].milliseconds:.0f} ms of the {cycle_ms:g} ms; see casae benchmark"
+        elif chosen == 1 and any(each.harms and each.milliseconds <= cycle_ms for each in tried):
+            why = "the direction in which this part lies matters: turned looks make it worse"
+    if tried:
+        scores = {f"iou_gain_{each.looks}": each.gain for each in tried[1:]}
+        add_scores(trained.file, "looks on validation", scores, looks=chosen)
+    elif chosen != 1:
+        add_scores(trained.file, "looks on validation", {}, looks=chosen)
+    return tried, f"{chosen}, {why}"
 
 
 def _in_turn(jobs: Sequence[Job], learn: Callable[[Path, Fold | None], Trained], reporter: Reporter) -> list[Trained]:
@@ -250,7 +292,7 @@ def _judge(
     page = trained.file.with_suffix(".html")
     minutes = trained.seconds / 60
     warnings = tuple(note.text for note in trained.notes if note.kind == "warning")
-    again = trained.known & {sample.name for sample in held.samples}
+    again = trained.seen & {sample.name for sample in held.samples}
     shown = Training(inspector, held, result, costs, chosen, why, trained.folder, minutes, titled, warnings, len(again))
     write_page(page, shown, unlabelled)
     return JudgedModel(trained, chosen, why, result, page, folds, shown.uses)

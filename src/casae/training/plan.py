@@ -1,5 +1,6 @@
 """One training: what it learns from and for how long, and what there is to say about that."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
 from casae.image import brightened
+from casae.inspection.grain import NOTHING, Fingerprints
 from casae.inspection.regions import find_regions
 from casae.labelled.colour import RGB, channels_of
 from casae.labelled.defects import LabelledCrop, labelled_crops, smallest_region
@@ -52,7 +54,11 @@ class Note:
 
 @dataclass(frozen=True)
 class Run:
-    """One training: what it learns from and where it keeps its state."""
+    """One training: what it learns from and where it keeps its state.
+
+    Attributes:
+        seen: names of pictures that the start weights have learned.
+    """
 
     settings: TrainingSettings
     part: Dataset
@@ -67,6 +73,7 @@ class Run:
     stop: Stop
     device: str
     unlabelled: Sequence[Path]
+    seen: frozenset[str] = frozenset()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,7 +123,7 @@ def prepare(
     reporter: Reporter,
     stop: Stop,
     device: str,
-    known: frozenset[str] = frozenset(),
+    known: Fingerprints = NOTHING,
 ) -> tuple[Run, list[Note]]:
     """What is learned from and held out, decoded and checked, and what there is to say about it.
 
@@ -130,21 +137,21 @@ def prepare(
         reporter: shows how far it is.
         stop: asks it to end.
         device: that it computes on.
-        known: names of images that the start weights have learned.
+        known: pictures that the start weights have learned.
 
     Raises:
         DatasetError: too few labelled images, the same picture on both sides, or a label that does not fit.
         ImageError: an image cannot be read.
     """
     channels, colour_why = channels_of(dataset.split(split), settings.segmenter.channels)
-    part, held, images, validation, notes = _divided(dataset, split, settings, fold, known, channels)
+    part, held, images, validation, seen, notes = _divided(dataset, split, settings, fold, known, channels)
     if not any(image.label.any() for image in images):
         raise DatasetError(f"{dataset.name}: no labelled defect among {len(images)} images; label some, see masks/")
     unmasked = sum(not sample.labelled for sample in dataset.split(split).samples)
     if unmasked and not unlabelled:
         rule = f"{unmasked} images without a mask are not learned from; move those without defects to good/"
         notes.append(Note("warning", rule))
-    again = sorted(known & {image.name for image in validation})
+    again = sorted(seen & {image.name for image in validation})
     if again:
         rule = f"Scores will be too good: the start weights have learned {len(again)} held-out images"
         notes.append(Note("warning", rule, tuple(again)))
@@ -157,7 +164,9 @@ def prepare(
         notes += left
     more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
     smallest = settings.min_area_px or smallest_region([*images, *validation])
-    run = Run(settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more)
+    run = Run(
+        settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more, seen
+    )
     found = [Note("info", note) for note in dataset.notes] + [Note("warning", warning) for warning in dataset.warnings]
     return run, [*planned(run, why, colour_why), *look_over(run), *found, *check_classes(run), *notes]
 
@@ -167,10 +176,13 @@ def _divided(
     split: str,
     settings: TrainingSettings,
     fold: Fold | None,
-    known: frozenset[str],
+    known: Fingerprints,
     channels: int,
-) -> tuple[Dataset, Dataset, list[LabelledImage], list[LabelledImage], list[Note]]:
-    """What is learned from and what is held out, and their images; copies are grouped first, then it is drawn once."""
+) -> tuple[Dataset, Dataset, list[LabelledImage], list[LabelledImage], frozenset[str], list[Note]]:
+    """What is learned from and what is held out, and their images; copies are grouped first, then it is drawn once.
+
+    The names are those of pictures that the start weights have learned.
+    """
     own_list = fold is None and has_own_list(dataset, split)
     wanted = dataset.split(split).labelled
     if own_list:
@@ -183,19 +195,29 @@ def _divided(
         rule = f"{missing} good images are left out, because the others fill {MEMORY_SHARE:.0%} of the memory"
         notes.append(Note("warning", rule))
     likeness = Likeness(loaded)
-    groups = {} if own_list else likeness.groups(loaded)
+    groups = {} if own_list else _copies(dataset, loaded, likeness)
     if groups:
         count = len(set(groups.values()))
         rule = f"{len(groups)} pictures are copies of each other, {count} different ones; copies stay on one side"
         notes.append(Note("info", rule, tuple(sorted(groups))))
     by_name = {image.name: image for image in loaded}
-    part, held = hold_out(dataset, split, settings.hold_out_share, settings.seed, fold, known, groups, by_name.keys())
+    seen = frozenset(image.name for image in loaded if known.knows(image.gray))
+    part, held = hold_out(dataset, split, settings.hold_out_share, settings.seed, fold, seen, groups, by_name.keys())
     images = [by_name[sample.name] for sample in part.samples]
     validation = [by_name[sample.name] for sample in held.samples]
     notes += _across(dataset, images, validation, likeness)
     if fold is None:
         notes += [Note("warning", said) for said in seen_in_test(dataset, images, likeness, known)]
-    return part, held, images, validation, notes
+    return part, held, images, validation, seen, notes
+
+
+def _copies(dataset: Dataset, loaded: Sequence[LabelledImage], likeness: Likeness) -> dict[str, str]:
+    """Image -> group of copies, of those that have any among the others; known ones are not searched for."""
+    if not dataset.copies:
+        return likeness.groups(loaded)
+    known = {image.name: dataset.copies[image.name] for image in loaded if image.name in dataset.copies}
+    often = Counter(known.values())
+    return {name: group for name, group in known.items() if often[group] > 1}
 
 
 def _across(

@@ -1,19 +1,23 @@
 """The networks of one training, one after the other: network 1, a student where unlabelled images are at hand, both."""
 
 import time
+from pathlib import Path
 from typing import Literal
 
 import torch
 
+from casae.inspection.grain import Fingerprints
 from casae.metrics import iou_gain
 from casae.networks.cascade import CASAE
 from casae.networks.weights import begin
+from casae.recipes import ENOUGH_DEFECTIVE
 from casae.training import segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.curves import steps_of
 from casae.training.loop import DONE, fit
 from casae.training.plan import SAID, Note, Run, Stage
+from casae.training.state import learned_by, write_learned
 from casae.training.unlabelled import AlternatingViews, pseudo_labelled
 from casae.training.views import SegmenterViews, loader
 
@@ -49,6 +53,16 @@ class SegmenterTraining:
         if run.unlabelled and not (run.folder / folder_of("network 2") / DONE).exists():
             first, views = self._taught(first, views)
         return first, self._fit(self.casae, "network 2", views, first)
+
+    @property
+    def learned(self) -> Fingerprints:
+        """Pictures that were learned from so far, without those of the start weights."""
+        return Fingerprints.of(image.gray for image in self.run.images).joined(learned_by(self._unlabelled))
+
+    @property
+    def _unlabelled(self) -> Path:
+        """Beside it stands what was learned of unlabelled images."""
+        return self.run.folder / "unlabelled"
 
     def _views(self, stage: int) -> SegmenterViews:
         return self._drawn.augmented(AUGMENTATIONS[self.settings.augmentation], stage)
@@ -96,12 +110,16 @@ class SegmenterTraining:
         student = segmentation.build(self.settings, standardised=run.size.standardised, channels=run.size.channels)
         begin(student, self.start)
         taught = self._fit(student, "student", AlternatingViews(self._views(1), pseudo), less=time.monotonic() - began)
-        gain, error = self._gain(student)
-        points = f"{100 * gain:+.1f} points of IoU on {len(run.validation)} held-out images"
-        if gain < -error:
-            self._say("info", f"The unlabelled images do not help ({points}): what was learned without them is kept")
-            return first, views
-        self._say("info", f"The unlabelled images are learned from as well ({points})")
+        if sum(bool(image.label.any()) for image in run.validation) < ENOUGH_DEFECTIVE:
+            rule = f"whether they help cannot be told with fewer than {ENOUGH_DEFECTIVE} defective images held out"
+            self._say("info", f"The unlabelled images are learned from as well; {rule}")
+        else:
+            gain, error = self._gain(student)
+            points = f"{100 * gain:+.1f} points of IoU on {len(run.validation)} held-out images"
+            if gain < -error:
+                self._say("info", f"The unlabelled images do not help ({points}): what was learned without is kept")
+                return first, views
+            self._say("info", f"The unlabelled images are learned from as well ({points})")
         self.casae.first.load_state_dict(student.first.state_dict())
         return taught, AlternatingViews(views, pseudo.augmented(pseudo.augmentation, 2))
 
@@ -122,6 +140,7 @@ class SegmenterTraining:
             )
         if not found:
             return None
+        write_learned(self._unlabelled, Fingerprints.of(image.gray for image in found))
         views = segmentation.views_of(found, run.size, self.settings, run.settings.seed, run.min_area_px)
         return views.evenly().augmented(AUGMENTATIONS[self.settings.augmentation])
 

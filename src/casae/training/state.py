@@ -5,7 +5,7 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError, UsageError
 from casae.files import write_whole
+from casae.inspection.grain import Fingerprints
 from casae.recipes import IMAGENET, SCRATCH
 
 IDENTITY, FINISHED = "identity.json", "finished"
@@ -113,20 +114,18 @@ def _refuse_interrupted(folder: Path) -> None:
         raise UsageError(f"{folder}: holds an interrupted training; add --resume to go on, or delete the folder")
 
 
-NAMES = ".txt"  # suffix of the list, beside weights, of images that they have learned
+LEARNED = ".learned"  # suffix of the fingerprints, beside weights, of the pictures that they have learned
 
 
-def learned_by(start: str) -> frozenset[str]:
-    """Names of the images that start weights have learned, as far as a list beside them tells."""
-    names = Path(start).with_suffix(NAMES)
-    if start in (SCRATCH, IMAGENET):
-        return frozenset()
-    return frozenset(names.read_text("utf-8").splitlines()) if names.is_file() else frozenset()
+def learned_by(weights: str | Path) -> Fingerprints:
+    """The pictures that start weights have learned, as far as a file beside them tells; none of those that ship."""
+    file = Path(weights).with_suffix(LEARNED)
+    return Fingerprints.read(file.read_bytes() if str(weights) not in (SCRATCH, IMAGENET) and file.is_file() else b"")
 
 
-def write_learned(weights: Path, names: Iterable[str]) -> None:
-    """Write the list that `learned_by` reads."""
-    weights.with_suffix(NAMES).write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")
+def write_learned(weights: Path, pictures: Fingerprints) -> None:
+    """Write the file that `learned_by` reads."""
+    write_whole(weights.with_suffix(LEARNED), pictures.written(), "free space, and go on with --resume")
 
 
 @dataclass(frozen=True)

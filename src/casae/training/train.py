@@ -16,6 +16,7 @@ from casae.datasets.sample import Dataset
 from casae.errors import UsageError
 from casae.image import gray_levels, planes, resize, standardise, to_unit
 from casae.inspection.classification import classifier_input
+from casae.inspection.grain import Fingerprints
 from casae.inspection.inspector import Inspector
 from casae.labelled.defects import labelled_crops
 from casae.labelled.holdout import Fold
@@ -65,7 +66,7 @@ class Trained:
         seconds: that the three networks took, without interruptions.
         early: whether somebody asked it to stop.
         notes: what it found.
-        known: names of images that its start weights had learned.
+        seen: names of images that its start weights had learned.
     """
 
     file: Path
@@ -75,7 +76,7 @@ class Trained:
     seconds: float
     early: bool
     notes: tuple[Note, ...] = ()
-    known: frozenset[str] = frozenset()
+    seen: frozenset[str] = frozenset()
 
 
 def train(
@@ -151,7 +152,7 @@ def _learn(
     out: Path,
     command: str,
     notes: list[Note],
-    known: frozenset[str],
+    known: Fingerprints,
     fold: Fold | None,
 ) -> Trained:
     """The three networks one after the other, and the bundle."""
@@ -168,15 +169,16 @@ def _learn(
         _train_classifier(run)
         raise crew.HelpedError
     write_weights(casae, folder / "weights.pt")
-    files = {file.resolve() for file in run.unlabelled}
-    seen = {sample.name for sample in dataset.samples if sample.image.resolve() in files}
-    write_learned(folder / "weights.pt", known.union(seen, (image.name for image in run.images)))
+    learned = known.joined(segmenter.learned)
+    write_learned(folder / "weights.pt", learned)
     early = stop.requested
     network, accuracy = _train_classifier(run)
     scores = {"iou_network_1": iou_1, "iou": iou_2, "accuracy_true_crops_cnn": accuracy}
-    scores |= _write(run, casae, network, scores, out, command, notes)
+    scores |= _write(run, casae, network, scores, out, command, notes, learned)
     (folder / FINISHED).touch()
-    return Trained(out, scores, run.held, folder, seconds_spent(folder), early or stop.requested, tuple(notes), known)
+    return Trained(
+        out, scores, run.held, folder, seconds_spent(folder), early or stop.requested, tuple(notes), run.seen
+    )
 
 
 def _earlier(out: Path, fold: Fold | None) -> Path | None:
@@ -185,9 +187,7 @@ def _earlier(out: Path, fold: Fold | None) -> Path | None:
 
 
 @contextmanager
-def _begun(
-    run: Run, casae: CASAE, start: str, known: frozenset[str], resume: bool, kept: Path | None
-) -> Iterator[None]:
+def _begun(run: Run, casae: CASAE, start: str, known: Fingerprints, resume: bool, kept: Path | None) -> Iterator[None]:
     """Put start weights in and make the folder ours, and nobody else's as long as this lasts.
 
     What cannot be trained leaves no folder behind.
@@ -247,6 +247,7 @@ def _write(
     out: Path,
     command: str,
     notes: Sequence[Note],
+    learned: Fingerprints,
 ) -> dict[str, float | None]:
     """Write the bundle.
 
@@ -260,7 +261,7 @@ def _write(
         "export_difference_classifier": crop_difference,
     }
     manifest = _manifest(run, out.stem, command, scores | differences, notes)
-    bundle = Bundle(manifest, exported.onnx, classifier, write_card(manifest))
+    bundle = Bundle(manifest, exported.onnx, classifier, write_card(manifest), learned=learned.written())
     write_bundle(bundle, out)
     images = [*run.images, *run.validation]
     order = np.random.default_rng(0).permutation(len(images))
