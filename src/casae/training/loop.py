@@ -294,7 +294,7 @@ class _Run:
 
     def _evaluated(self, measure: Callable[[], float | None]) -> float | None:
         self.task.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), self.fabric.autocast():
             value = measure()
         self.task.train()
         return value

@@ -11,10 +11,11 @@ from casae.metrics import iou_gain
 from casae.networks.cascade import CASAE
 from casae.networks.weights import begin
 from casae.recipes import ENOUGH_DEFECTIVE
-from casae.training import segmentation
+from casae.training import crew, segmentation
 from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.curves import steps_of
+from casae.training.device import device_of
 from casae.training.loop import DONE, fit
 from casae.training.plan import SAID, Note, Run, Stage
 from casae.training.state import learned_by, write_learned
@@ -128,7 +129,7 @@ class SegmenterTraining:
         run = self.run
         run.reporter.stage("unlabelled")
         seconds = run.budget("student", 1).seconds
-        with run.stop.on_interrupt():
+        with run.stop.on_interrupt(), crew.fabric_on(device_of("cpu")).autocast():
             found = pseudo_labelled(
                 self.casae.first,
                 run.unlabelled,
@@ -149,7 +150,7 @@ class SegmenterTraining:
         scored = []
         for casae in (self.casae, student):
             task = segmentation.SegmentationTask(casae, 1, self.settings, Budget(), self.run.validation, self.run.size)
-            with torch.inference_mode():
+            with torch.inference_mode(), crew.fabric_on(device_of("cpu")).autocast():
                 scored.append(task.eval().counts())
         return iou_gain(*scored)
 
