@@ -42,6 +42,8 @@ class SegmenterSettings(Frozen):
         standardise: bring every image to mean 0 and standard deviation 1, which takes the lamp out of it.
         residual: network 2 adds to the logits of network 1 instead of drawing a mask of its own.
         second_sees_image: network 2 gets the image beside the mask; the paper gives it the mask alone.
+        coarse: look at the picture as a whole too where it is cut into tiles, for defects larger than those; None
+            chooses by the labelled ones, see `labelled.scale.outgrows`.
         channels: that are seen of a picture: 1 is gray, 3 colour; None chooses by the labelled defects, see
             `labelled.colour.channels_of`.
         size: longer side of the input, px; of tiles, the side of what is learned from.
@@ -71,6 +73,7 @@ class SegmenterSettings(Frozen):
     standardise: bool = False
     residual: bool = False
     second_sees_image: bool = False
+    coarse: bool | None = None
     channels: Literal[1, 3] | None = None
     size: int = Field(default=512, ge=STRIDE, le=LARGEST_SIDE)
     fit: Fit | Literal["choose"] = "squeeze"

@@ -215,3 +215,37 @@ def test_what_looks_the_same_from_all_sides_stays_as_it_is():
     values = np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
     for looks in (1, 2, 4, 8):
         np.testing.assert_allclose(averaged(dark, values, looks), dark(values))
+
+
+def test_a_coarse_look_sees_what_no_tile_does():
+    """A segmenter that finds what covers an eighth to a half of its input."""
+
+    def segmenter(values):
+        share = (values < 0.5).mean()
+        return ((values < 0.5) * (0.125 < share < 0.5)).astype(np.float32)
+
+    image = np.full((256, 256), 200, np.uint8)
+    image[64:192, 64:192] = 20  # a quarter of the image, and all of a tile
+    size = InputSize(height=64, width=64, fit="tile")
+    mask = threshold(defect_probability(segmenter, image, size), 100)
+    assert not mask[110:140, 110:140].any()
+    coarse = size.model_copy(update={"coarse": (64, 64)})
+    both = threshold(defect_probability(segmenter, image, coarse), 100)
+    assert both[68:188, 68:188].all()
+    assert not both[:60].any()
+    roi = np.zeros((256, 256), bool)
+    roi[:, 128:] = True
+    assert not threshold(defect_probability(segmenter, image, coarse, roi), 100)[:, :128].any()
+
+
+def test_a_coarse_look_has_the_gray_values_of_its_tiles():
+    image = np.random.default_rng(0).normal(120, 20, (300, 200)).clip(0, 255).astype(np.uint8)
+    seen = []
+
+    def segmenter(values):
+        seen.append(values)
+        return np.zeros_like(values)
+
+    defect_probability(segmenter, image, InputSize(height=64, width=64, fit="tile", standardised=True, coarse=(64, 32)))
+    assert seen[-1].shape == (1, 1, 64, 32)
+    assert abs(seen[-1].mean()) < 0.1

@@ -4,7 +4,7 @@ import pytest
 
 from casae.labelled.defects import smallest_region
 from casae.labelled.images import LabelledImage
-from casae.labelled.scale import choose_fit, input_size, tile_size, view_size
+from casae.labelled.scale import choose_fit, input_size, outgrows, tile_size, view_size
 from casae.recipes import PRESETS
 
 CHOOSE = PRESETS["fast"].segmenter
@@ -175,3 +175,24 @@ def test_small_defects_in_large_images_are_spoken_of():
     fit, scale, why = choose_fit([block((3000, 4000), 9)], CHOOSE)
     assert (fit, scale) == ("tile", 0.5)
     assert "a small one keeps 4.5 px, because images are large (--set scale=1 shows more)" in why
+
+
+def blob(side, width, height=600):
+    label = np.zeros((height, 800), np.uint8)
+    label[100 : 100 + side, 100 : 100 + width] = 1
+    return LabelledImage("a", np.full(label.shape, 90, np.uint8), label)
+
+
+@pytest.mark.parametrize(
+    ("images", "scale", "large"),
+    [
+        ([blob(200, 200)] * 3, 1.0, True),
+        ([blob(200, 200)] * 3, 0.5, False),  # of half the side, a view shows enough around it
+        ([blob(200, 200)] * 2 + [blob(20, 20)] * 8, 1.0, False),
+        ([blob(20, 500)] * 3, 1.0, False),  # long and thin: a piece is as plain
+        ([blob(200, 200)], 1.0, True),
+        ([blob(0, 0)] * 3, 1.0, False),
+    ],
+)
+def test_large_thick_defects_outgrow_a_view(images, scale, large):
+    assert outgrows(images, (256, 256), scale) is large

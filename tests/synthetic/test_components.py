@@ -92,3 +92,15 @@ def test_what_is_added_to_a_drawn_part_is_learned_from(tmp_path):
     for part in ("images", "masks"):
         shutil.copy(tmp_path / part / "component-0000.png", tmp_path / part / "mine.png")
     assert "mine" in {sample.name for sample in open_dataset(f"folder:{tmp_path}").split("train").samples}
+
+
+def test_uneven_areas_are_large_and_faint():
+    for seed in range(6):
+        drawn = draw_component(seed, 360, 480, 3, "faint")
+        plain = draw_component(seed, 360, 480, 0, "faint")
+        area = drawn.label == 2
+        assert 0.01 < area.mean() < 0.25
+        change = drawn.picture.astype(float)[area].mean() / plain.picture.astype(float)[area].mean() - 1
+        assert 0.02 < abs(change) < 0.11
+        assert not plain.label.any()
+    assert (drawn.label == 1).any()

@@ -21,8 +21,8 @@ from casae.training.progress import Reporter
 from casae.training.state import read_weights
 from casae.training.stop import Stop
 from casae.training.train import train
-from casae.training.unlabelled import AlternatingViews, identity_of, pseudo_labelled, unlabelled_images
-from casae.training.views import MaskViews, SegmenterViews
+from casae.training.unlabelled import identity_of, pseudo_labelled, unlabelled_images
+from casae.training.views import AlternatingViews, MaskViews, SegmenterViews
 
 LETTERBOX = InputSize(height=192, width=256, fit="letterbox")
 

@@ -9,7 +9,7 @@ from casae.labelled.defects import LabelledCrop
 from casae.labelled.images import LabelledImage, scaled
 from casae.training import views
 from casae.training.augmentation import Augmentation
-from casae.training.views import CropViews, MaskViews, TileViews, pasted, repeated
+from casae.training.views import AlternatingViews, CoarseViews, CropViews, MaskViews, TileViews, balanced, pasted
 
 
 def test_a_pasted_defect_takes_the_brightness_of_its_new_place():
@@ -58,9 +58,9 @@ def test_a_portrait_is_learned_from_as_it_is_inspected():
 
 
 def test_half_of_the_views_show_defects_however_many_images_are_good():
-    assert repeated([0, 1, 2], 5) == [0, 1, 2, 3, 4]
-    assert sorted(repeated([1, 4], 7)) == [0, 1, 1, 1, 2, 3, 4, 4, 5, 6]
-    assert repeated([], 3) == [0, 1, 2]
+    assert balanced([0, 1, 2], 5) == [0, 1, 2, 3, 4]
+    assert sorted(balanced([1, 4], 7)) == [0, 1, 1, 1, 2, 3, 4, 4, 5, 6]
+    assert balanced([], 3) == [0, 1, 2]
     gray, clean = np.full((32, 32), 120, np.uint8), np.zeros((32, 32), np.uint8)
     images = [LabelledImage(f"good {i}", gray, clean) for i in range(9)] + [LabelledImage("bad", gray, clean + 1)]
     views = MaskViews(images, 32, 32, "letterbox", 36, seed=0)
@@ -159,3 +159,27 @@ def test_views_of_crops_go_to_another_process():
     packed, shown = pickle.dumps(views), views[2][0]
     del views
     assert torch.equal(pickle.loads(packed)[2][0], shown)
+
+
+def test_a_coarse_view_shows_large_defects_alone():
+    gray, label = np.full((400, 400), 90, np.uint8), np.zeros((400, 400), np.uint8)
+    label[50:250, 50:250], label[300:306, 300:306] = 1, 1
+    views = CoarseViews([LabelledImage("a", gray, label)], 64, 64, 8, 0, True)
+    _, target = views.pairs[0]
+    assert target[20:30, 20:30].all()
+    assert not target[44:].any()
+    image, defect = views[0]
+    assert (image.shape, defect.shape) == ((1, 64, 64), (64, 64))
+
+
+def test_two_kinds_of_views_take_turns():
+    label = np.zeros((64, 64), np.uint8)
+    label[20:30, 20:30] = 1
+    dark, bright = (
+        MaskViews([LabelledImage("a", np.full((64, 64), gray, np.uint8), label)], 64, 64, "letterbox", 8, 0)
+        for gray in (60, 200)
+    )
+    both = AlternatingViews(dark, bright).augmented(Augmentation()).evenly()
+    assert len(both) == 16
+    means = [both[position][0].mean() for position in range(4)]
+    assert max(means[::2]) < 0.45 < min(means[1::2])

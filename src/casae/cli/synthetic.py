@@ -11,7 +11,8 @@ def synthetic(
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 30,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels, up to 2720x2040 and beyond.")] = "1360x1020",
     kind: Annotated[
-        Literal["components", "tints"], typer.Option(help="tints: stains as bright as the metal, which only hue shows.")
+        Literal["components", "tints", "faint"],
+        typer.Option(help="tints: stains that only hue shows. faint: large areas of little contrast, and pits."),
     ] = "components",
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same pictures.")] = 0,
 ) -> None:

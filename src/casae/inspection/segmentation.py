@@ -49,6 +49,8 @@ def defect_probability(
         return transposed(probability)
     if size.fit == "tile":
         probability = _by_tiles(segmenter, seen, size, roi)
+        if size.coarse is not None:
+            probability = np.maximum(probability, _as_a_whole(segmenter, seen, size, *size.coarse))
     else:
         frame = Frame.of(seen.shape, size.height, size.width, size.fit)
         values = to_unit(frame.put(seen))
@@ -150,6 +152,14 @@ def _by_tiles(
             total[window] += ramp * checked(segmenter(planes(values)[None])[0, 0])
             weights[window] += ramp
     return resize((total / weights)[: shape[0], : shape[1]], *image.shape[:2])
+
+
+def _as_a_whole(segmenter: Segmenter, image: Image, size: InputSize, height: int, width: int) -> NDArray[np.float32]:
+    """P(defect) of an image that is brought to height x width px, in the gray values of its tiles."""
+    frame = Frame.of(image.shape, height, width, "letterbox")
+    values = to_unit(frame.put(image))
+    values = standardise(values, gray_levels(image)) if size.standardised else values
+    return frame.take(checked(segmenter(planes(values)[None])[0, 0]), image.shape)
 
 
 def _starts(length: int, tile: int) -> NDArray[np.int64]:

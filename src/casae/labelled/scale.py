@@ -16,6 +16,7 @@ from casae.labelled.images import LabelledImage
 from casae.recipes import STRIDE, SegmenterSettings
 
 LARGEST_TILE = 768  # px
+LARGE = 0.6  # of a view that a defect is as wide as, of which a tile shows too little to tell it by
 LEAST_FIT = 0.9  # of its scale an image may lose because an input's side is a multiple of the stride
 NARROW = 2.0  # times as long as wide
 BLOT = 2.0  # times as thick as the defect that it is on
@@ -58,6 +59,22 @@ def view_size(tile: tuple[int, int], size: int, stride: int = STRIDE) -> tuple[i
     shorter = min(size, *tile)
     longer = min(max(tile), size * size // shorter // stride * stride)
     return (shorter, longer) if tile[0] <= tile[1] else (longer, shorter)
+
+
+def outgrows(images: Sequence[LabelledImage], view: tuple[int, int], scale: float) -> bool:
+    """Whether labelled defects of several images leave little around them in a view (height, width) at a scale.
+
+    Only thick ones count: of a long thin one a piece is as plain as all of it.
+    """
+    smallest = LARGE * min(view) / scale
+    large = sum(
+        any(
+            min(region.rectangle.length, region.rectangle.width) >= smallest
+            for region in find_regions(image.label > 0, max(1, round(smallest)))
+        )
+        for image in images
+    )
+    return large >= min(FEWEST, max(1, sum(bool(image.label.any()) for image in images) / 2))
 
 
 def _lying_as(images: Sequence[LabelledImage], shorter: int, longer: int) -> tuple[int, int]:

@@ -34,6 +34,7 @@ MAX_CLASSES = 254  # label values, of which 0 is background and 255 a defect wit
 SIZE_FEATURES = 6  # see `casae.inspection.sizes.features`
 
 Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
+Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
 Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 SizeWeights = Annotated[tuple[Finite, ...], Field(min_length=2 * SIZE_FEATURES, max_length=2 * SIZE_FEATURES)]
 
@@ -58,15 +59,18 @@ class InputSize(Frozen):
         centred: whole images come less their mean, for a network that takes it away itself: bfloat16 has 8 digits,
             which a bright image of little contrast in 16 bits would lose.
         channels: 1 for gray, 3 for RGB; the classifier sees as many.
+        coarse: (height, width) in which an image that is cut into tiles is seen as a whole too, for defects larger than
+            those; of both looks the larger probability counts.
     """
 
-    height: int = Field(ge=16, le=LARGEST_SIDE)
-    width: int = Field(ge=16, le=LARGEST_SIDE)
+    height: Side
+    width: Side
     fit: Fit
     scale: float = Field(default=1, gt=0, le=1)
     standardised: bool = False
     centred: bool = False
     channels: Literal[1, 3] = 1
+    coarse: tuple[Side, Side] | None = None
 
 
 class Origin(Frozen):

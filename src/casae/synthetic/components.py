@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from casae.config import MAX_MEGAPIXELS
 from casae.errors import OutputError, UsageError
-from casae.synthetic import tints
+from casae.synthetic import faint, tints
 from casae.synthetic.defects import BRUSHES, CLASSES
 from casae.synthetic.surfaces import FULL_WIDTH, draw_surface, expose
 
@@ -21,8 +21,9 @@ MM_PER_PIXEL_AT_FULL_WIDTH = 0.002
 LEARNED, VALIDATION = 0.7, 0.1  # shares of the pictures; the others are for the end
 SETTINGS, LICENCE = "dataset.toml", "synthetic, drawn by casae; free of rights"
 CLEAN_EVERY = 6  # one image in so many has no defect
-Kind = Literal["components", "tints"]
-NAMES: dict[Kind, tuple[str, ...]] = {"components": CLASSES, "tints": tints.CLASSES}  # of their classes
+Kind = Literal["components", "tints", "faint"]
+NAMES: dict[Kind, tuple[str, ...]] = {"components": CLASSES, "tints": tints.CLASSES, "faint": faint.CLASSES}
+"""Of the classes of each kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +48,16 @@ def draw_component(
         height: of the picture, px.
         width: of the picture, px.
         defects: how many; by default 1 to 7, and none in one picture of six.
-        kind: "components" have damage, dust and the like; "tints" show in hue alone.
+        kind: "components" have damage, dust and the like; "tints" show in hue alone; of "faint" ones some are large.
 
     Raises:
         UsageError: a side is too small for a defect to be seen.
     """
     _check_sides(height, width)
     rng = np.random.default_rng(seed)
-    if kind == "tints":
-        return Component(*tints.draw_tinted(rng, height, width, _count(rng) if defects is None else defects))
+    if kind != "components":
+        draw = tints.draw_tinted if kind == "tints" else faint.draw_faint
+        return Component(*draw(rng, height, width, _count(rng) if defects is None else defects))
     picture = draw_surface(height, width, rng)
     label = np.zeros((height, width), np.uint8)
     defects = _count(rng) if defects is None else defects

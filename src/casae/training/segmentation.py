@@ -14,7 +14,7 @@ from casae.config import DEFAULT_GS
 from casae.inspection import segmentation
 from casae.labelled.defects import smallest_region
 from casae.labelled.images import LabelledImage, scaled
-from casae.labelled.scale import choose_fit, input_size, tile_size, view_size
+from casae.labelled.scale import choose_fit, input_size, outgrows, tile_size, view_size
 from casae.metrics import Counts
 from casae.models.bundle import InputSize
 from casae.networks.cascade import CASAE, probability_of
@@ -23,7 +23,7 @@ from casae.networks.registry import autoencoder, first_network, known_weights
 from casae.recipes import ENOUGH_DEFECTIVE, SegmenterSettings
 from casae.training.budget import Budget
 from casae.training.loop import Task
-from casae.training.views import MaskViews, Pair, SegmenterViews, TileViews
+from casae.training.views import AlternatingViews, CoarseViews, MaskViews, Pair, SegmenterViews, TileViews
 
 KNOWN_SHARE = 0.5  # of the learning rate, for an encoder that may start from weights
 
@@ -79,6 +79,8 @@ def input_of(
     size, stride = settings.size, settings.stride
     height, width = tile_size(images, size, scale, stride) if fit == "tile" else input_size(images, size, fit, stride)
     standardised, centred = settings.standardise and fit == "tile", settings.standardise and fit != "tile"
+    view = view_size((height, width), settings.size, settings.stride)
+    coarse = settings.coarse if settings.coarse is not None else fit == "tile" and outgrows(images, view, scale)
     brought = InputSize(
         height=height,
         width=width,
@@ -87,7 +89,10 @@ def input_of(
         standardised=standardised,
         centred=centred,
         channels=channels,
+        coarse=view if coarse and fit == "tile" else None,
     )
+    if brought.coarse:
+        why += "; and as a whole, because labelled defects are larger than a tile"
     return brought, why
 
 
@@ -104,9 +109,12 @@ def views_of(
     """
     if size.fit == "tile":
         area = (min_area_px or smallest_region(images)) * size.scale**2
-        images = [scaled(image, size.scale) for image in images]
+        whole, images = images, [scaled(image, size.scale) for image in images]
         height, width = view_size((size.height, size.width), settings.size, settings.stride)
-        return TileViews(images, height, width, settings.views, seed, settings.paste, size.standardised, area)
+        tiles = TileViews(images, height, width, settings.views, seed, settings.paste, size.standardised, area)
+        if size.coarse is None:
+            return tiles
+        return AlternatingViews(tiles, CoarseViews(whole, *size.coarse, settings.views, seed, size.standardised))
     return MaskViews(images, size.height, size.width, size.fit, settings.views, seed, settings.paste)
 
 

@@ -19,8 +19,8 @@ from casae.training.device import device_of
 from casae.training.loop import DONE, fit
 from casae.training.plan import SAID, Note, Run, Stage
 from casae.training.state import learned_by, write_learned
-from casae.training.unlabelled import AlternatingViews, pseudo_labelled
-from casae.training.views import SegmenterViews, loader
+from casae.training.unlabelled import pseudo_labelled
+from casae.training.views import AlternatingViews, SegmenterViews, loader
 
 LABELLING_SHARE = 0.1  # of the student's time, at most, goes into what the teacher says
 FEW_VIEWS = 1000  # docs/results/log.md, "Longer": below, a model is far from what its labels allow

@@ -29,7 +29,6 @@ from casae.networks.cascade import probability_of
 from casae.training.budget import Budget
 from casae.training.progress import Reporter
 from casae.training.stop import Stop
-from casae.training.views import Pair, SegmenterViews
 
 LOOKS: Looks = 4  # of the teacher at each image
 MOST_PIXELS = 500_000_000  # of all images together: 0.5 GB, and as much again for their masks
@@ -104,17 +103,6 @@ def pseudo_labelled(
         found.append(LabelledImage(file.stem, pixels, label))
         reporter.step(budget)
     return found
-
-
-class AlternatingViews(SegmenterViews):
-    """Every second view from labelled images, the others from pseudo-labelled ones."""
-
-    def __init__(self, labelled: SegmenterViews, pseudo_labelled: SegmenterViews) -> None:
-        super().__init__([*labelled.pairs, *pseudo_labelled.pairs], 2 * len(labelled), labelled.seed, labelled.paste)
-        self.kinds = labelled, pseudo_labelled
-
-    def __getitem__(self, position: int) -> Pair:
-        return self.kinds[position % 2][position // 2]
 
 
 def _said(network: nn.Module, values: NDArray[np.float32]) -> NDArray[np.float32]:

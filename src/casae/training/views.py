@@ -33,6 +33,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 AROUND_DEFECTS = 0.6  # share of tiles that are drawn around a defect
 STILL = 0.4  # share of tiles, see docs/results/log.md
 DRIFT = 0.25  # of the brightness of tiles: an inspection knows that of the whole image, and parts differ a little
+COARSE_LEAST = 4.0  # px of a coarse view that a defect is thick
 RIM = 3  # px around a pasted defect over which it passes into its new place
 OTHER_SEED = 2**32  # beyond those that a person may choose
 POINTS = 2000  # pixels remembered of a region, at most
@@ -95,6 +96,27 @@ class SegmenterViews(TorchDataset[Pair]):
 
     def __len__(self) -> int:
         return self.views
+
+
+class AlternatingViews(SegmenterViews):
+    """Every second view is one of the first kind, the others are of the second; both have one shape."""
+
+    def __init__(self, first: SegmenterViews, second: SegmenterViews) -> None:
+        super().__init__([*first.pairs, *second.pairs], 2 * len(first), first.seed, first.paste)
+        self.kinds = first, second
+
+    def __getitem__(self, position: int) -> Pair:
+        return self.kinds[position % 2][position // 2]
+
+    def augmented(self, augmentation: Augmentation, stage: int = 1) -> Self:
+        """See `SegmenterViews.augmented`."""
+        first, second = self.kinds
+        return type(self)(first.augmented(augmentation, stage), second.augmented(augmentation, stage))
+
+    def evenly(self) -> Self:
+        """See `SegmenterViews.evenly`."""
+        first, second = self.kinds
+        return type(self)(first.evenly(), second.evenly())
 
 
 class MaskViews(SegmenterViews):
@@ -168,6 +190,33 @@ class TileViews(SegmenterViews):
         else:
             x, y = rng.uniform(0, 1, 2) * (shape[1], shape[0])
         return _inside(x, shape[1], self.width), _inside(y, shape[0], self.height)
+
+
+class CoarseViews(SegmenterViews):
+    """Random views of whole images that are also cut into tiles; of their defects only those that are large here."""
+
+    def __init__(
+        self, images: Sequence[LabelledImage], height: int, width: int, views: int, seed: int, standardised: bool
+    ) -> None:
+        pairs, levels = [], []
+        for pixels, label in (_lying_as(image, height, width) for image in images):
+            frame = Frame.of(pixels.shape, height, width, "letterbox")
+            kept = np.zeros_like(label)
+            for region in find_regions(label > 0, 1):
+                if thickness(region) * frame.content_width / label.shape[1] >= COARSE_LEAST:
+                    kept[region.at] = 1
+            pairs.append((frame.put(pixels), input_target(kept, frame)))
+            levels.append(gray_levels(pixels))
+        super().__init__(pairs, views, seed, standardised=standardised)
+        self._levels = levels if standardised else []
+
+    def view(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """See `SegmenterViews.view`."""
+        return self.augmentation(*self.pairs[index], rng, levels=self.light_levels[index])
+
+    def augmented(self, augmentation: Augmentation, stage: int = 1) -> Self:
+        """See `SegmenterViews.augmented`; the light stays even, which a large defect may be a part of."""
+        return super().augmented(replace(augmentation, shading=0.0, drift=DRIFT), stage)
 
 
 def _lying_as(image: LabelledImage, height: int, width: int) -> tuple[Image, NDArray[np.uint8]]:
