@@ -1,11 +1,17 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from casae import Inspector
 from casae.datasets.registry import open_dataset
+from casae.decoding import read_image
 from casae.errors import DatasetError
-from casae.evaluation.review import Judge, judges_of, review, write_sheet
+from casae.evaluation.review import judges_of, review, write_sheet
+from casae.image import to_gray
+from casae.inspection.grain import Fingerprints
+from casae.models.bundle import read_bundle, write_bundle
 
 
 @pytest.fixture
@@ -14,7 +20,8 @@ def data(tmp_path):
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
     for name, wide, value in (("right", 20, 2), ("unlabelled", 25, 0), ("named", 30, 1), ("absent", 0, 2)):
-        image, label = np.full((48, 64), 200, np.uint8), np.zeros((48, 64), np.uint8)
+        noise = np.random.default_rng(len(name)).normal(200, 4, (48, 64))
+        image, label = noise.astype(np.uint8), np.zeros((48, 64), np.uint8)
         image[10:16, 10 : 10 + wide] = 20
         label[10:16, 10 : 10 + (wide or 15)] = value
         cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), image)
@@ -42,22 +49,20 @@ def test_pictures_come_in_the_order_of_doubt(dark_model, data, tmp_path):
 
 
 def test_a_model_that_has_not_learned_from_a_picture_judges_it(dark_model, data):
-    inspector = Inspector(dark_model)
-    all_names = frozenset(sample.name for sample in data.samples)
-    strict = Judge(inspector, all_names - {"absent"})
+    strict = Inspector(dark_model)
+    seen = (to_gray(read_image(sample.image)) for sample in data.samples if sample.name != "absent")
+    strict.learned = Fingerprints.of(seen)
     doubtful, _ = review(data, [strict])
     assert {each.name: each.by_heart for each in doubtful} == {"named": True, "unlabelled": True, "absent": False}
-    doubtful, _ = review(data, [strict, Judge(inspector, frozenset())])
+    doubtful, _ = review(data, [strict, Inspector(dark_model)])
     assert not any(each.by_heart for each in doubtful)
 
 
 def test_models_of_folds_are_found_beside_the_model(dark_model, tmp_path):
-    for name in ("part", "part-fold-1", "part-fold-2"):
-        (tmp_path / f"{name}.casae").write_bytes(dark_model.read_bytes())
-    (tmp_path / "part-fold-1-training").mkdir()
-    (tmp_path / "part-fold-1-training" / "weights.txt").write_text("a\nb\n")
-    judges = judges_of(tmp_path / "part.casae")
-    assert [judge.learned for judge in judges] == [frozenset("ab"), frozenset(), frozenset()]
+    bundle = read_bundle(dark_model)
+    for count, name in enumerate(("part", "part-fold-1", "part-fold-2")):
+        write_bundle(replace(bundle, learned=bytes(128 * count)), tmp_path / f"{name}.casae")
+    assert [len(judge.learned) for judge in judges_of(tmp_path / "part.casae")] == [1, 2, 0]
 
 
 def test_a_model_of_other_classes_is_refused(dark_model, data, tmp_path):

@@ -16,8 +16,8 @@ from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import read_image
 from casae.errors import DatasetError, ImageError
 from casae.evaluation.scores import true_regions
-from casae.files import read_text, write_whole
-from casae.image import encode, to_gray
+from casae.files import write_whole
+from casae.image import Image, encode, to_gray
 from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import measure
 from casae.labelled.show import drawn, sheet
@@ -25,14 +25,6 @@ from casae.labelled.show import drawn, sheet
 SHOWN = 24  # pictures on the sheet
 
 Kind = Literal["not labelled", "not found", "other class"]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A model, and the names of the pictures that it has learned from."""
-
-    inspector: Inspector
-    learned: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ class Doubtful:
     by_heart: bool
 
 
-def judges_of(model: str | Path) -> list[Judge]:
+def judges_of(model: str | Path) -> list[Inspector]:
     """The models of the folds beside a model, and the model itself: `NAME.casae`, `NAME-fold-1.casae` ...
 
     Raises:
@@ -85,17 +77,11 @@ def judges_of(model: str | Path) -> list[Judge]:
     """
     own = Path(model)
     folds = sorted(own.parent.glob(f"{own.stem}-fold-*.casae")) if own.is_file() else []
-    return [Judge(Inspector(file), _learned(file)) for file in [*folds, model]]
-
-
-def _learned(model: str | Path) -> frozenset[str]:
-    own = Path(model)
-    names = own.with_name(f"{own.stem}-training") / "weights.txt"
-    return frozenset(filter(None, read_text(names).splitlines())) if names.is_file() else frozenset()
+    return [Inspector(file) for file in [*folds, model]]
 
 
 def review(
-    part: Dataset, judges: Sequence[Judge], done: Callable[[object], object] = lambda name: None
+    part: Dataset, judges: Sequence[Inspector], done: Callable[[object], object] = lambda name: None
 ) -> tuple[list[Doubtful], dict[str, str]]:
     """The labelled pictures that a model doubts, the most doubtful first.
 
@@ -111,14 +97,15 @@ def review(
         DatasetError: a model has other classes than the dataset.
     """
     for judge in judges:
-        if judge.inspector.manifest.classes != part.classes:
-            theirs = ", ".join(judge.inspector.manifest.classes)
+        if judge.manifest.classes != part.classes:
+            theirs = ", ".join(judge.manifest.classes)
             raise DatasetError(f"{part.name}: the model knows {theirs}; review with a model of its own classes")
     found, failures = [], dict[str, str]()
     for sample in part.labelled.samples:
-        judge, by_heart = _judge_of(sample.name, judges)
         try:
-            doubts = _doubts(sample, judge.inspector)
+            image = read_image(sample.image)
+            judge, by_heart = _judge_of(image, judges)
+            doubts = _doubts(sample, image, judge)
         except (ImageError, DatasetError) as error:
             failures[sample.name] = str(error)
         else:
@@ -128,15 +115,15 @@ def review(
     return sorted(found, key=lambda each: -each.doubts[0].weight), failures
 
 
-def _judge_of(name: str, judges: Sequence[Judge]) -> tuple[Judge, bool]:
+def _judge_of(image: Image, judges: Sequence[Inspector]) -> tuple[Inspector, bool]:
     """The first one that has not learned from a picture; else the first one, which knows it by heart."""
-    fresh = next((judge for judge in judges if name not in judge.learned), None)
+    gray = to_gray(image)
+    fresh = next((judge for judge in judges if not judge.learned.knows(gray)), None)
     return fresh or judges[0], fresh is None
 
 
-def _doubts(sample: Sample, inspector: Inspector) -> list[Doubt]:
+def _doubts(sample: Sample, image: Image, inspector: Inspector) -> list[Doubt]:
     classes = inspector.manifest.classes
-    image = read_image(sample.image)
     label = sample.draw(image.shape, len(classes))
     probability = inspector.probability(image)
     mask, regions, _ = inspector.find(probability)
@@ -162,7 +149,7 @@ def _doubts(sample: Sample, inspector: Inspector) -> list[Doubt]:
     return sorted(doubts, key=lambda doubt: -doubt.weight)
 
 
-def write_sheet(file: Path, part: Dataset, doubtful: Sequence[Doubtful], judges: Sequence[Judge]) -> None:
+def write_sheet(file: Path, part: Dataset, doubtful: Sequence[Doubtful], judges: Sequence[Inspector]) -> None:
     """The most doubtful pictures in pairs: as labelled, and as found.
 
     Raises:
@@ -172,9 +159,8 @@ def write_sheet(file: Path, part: Dataset, doubtful: Sequence[Doubtful], judges:
     pictures = []
     for each in doubtful[:SHOWN]:
         sample = samples[each.name]
-        judge, _ = _judge_of(each.name, judges)
         image = read_image(sample.image)
-        inspection = judge.inspector.inspect(image)
+        inspection = _judge_of(image, judges)[0].inspect(image)
         found = np.zeros(inspection.mask.shape, np.uint8)
         for defect in inspection.defects:
             found[defect.region.at] = 1 + part.classes.index(defect.nearest or defect.name)
