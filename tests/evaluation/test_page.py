@@ -9,7 +9,7 @@ from casae import Inspector
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Sample
 from casae.evaluation.charts import line_chart
-from casae.evaluation.page import Training, learning_curves, most_doubtful, write_page
+from casae.evaluation.page import Training, learning_curves, most_doubtful, rejected_good, write_page
 from casae.evaluation.scores import evaluate
 from casae.evaluation.thresholds import Cost, choose, cost_curve
 from conftest import two_classes
@@ -105,3 +105,22 @@ def test_numbers_of_few_epochs_stand_below_their_points():
     across = [point.split(",")[0] for point in re.search(r'points="([^"]+)"', svg)[1].split()]
     numbers = re.findall(r'<text x="([0-9.]+)" y="[0-9.]+" text-anchor="middle">([123])</text>', svg)
     assert numbers == [(x, str(epoch)) for epoch, x in enumerate(across, start=1)]
+
+
+def test_good_parts_that_are_rejected_are_shown_the_surest_first(dark_model, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "good").mkdir()
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "dataset.toml").write_text('classes = ["stain", "glare"]')
+    for name, level, wide in (("faint", 72, 20), ("dark", 10, 20), ("clean", 10, 0)):
+        image = np.full((64, 64), 200, np.uint8)
+        image[20:40, 20 : 20 + wide] = level
+        cv2.imwrite(str(tmp_path / "good" / f"{name}.png"), image)
+    cv2.imwrite(str(tmp_path / "images" / "bad.png"), np.full((64, 64), 20, np.uint8))
+    cv2.imwrite(str(tmp_path / "masks" / "bad.png"), np.full((64, 64), 1, np.uint8))
+    part = open_dataset(f"folder:{tmp_path}")
+    inspector = Inspector(dark_model)
+    shown = rejected_good(inspector, part, evaluate(inspector, part))
+    assert [each.name.rsplit("/", 1)[-1] for each in shown] == ["dark", "faint"]
+    red, blue = shown[0].thumbnail[..., 0].astype(int), shown[0].thumbnail[..., 2].astype(int)
+    assert (red - blue).max() > 50  # framed

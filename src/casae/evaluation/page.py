@@ -111,7 +111,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Doubt:
-    """An unlabelled picture that the model is unsure of.
+    """A picture that the model is unsure of, or wrong about.
 
     Attributes:
         name: of the picture.
@@ -148,6 +148,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         sheet=sheet,
         asked=asked,
         doubtful=doubtful,
+        rejected=rejected_good(training.inspector, training.validation, training.result),
     )
     write_whole(file, html)
 
@@ -202,6 +203,20 @@ def most_doubtful(inspector: Inspector, samples: Sequence[Sample]) -> tuple[list
         doubt = sum(1 - abs(2 * value - 1) for value in surest)
         doubts.append(Doubt(sample.name, doubt, _thumbnail(to_rgb(inspector.in_full_scale(image)), spots)))
     return sorted(doubts, key=lambda each: -each.spots)[:SHOWN], len(doubts)
+
+
+def rejected_good(inspector: Inspector, part: Dataset, result: Evaluation) -> list[Doubt]:
+    """Good pictures of a part in which something is found, the surest findings first, with the sum of those."""
+    samples = {sample.name: sample for sample in part.samples}
+    found = [score for score in result.images if not score.defective and score.found_regions]
+    alarms = []
+    for score in sorted(found, key=lambda score: -score.confidence)[:SHOWN]:
+        image = read_image(samples[score.name].image)
+        probability = inspector.probability(image)
+        regions = inspector.find(probability).regions
+        sure = sum(float(probability[region.at].max()) for region in regions)
+        alarms.append(Doubt(score.name, sure, _thumbnail(to_rgb(inspector.in_full_scale(image)), regions)))
+    return alarms
 
 
 def _thumbnail(picture: NDArray[np.uint8], spots: Sequence[Region]) -> NDArray[np.uint8]:

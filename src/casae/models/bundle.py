@@ -126,6 +126,34 @@ class SizeClasses(Frozen):
     bias: tuple[Finite, ...]
 
 
+class Appearance(Frozen):
+    """What the segmenter's features of a defect and what is around it tell of classes: a logistic regression.
+
+    `casae.inspection.appearance` makes the features and applies it.
+
+    Attributes:
+        mean: of each feature; `deviation` likewise, by which they are divided.
+        weights: for each class one for each feature.
+        bias: of each class.
+        network: what the compact CNN counts beside it, 0..1.
+    """
+
+    mean: tuple[Finite, ...] = Field(min_length=1, max_length=MAX_FEATURES)
+    deviation: tuple[Positive, ...] = Field(min_length=1, max_length=MAX_FEATURES)
+    weights: tuple[tuple[Finite, ...], ...]
+    bias: tuple[Finite, ...]
+    network: float = Field(default=1, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _fit_each_other(self) -> Self:
+        features = len(self.mean)
+        if len(self.deviation) != features or any(len(each) != features for each in self.weights):
+            raise ValueError(f"mean, deviation and weights must all have {features} values")
+        if len(self.weights) != len(self.bias):
+            raise ValueError(f"{len(self.weights)} classes have {len(self.bias)} biases")
+        return self
+
+
 class Familiar(Frozen):
     """What features of learned pictures or crops are like: a Gaussian, wide in some directions and a ball in others.
 

@@ -1,0 +1,115 @@
+"""Learn classes from the segmenter's features of labelled defects: `appearance.json` of a bundle."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from casae.inspection.appearance import features_of, standardised, windows
+from casae.inspection.inspector import Inspector
+from casae.labelled.defects import LabelledCrop
+from casae.models.bundle import Appearance
+
+MOST_CROPS = 400  # of all classes together
+PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)  # of the mean squared weights
+PARTS = 5  # of the images
+FIT_STEPS = 60
+ROUGHEST = 0.05  # of the mean deviation, added to each
+
+
+def learn_appearance(inspector: Inspector, crops: Sequence[LabelledCrop], classes: int) -> Appearance | None:
+    """A logistic regression on features of labelled defects, each seen upright, upside down and mirrored.
+
+    Its penalty is the one with the smallest log loss on images that it was not learned from, where each class counts
+    the same.
+
+    Args:
+        inspector: with the finished segmenter.
+        crops: to learn from.
+        classes: how many there are.
+
+    Returns:
+        None where there is one class only, or the segmenter makes no features.
+    """
+    chosen = _drawn(crops, classes)
+    if len({crop.defect_class for crop in chosen}) < 2:
+        return None
+    size, look = inspector.manifest.input, inspector.segmenter.with_features
+    seen = np.concatenate([windows(crop.pixels, [crop.region], size) for crop in chosen])
+    views = np.concatenate([np.flip(seen, axes) for axes in ((), (2, 3), (2,), (3,))])
+    table = features_of(look, views)
+    if not table.shape[1]:
+        return None
+    truth = np.tile([crop.defect_class for crop in chosen], len(views) // len(seen))
+    numbers = {image: number for number, image in enumerate(dict.fromkeys(id(crop.image) for crop in chosen))}
+    image = np.tile([numbers[id(crop.image)] for crop in chosen], len(views) // len(seen))
+    mean, deviation = table.mean(0), table.std(0)
+    deviation = deviation + max(ROUGHEST * float(deviation.mean()), 1e-6)
+    known = standardised(mean, deviation, table)
+    weights, bias = regression(known, truth, classes, _penalty(known, truth, image, classes))
+    return Appearance(
+        mean=_short(mean), deviation=_short(deviation), weights=tuple(map(_short, weights)), bias=_short(bias)
+    )
+
+
+def _drawn(crops: Sequence[LabelledCrop], classes: int) -> list[LabelledCrop]:
+    """At most `MOST_CROPS`, as many of each class as there are, or their share."""
+    drawn: list[LabelledCrop] = []
+    for value in range(classes):
+        alike = [crop for crop in crops if crop.defect_class == value]
+        order = np.random.default_rng([0, value]).permutation(len(alike))
+        drawn += [alike[index] for index in sorted(order[: MOST_CROPS // classes])]
+    return drawn
+
+
+def _penalty(known: NDArray[np.float64], truth: NDArray[np.int64], image: NDArray[np.int64], classes: int) -> float:
+    """That of `PENALTIES` by which images that are left out are told best."""
+    order = np.random.default_rng(0).permutation(int(image.max()) + 1)
+    loss = np.zeros(len(PENALTIES))
+    for part in range(PARTS):
+        left_out = order[image] % PARTS == part
+        told = left_out & np.isin(truth, truth[~left_out])
+        if not told.any():
+            continue
+        for index, penalty in enumerate(PENALTIES):
+            weights, bias = regression(known[~left_out], truth[~left_out], classes, penalty)
+            loss[index] += float(_loss(known[told] @ weights.T + bias, truth[told], classes).sum())
+    return PENALTIES[int(loss.argmin())]
+
+
+def regression(
+    known: NDArray[np.float64], truth: NDArray[np.int64], classes: int, penalty: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (classes, F) and bias (classes,) of a logistic regression on rows (N, F); each class counts the same."""
+    rows = torch.from_numpy(known)
+    weights = torch.zeros(classes, known.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
+    share = torch.from_numpy(_share(truth, classes))
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        each = functional.cross_entropy(rows @ weights.T + bias, torch.from_numpy(truth), reduction="none")
+        total = (share * each).sum() + penalty * (weights**2).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    return weights.detach().numpy(), bias.detach().numpy()
+
+
+def _loss(logits: NDArray[np.float64], truth: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    each = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(truth), reduction="none").numpy()
+    return np.asarray(_share(truth, classes) * each, np.float64)
+
+
+def _share(truth: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """What each row counts, 1 in all."""
+    counts = np.bincount(truth, minlength=classes)
+    return np.asarray(1 / counts[truth] / np.count_nonzero(counts), np.float64)
+
+
+def _short(values: NDArray[np.float64] | NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(float(f"{value:.5g}") for value in values)
