@@ -60,14 +60,16 @@ def main() -> None:
                 reporter=reporter,
             )
             notes = "; ".join(note.text for note in judged.notes if note.kind == "info")
+            rows = []
             for looks in LOOKS:
                 inspector = Inspector(judged.file, InspectionSettings(looks=looks))
                 part = data.only(data.splits["judge"], "judge") if wanted.judge == "rest" else data.split("test")
                 scores = evaluate(inspector, part).scores()
                 values = [scores[name].value for name in SCORES]
                 shown = ["" if value is None else f"{value:.4f}" for value in values]
-                _add(wanted.out, [*key, looks, *shown, notes, " ".join(processor().features)])
+                rows.append([*key, looks, *shown, notes, " ".join(processor().features)])
                 print(split, looks, *shown, flush=True)
+            _add(wanted.out, rows)  # all at once, or a kill would lose some for good
 
 
 def _judged_on_rest(data: Dataset, split: str) -> Dataset:
@@ -85,13 +87,13 @@ def _rows(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def _add(file: Path, row: list[object]) -> None:
+def _add(file: Path, rows: list[list[object]]) -> None:
     fresh = not file.exists()
     with file.open("a", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
         if fresh:
             writer.writerow(HEADINGS)
-        writer.writerow(row)
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

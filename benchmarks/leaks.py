@@ -38,7 +38,10 @@ def main() -> None:
     if wanted.other:
         _across(open_dataset(wanted.other), pictures, likeness)
         return
-    copies = {picture.name: likeness.copies_of(picture.gray, picture.name) for picture in pictures}
+    copies = {picture.name: set(likeness.copies_of(picture.gray, picture.name)) for picture in pictures}
+    for name, others in list(copies.items()):
+        for other in others:
+            copies[other].add(name)
     _within(data, pictures, copies)
     groups = _groups(copies)
     sizes = Counter(map(len, groups))
@@ -55,7 +58,7 @@ def _pictures(data: Dataset) -> list[LabelledImage]:
     return [LabelledImage(name, gray, np.zeros((1, 1), np.uint8)) for name, gray in grays]
 
 
-def _within(data: Dataset, pictures: Sequence[LabelledImage], copies: dict[str, list[str]]) -> None:
+def _within(data: Dataset, pictures: Sequence[LabelledImage], copies: dict[str, set[str]]) -> None:
     gray = {picture.name: picture.gray for picture in pictures}
     train = set(data.splits["train"])
     found = sure = 0
@@ -81,10 +84,11 @@ def _across(other: Dataset, pictures: Sequence[LabelledImage], likeness: Likenes
 def _correlation(one: Image, other: Image) -> float:
     """The largest over all positions of the second picture that have the shape of the first."""
     seen = (turned(other, turn) for turn in range(TURNS))
-    return max(float(np.corrcoef(one.ravel(), each.ravel())[0, 1]) for each in seen if each.shape == one.shape)
+    alike = (each for each in seen if each.shape == one.shape)
+    return max((float(np.corrcoef(one.ravel(), each.ravel())[0, 1]) for each in alike), default=0.0)
 
 
-def _groups(copies: dict[str, list[str]]) -> list[list[str]]:
+def _groups(copies: dict[str, set[str]]) -> list[list[str]]:
     """Pictures that are copies of each other, also by way of a third one; sorted."""
     groups: list[list[str]] = []
     left = dict.fromkeys(sorted(copies))
@@ -94,7 +98,7 @@ def _groups(copies: dict[str, list[str]]) -> list[list[str]]:
             name = reached.pop()
             if name not in group:
                 group.add(name)
-                reached += copies[name]
+                reached += sorted(copies[name])
         groups.append(sorted(group))
         for name in group:
             left.pop(name, None)

@@ -2,21 +2,27 @@
 
 import math
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import casae
 from casae.config import InspectionSettings
 from casae.datasets.registry import open_dataset
+from casae.errors import UsageError
 from casae.evaluation import looks as trying
 from casae.evaluation.looks import Looking, most_within, try_looks
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import record_of
 from casae.models.bundle import read_bundle
+from casae.recipes import settings_for
 from casae.training import judge
 from casae.training.progress import Reporter
 from casae.training.train import Trained
+from conftest import two_classes
 
 TRIED = [
     Looking(1, 0.0, 0.0, 20),
@@ -33,11 +39,49 @@ def test_the_most_looks_that_fit_and_do_no_harm_are_taken(cycle_ms, looks):
 
 
 def test_looks_that_find_the_same_bring_nothing(components, dark_model):
-    calls = []
-    tried = try_looks(dark_model, open_dataset(f"folder:{components}").split("train"), lambda: calls.append(1))
+    tried = try_looks(dark_model, open_dataset(f"folder:{components}").split("train"))
     assert [each.looks for each in tried] == [1, 2, 4, 8]
     assert all(abs(each.gain) < 1e-6 and each.milliseconds > 0 for each in tried)
-    assert len(calls) == 4 * len(open_dataset(f"folder:{components}").splits["train"])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_compiled_first_takes_no_time(components, dark_model, monkeypatch, count):
+    """Of few images the first inspection, which waits for the networks, must not count."""
+    inspect = Inspector.inspect
+    waited = set()
+
+    def waiting(self, *arguments):
+        if id(self) not in waited:
+            waited.add(id(self))
+            kept.append(self)
+            time.sleep(0.3)
+        return inspect(self, *arguments)
+
+    kept = []
+    monkeypatch.setattr(Inspector, "inspect", waiting)
+    part = open_dataset(f"folder:{components}").split("train")
+    tried = try_looks(dark_model, part.only(part.splits["train"][:count], "few"))
+    assert len(tried) == 4
+    assert max(each.milliseconds for each in tried) < 250
+
+
+def test_of_slow_inspections_few_are_made(components, dark_model, monkeypatch):
+    monkeypatch.setattr(trying, "LONGEST", 0.5)
+    counted = []
+    inspected = trying._inspected
+    monkeypatch.setattr(trying, "_inspected", lambda i, s, c: counted.append(len(s)) or inspected(i, s, c))
+    try_looks(dark_model, open_dataset(f"folder:{components}").split("train"))
+    assert counted[0] == trying.FEWEST
+
+
+@pytest.mark.parametrize(
+    ("looks", "cycle_ms", "rule"),
+    [(3, None, "--looks 3: must be 1, 2, 4, 8"), (2, 50.0, "leave one out"), (None, 0.0, "--cycle-ms 0: must be")],
+)
+def test_what_cannot_be_meant_is_said_before_anything_is_learned(components, tmp_path, looks, cycle_ms, rule):
+    with pytest.raises(UsageError, match=rule):
+        casae.train(f"folder:{components}", tmp_path / "part.casae", looks=looks, cycle_ms=cycle_ms)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_more_looks_are_tried_once_it_takes_long(components, dark_model, monkeypatch):
@@ -90,3 +134,19 @@ def test_an_inspection_says_how_often_it_looked(dark_model):
 
 def test_nothing_tells_of_one_picture():
     assert not Looking(2, -0.5, math.inf, 1.0).harms
+
+
+def test_folds_are_judged_with_as_many_looks_as_the_model_takes(components, dark_model, tmp_path, monkeypatch):
+    data = open_dataset(f"folder:{two_classes(components, tmp_path / 'data')}")
+    data = replace(data, splits={"train": data.splits["train"]})
+    part, seen = data.split("train"), []
+    curve = judge.cost_curve
+
+    def learn(jobs, *_):
+        return [Trained(Path(shutil.copy(dark_model, file)), {}, part, tmp_path, 0.0, False) for file, _ in jobs]
+
+    monkeypatch.setattr(judge, "_in_turn", learn)
+    monkeypatch.setattr(judge, "cost_curve", lambda i, *rest: seen.append(i.conditions.looks) or curve(i, *rest))
+    monkeypatch.setattr(judge, "_judge", lambda trained, *_: judge.JudgedModel(trained))
+    judge.train_and_judge(data, tmp_path / "part.casae", settings_for("fast"), folds=2, looks=4)
+    assert seen == [4, 4]

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from casae.datasets.registry import open_dataset
+from casae.decoding import read_image
+from casae.image import to_gray
+from casae.inspection.grain import NOTHING, Fingerprints
 from casae.labelled.duplicates import Likeness, identical, seen_in_test
 from casae.labelled.images import LabelledImage, load
 
@@ -103,7 +106,7 @@ def test_turned_and_mirrored_copies_are_copies(components, tmp_path, turn):
     first = dataset.split("test").samples[0]
     mirrored = images[0].gray[:, ::-1] if turn > 3 else images[0].gray
     cv2.imwrite(str(first.image), worn(np.ascontiguousarray(np.rot90(mirrored, turn))))
-    (said,) = seen_in_test(dataset, images, Likeness(images), frozenset())
+    (said,) = seen_in_test(dataset, "train", images, Likeness(images), NOTHING)
     assert f"1 of 3 look like learned ones ({first.name})" in said
 
 
@@ -112,13 +115,27 @@ def test_copies_in_the_list_test_are_spoken_of(components, tmp_path):
     dataset = open_dataset(f"folder:{tmp_path / 'part'}")
     images = load(dataset.split("train"))
     likeness = Likeness(images)
-    assert seen_in_test(dataset, images, likeness, frozenset()) == []
+    assert seen_in_test(dataset, "train", images, likeness, NOTHING) == []
     first, second, third = dataset.split("test").samples
     cv2.imwrite(str(first.image), worn(images[0].gray))
     cv2.imwrite(str(second.image), images[1].gray)
-    alike, learned = seen_in_test(dataset, images, likeness, frozenset({third.name}))
+    alike, learned = seen_in_test(
+        dataset, "train", images, likeness, Fingerprints.of([to_gray(read_image(third.image))])
+    )
     assert f"2 of 3 look like learned ones ({first.name}, {second.name})" in alike
-    assert "the start weights have learned images of it" in learned
-    assert seen_in_test(replace(dataset, splits={}), images, likeness, frozenset()) == []
+    assert "the start weights have learned 1 of 3 images of it" in learned
+    assert seen_in_test(replace(dataset, splits={}), "train", images, likeness, NOTHING) == []
     both = replace(dataset, splits={"test": tuple(image.name for image in images[:2])})
-    assert "2 of its images are learned from" in seen_in_test(both, images, likeness, frozenset())[0]
+    assert "2 of its images are learned from" in seen_in_test(both, "train", images, likeness, NOTHING)[0]
+
+
+def test_a_list_of_its_own_end_is_judged_by_its_own_test(components):
+    dataset = open_dataset(f"folder:{components}")
+    images = load(dataset.split("train"))
+    names = [image.name for image in images]
+    lists = {"train-clean": tuple(names), "test": tuple(names[:2]), "test-clean": dataset.splits["test"]}
+    clean = replace(dataset, splits=lists)
+    assert seen_in_test(clean, "train-clean", images, Likeness(images), NOTHING) == []
+    learned = replace(clean, splits={**lists, "test-clean": tuple(names[:3])})
+    (said,) = seen_in_test(learned, "train-clean", images, Likeness(images), NOTHING)
+    assert "list 'test-clean' will be too good: 3 of its images" in said

@@ -11,6 +11,7 @@ from casae.datasets.registry import open_dataset
 from casae.decoding import read_image
 from casae.errors import DatasetError
 from casae.image import to_gray
+from casae.inspection.grain import Fingerprints
 from casae.inspection.segmentation import threshold
 from casae.labelled.images import LabelledImage
 from casae.models.bundle import InputSize, read_bundle
@@ -161,7 +162,7 @@ def test_every_second_view_is_a_labelled_one():
     views = AlternatingViews(Constant(4, seed=1), Constant(4, seed=2))
     assert len(views) == 8
     shown = [tuple(value.item() for value in views[position]) for position in range(4)]
-    assert shown == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert shown == [(0, 1), (0, 2), (1, 2), (1, 1)]
 
 
 def test_a_changed_folder_has_another_identity(more):
@@ -189,30 +190,72 @@ def test_training_says_how_many_unlabelled_images_it_saw(components, more, tmp_p
     assert again.segmenter == both.segmenter
 
 
+def begun_with(monkeypatch, stage="network-2"):
+    """What network 1 is when a stage begins, filled in as trainings come to it."""
+    begun = []
+    fitted = stages.fit
+
+    def fit(task, batches, folder, *rest):
+        if folder.name == stage:
+            begun.append([value.clone() for value in task.casae.first.state_dict().values()])
+        return fitted(task, batches, folder, *rest)
+
+    monkeypatch.setattr(stages, "fit", fit)
+    return begun
+
+
+def same(weights, file):
+    return all(torch.equal(mine, theirs) for mine, theirs in zip(weights, read_weights(file).values(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("gain", "error", "kept"), [(-0.03, 0.01, "teacher"), (-0.01, 0.03, "student"), (0.02, 0.01, "student")]
 )
 def test_a_student_that_is_worse_on_held_out_images_is_not_kept(
     components, more, tmp_path, tiny, monkeypatch, gain, error, kept
 ):
-    monkeypatch.setattr("casae.training.stages.iou_gain", lambda first, second: (gain, error))
-    begun = []
-    fitted = stages.fit
-
-    def fit(task, batches, folder, *rest):
-        if folder.name == "network-2":
-            begun.append([value.clone() for value in task.casae.first.state_dict().values()])
-        return fitted(task, batches, folder, *rest)
-
-    monkeypatch.setattr(stages, "fit", fit)
+    monkeypatch.setattr(stages, "iou_gain", lambda first, second: (gain, error))
+    monkeypatch.setattr(stages, "ENOUGH_DEFECTIVE", 1)
+    begun = begun_with(monkeypatch)
     trained = train(open_dataset(f"folder:{components}"), tmp_path / "a.casae", tiny, unlabelled=more)
     folders = {"teacher": "network-1", "student": "student"}
-    wanted = read_weights(trained.folder / folders[kept] / "best.pt")
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(begun[0], wanted.values(), strict=True))
+    assert same(begun[0], trained.folder / folders[kept] / "best.pt")
     said = [note.text for note in trained.notes if "unlabelled images" in note.text]
-    assert len(said) == 1
-    assert said[0].startswith("The unlabelled images do not help" if kept == "teacher" else "The unlabelled images are")
-    assert f"{100 * gain:+.1f} points" in said[0]
+    verb = "are not learned from" if kept == "teacher" else "are learned from as well"
+    count = len(trained.validation.samples)
+    assert said == [f"The unlabelled images {verb}: {100 * gain:+.1f} points of IoU on {count} held-out images"]
+    learned = Fingerprints.read(read_bundle(trained.file).learned)
+    assert len(learned) == len(open_dataset(f"folder:{components}").splits["train"]) + 10 * (kept == "student")
+
+
+@pytest.mark.parametrize("moment", ["unlabelled", "student"])
+def test_a_student_that_is_ended_early_is_not_kept(components, more, tmp_path, tiny, monkeypatch, moment):
+    monkeypatch.setattr(stages, "ENOUGH_DEFECTIVE", 100)
+    stop, reporter = Stop(), Reporter()
+    stage = reporter.stage
+    reporter.stage = lambda name: (stop.request() if name == moment else None, stage(name))
+    begun = begun_with(monkeypatch)
+    trained = train(
+        open_dataset(f"folder:{components}"), tmp_path / "a.casae", tiny, unlabelled=more, stop=stop, reporter=reporter
+    )
+    assert same(begun[0], trained.folder / "network-1" / "best.pt")
+    assert trained.early
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_training_that_is_exported_again_has_its_student(components, more, tmp_path, tiny, joint):
+    settings = tiny.model_copy(update={"segmenter": tiny.segmenter.model_copy(update={"joint": joint})})
+    data = open_dataset(f"folder:{components}")
+    first = train(data, tmp_path / "a.casae", settings, unlabelled=more)
+    one = read_bundle(first.file)
+    again = train(data, tmp_path / "a.casae", settings, unlabelled=more, resume=True)
+    other = read_bundle(again.file)
+    assert one.segmenter == other.segmenter
+    assert one.learned == other.learned
+    assert first.scores == again.scores
+    assert [n.text for n in first.notes if "unlabelled" in n.text] == [
+        n.text for n in again.notes if "unlabelled" in n.text
+    ]
 
 
 def test_a_student_begins_anew(components, more, tmp_path, tiny, monkeypatch):

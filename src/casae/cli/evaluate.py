@@ -113,7 +113,7 @@ def _print_verdicts(console: "Console", rules: Path, tally: "Tally") -> None:
 
 
 def _print_learned(console: "Console", judged: "Judgement") -> None:
-    if judged.learned_from is None:
+    if judged.perhaps_learned_from:
         console.print("Too good for a judgement if the model has learned from these images.", style="yellow")
     elif judged.learned_from:
         count = f"{judged.learned_from} of these {len(judged.result.images)} images"

@@ -113,7 +113,6 @@ def train(
         float | None,
         typer.Option(
             "--cycle-ms",
-            min=1,
             help="Time for an inspection on this machine: the most looks that fit.",
             rich_help_panel=JUDGING,
         ),
@@ -151,9 +150,9 @@ def train(
 
     from rich.console import Console
 
-    from casae.cli.arguments import inspection_settings
     from casae.datasets.registry import open_dataset
-    from casae.errors import MissingExtraError, UsageError
+    from casae.errors import MissingExtraError
+    from casae.evaluation.looks import check_looks
     from casae.evaluation.thresholds import check_target
     from casae.recipes import parsed, settings_for
 
@@ -167,9 +166,8 @@ def train(
         "hold_out_share": hold_out,
         "channels": None if colour is None else 3 if colour else 1,
     }
-    if looks is not None and cycle_ms is not None:
-        raise UsageError("--looks and --cycle-ms: both say how often to look; leave one out")
     check_target(target)
+    check_looks(looks, cycle_ms)
     recipe = settings_for(preset, tile=tile, **given | dict(map(parsed, settings or ())))
     data = open_dataset(dataset)
     try:  # only now: PyTorch takes seconds to load, and a slip of the keyboard is told at once
@@ -198,7 +196,7 @@ def train(
             device=device,
             ray=ray,
             cores=cores,
-            looks=inspection_settings(looks=looks).looks,
+            looks=looks,  # type: ignore[arg-type]  # checked above
             cycle_ms=cycle_ms,
         )
     if not crew.leads():
@@ -220,9 +218,8 @@ def _print(console: "Console", judged: "JudgedModel") -> None:
     else:
         chosen = judged.chosen
         console.print(f"Threshold Gs {chosen.gs:g}, core {chosen.core_gs:g}: {judged.why}", soft_wrap=True)
-    if judged.looks:
-        more = "; ".join(map(str, judged.looks))
-        console.print(f"Looks at each picture: {judged.looks_why}. {more}", soft_wrap=True, highlight=False)
+    more = "; ".join(map(str, judged.looks))
+    console.print(f"Looks at each picture: {judged.looks_why}. {more}".rstrip(". "), soft_wrap=True, highlight=False)
     if judged.result:
         _print_scores(console, judged.result)
     if judged.page:

@@ -28,8 +28,8 @@ class Judgement:
         part: the images that were judged on.
         conditions: model, thresholds and the like.
         seed: of the bootstrap.
-        learned_from: how many of these images or their copies the model has learned; None where its file does not tell,
-            and the name of the list is one to learn from.
+        learned_from: how many of these images or their copies the model has learned; None where its file does not tell.
+        perhaps_learned_from: it does not tell, and the list is one to learn from.
     """
 
     result: Evaluation
@@ -39,6 +39,7 @@ class Judgement:
     conditions: Conditions
     seed: int
     learned_from: int | None
+    perhaps_learned_from: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
@@ -105,7 +106,7 @@ def evaluate(
     inspector = model if isinstance(model, Inspector) else Inspector(model, settings)
     result = score(inspector, part, done)
     learned = inspector.manifest.dataset.split
-    by_name = not len(inspector.learned) and (split in ("all", "train", learned) or learned == "all")
+    told, by_name = len(inspector.learned) > 0, split in ("all", "train", learned) or learned == "all"
     return Judgement(
         result=result,
         scores=result.scores(seed),
@@ -113,7 +114,8 @@ def evaluate(
         part=part,
         conditions=inspector.conditions,
         seed=seed,
-        learned_from=None if by_name else sum(image.learned for image in result.images),
+        learned_from=sum(image.learned for image in result.images) if told else None,
+        perhaps_learned_from=by_name and not told,
     )
 
 

@@ -1,7 +1,8 @@
 """What more looks at a picture bring on labelled images, and what they cost in time."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -9,14 +10,13 @@ from typing import get_args
 import numpy as np
 
 from casae.config import InspectionSettings, Looks
-from casae.datasets.sample import Dataset
-from casae.errors import DatasetError, ImageError
+from casae.datasets.sample import Dataset, Sample
+from casae.errors import DatasetError, ImageError, UsageError
 from casae.inspection.inspector import Inspector
 from casae.metrics import Counts, iou_gain
 
-MOST_IMAGES = 64
-LONGEST = 30.0  # s, after which no more looks are tried
-WARM_UP = 2  # inspections whose time does not count
+MOST_IMAGES, FEWEST = 64, 4
+LONGEST = 30.0  # s, about, that all looks take together
 
 
 @dataclass(frozen=True)
@@ -44,45 +44,75 @@ class Looking:
         return f"{self.looks}: {100 * self.gain:+.1f} points, {self.milliseconds:.0f} ms"
 
 
-def try_looks(model: str | Path, part: Dataset, done: Callable[[], object] = lambda: None) -> list[Looking]:
+def check_looks(looks: int | None, cycle_ms: float | None) -> None:
+    """Whether both say together how often to look.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if looks is not None and looks not in get_args(Looks):
+        raise UsageError(f"--looks {looks}: must be {', '.join(map(str, get_args(Looks)))}")
+    if looks is not None and cycle_ms is not None:
+        raise UsageError("--looks and --cycle-ms: both say how often to look; leave one out")
+    if cycle_ms is not None and not cycle_ms > 0:
+        raise UsageError(f"--cycle-ms {cycle_ms:g}: must be milliseconds above 0")
+
+
+def try_looks(model: str | Path, part: Dataset) -> list[Looking]:
     """Inspect labelled images with one look, then with more.
 
     Args:
         model: a .casae file, or the name of a shipped model.
-        part: at most `MOST_IMAGES` of it are inspected, evenly chosen.
-        done: called after each inspection.
+        part: of which so many images are inspected, evenly chosen, as take about `LONGEST`, `MOST_IMAGES` at most.
 
     Returns:
-        One look first; fewer than all where they take longer than `LONGEST`, nothing where no image can be read.
+        One look first; fewer than all where they take longer, nothing where no image can be read.
     """
     samples = part.labelled.samples
-    places = np.linspace(0, len(samples) - 1, min(MOST_IMAGES, len(samples))).round().astype(int)
-    chosen = [samples[place] for place in places]
     tried: list[Looking] = []
     first: list[Counts] = []
-    began = time.monotonic()
+    began, count = time.monotonic(), min(MOST_IMAGES, len(samples))
     for looks in get_args(Looks):
         if time.monotonic() - began > LONGEST:
             break
         inspector = Inspector(model, InspectionSettings(looks=looks))
-        counts, times = [], []
-        for sample in chosen:
-            start = time.perf_counter()
-            try:
-                inspection = inspector.inspect(sample.image)
-                times.append(1000 * (time.perf_counter() - start))
-                label = sample.draw(inspection.mask.shape, len(part.classes))
-            except (ImageError, DatasetError):
-                continue
-            counts.append(Counts.of(inspection.mask, label > 0))
-            done()
+        seconds = _warm_up(inspector, samples)
+        if not tried:
+            count = min(count, max(FEWEST, int(LONGEST / max(seconds * sum(get_args(Looks)), 1e-6))))
+        places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
+        counts, times = _inspected(inspector, [samples[place] for place in places], len(part.classes))
         if not counts:
             break
         first = first or counts
         gain, error = iou_gain(first, counts)
-        taken = float(np.percentile(times[WARM_UP:] or times, 95))
-        tried.append(Looking(looks, gain, error, taken))
+        tried.append(Looking(looks, gain, error, float(np.percentile(times, 95))))
     return tried
+
+
+def _warm_up(inspector: Inspector, samples: Sequence[Sample]) -> float:
+    """Seconds of an inspection once its networks are compiled."""
+    began = time.perf_counter()
+    for sample in (*samples[:1], *samples[:1]):
+        began = time.perf_counter()
+        with suppress(ImageError):
+            inspector.inspect(sample.image)
+    return time.perf_counter() - began
+
+
+def _inspected(inspector: Inspector, samples: Sequence[Sample], classes: int) -> tuple[list[Counts], list[float]]:
+    """Pixels of each image that can be read, and milliseconds of its inspection."""
+    counts, times = [], []
+    for sample in samples:
+        start = time.perf_counter()
+        try:
+            inspection = inspector.inspect(sample.image)
+            taken = 1000 * (time.perf_counter() - start)
+            label = sample.draw(inspection.mask.shape, classes)
+        except (ImageError, DatasetError):
+            continue
+        times.append(taken)
+        counts.append(Counts.of(inspection.mask, label > 0))
+    return counts, times
 
 
 def most_within(tried: Sequence[Looking], cycle_ms: float) -> Looks:

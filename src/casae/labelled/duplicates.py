@@ -132,23 +132,25 @@ def identical(one: Image, other: Image) -> bool:
 
 
 def seen_in_test(
-    dataset: Dataset, images: Sequence[LabelledImage], likeness: Likeness, known: Fingerprints
+    dataset: Dataset, split: str, images: Sequence[LabelledImage], likeness: Likeness, known: Fingerprints
 ) -> list[str]:
-    """What there is to say about pictures of list `test` that are learned from.
+    """What there is to say about pictures of list `test` that are learned from; of `train-NAME` it is `test-NAME`.
 
     They are looked at one by one, for `LONGEST` seconds at most.
 
     Args:
         dataset: all of it.
-        images: to learn from.
+        split: that is learned from.
+        images: of it.
         likeness: of these images.
         known: pictures that start weights have learned.
     """
-    if "test" not in dataset.splits:
+    test = split.replace("train", "test", 1) if split.startswith("train-") else "test"
+    if test not in dataset.splits:
         return []
     learned, began, looked_at = {image.name for image in images}, time.monotonic(), 0
     copies, by_start = [], []
-    judged = dataset.only(dataset.splits["test"], "test").samples
+    judged = dataset.only(dataset.splits[test], test).samples
     samples = [sample for sample in judged if sample.name not in learned]
     for sample in samples:
         if time.monotonic() - began > LONGEST:
@@ -165,13 +167,13 @@ def seen_in_test(
     said = []
     if len(samples) < len(judged):
         count = len(judged) - len(samples)
-        said.append(f"Scores of list 'test' will be too good: {count} of its images are learned from")
+        said.append(f"Scores of list '{test}' will be too good: {count} of its images are learned from")
     if copies:
         count_of = f"{len(copies)} of {looked_at}"
-        said.append(f"Scores of list 'test' may be too good: {count_of} look like learned ones ({some(copies)})")
+        said.append(f"Scores of list '{test}' may be too good: {count_of} look like learned ones ({some(copies)})")
     if by_start:
         count_of = f"{len(by_start)} of {looked_at} images of it"
-        said.append(f"Scores of list 'test' will be too good: the start weights have learned {count_of}")
+        said.append(f"Scores of list '{test}' will be too good: the start weights have learned {count_of}")
     return said
 
 

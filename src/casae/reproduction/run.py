@@ -75,13 +75,13 @@ def reproduce(
         raise UsageError(f"--preset {preset}: rows of {entry.rows} have the paper's encoder; say scratch or paper")
     if entry.lists:
         _check_lists(dataset, split, request.test)
-    lists = {name: sorted(dataset.splits.get(name, ())) for name in (split, request.test, "val")}
+    lists = {name: sorted(dataset.splits.get(name, ())) for name in (split, request.test, "val", *CLEAN)}
     recipes = RECIPES if entry.rows == "table4" else {preset: settings}
     decides = asdict(request) | {
         "split": split,
         "preset": preset,
         "dataset": dataset.sha256,
-        "lists": _digest([lists, dataset.classes]),
+        "lists": _digest([lists, dataset.classes, sorted(dataset.copies.items())]),
         "casae": _code(),
         "torch": version("torch"),
         "arithmetic": [*processor().features, torch.get_num_threads()],

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 from casae.config import InspectionSettings, Looks
 from casae.datasets.sample import Dataset, Sample
 from casae.errors import UsageError
-from casae.evaluation.looks import MOST_IMAGES, Looking, most_within, try_looks
+from casae.evaluation.looks import Looking, check_looks, most_within, try_looks
 from casae.evaluation.page import Training, write_page
 from casae.evaluation.scores import Evaluation, evaluate
 from casae.evaluation.thresholds import Cost, check_target, choose, cost_curve
 from casae.evaluation.uses import Use
 from casae.inspection.inspector import Inspector
 from casae.labelled.holdout import Fold, has_own_list, hold_out
+from casae.models.bundle import read_bundle
 from casae.models.card import add_scores
 from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
 from casae.training import crew
@@ -134,6 +134,7 @@ def train_and_judge(
     """
     reporter = reporter or Reporter()
     check_target(target)
+    check_looks(looks, cycle_ms)
     chosen_split = split or ("train" if "train" in dataset.splits else "all")
     _check_folds(dataset, chosen_split, out, settings, folds, resume)
     if ray is not None and (crew.count() > 1 or reporter.mlflow):
@@ -166,14 +167,15 @@ def train_and_judge(
             train, dataset, settings=settings, split=chosen_split, unlabelled=unlabelled, command=command, device=device
         )
         trained, *of_folds = at_once(jobs, there, ray, cores, resume, reporter)
+    tried, why = _choose_looks(trained, looks, cycle_ms, reporter)
     models: list[tuple[Path, Dataset]] = []
     costs: list[Cost] = []
+    as_chosen = InspectionSettings(looks=read_bundle(trained.file).manifest.looks)
     for of_fold in of_folds:
         models.append((of_fold.file, of_fold.validation))
-        costs = cost_curve(Inspector(of_fold.file), of_fold.validation, costs)
+        costs = cost_curve(Inspector(of_fold.file, as_chosen), of_fold.validation, costs)
     target = target or ("keep" if settings.preset == "paper" else None)
     unlabelled_samples = _without_label(dataset, dataset.split(chosen_split), trained, unlabelled)
-    tried, why = _choose_looks(trained, looks, cycle_ms, reporter)
     judged = _judge(trained, unlabelled_samples, target, models, costs, reporter)
     return replace(judged, looks=tried, looks_why=why)
 
@@ -184,9 +186,9 @@ def _choose_looks(
     """How often the model looks at each picture goes into its file, before its thresholds are chosen."""
     held = trained.validation
     tried: Sequence[Looking] = ()
-    if held.samples:
-        with _counted(reporter, "looks", len(get_args(Looks)) * min(MOST_IMAGES, len(held.samples))) as done:
-            tried = try_looks(trained.file, held, done)
+    if held.samples and not (trained.early and looks is cycle_ms is None):
+        reporter.stage("looks")
+        tried = try_looks(trained.file, held)
     if looks is not None:
         chosen, why = looks, "as asked"
     elif cycle_ms is None:
@@ -279,7 +281,7 @@ def _judge(
     else:
         part = "all folds"
     chosen, why = choose(costs, target, fresh.manifest.core_gs)
-    folds = _fold_scores(models, chosen)
+    folds = _fold_scores(models, chosen, fresh.manifest.looks)
     titled = _titled(folds, len(models))
     for title, scores in titled.items():
         add_scores(trained.file, title, scores)
@@ -298,9 +300,9 @@ def _judge(
     return JudgedModel(trained, chosen, why, result, page, folds, shown.uses)
 
 
-def _fold_scores(models: Sequence[tuple[Path, Dataset]], chosen: Cost) -> dict[str, FoldScore]:
+def _fold_scores(models: Sequence[tuple[Path, Dataset]], chosen: Cost, looks: Looks) -> dict[str, FoldScore]:
     """How much a score at the chosen thresholds depends on which images are learned from, by its name."""
-    settings = InspectionSettings(gs=chosen.gs, core_gs=chosen.core_gs)
+    settings = InspectionSettings(gs=chosen.gs, core_gs=chosen.core_gs, looks=looks)
     rows = [evaluate(Inspector(file, settings), held).scores() for file, held in models]
     known = {name: [value for row in rows if (value := row[name].value) is not None] for name in (rows or [{}])[0]}
     return {name: FoldScore(values) for name, values in known.items() if len(values) > 1}

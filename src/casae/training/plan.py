@@ -207,7 +207,7 @@ def _divided(
     validation = [by_name[sample.name] for sample in held.samples]
     notes += _across(dataset, images, validation, likeness)
     if fold is None:
-        notes += [Note("warning", said) for said in seen_in_test(dataset, images, likeness, known)]
+        notes += [Note("warning", said) for said in seen_in_test(dataset, split, images, likeness, known)]
     return part, held, images, validation, seen, notes
 
 
@@ -297,7 +297,8 @@ def _how_long(run: Run) -> str:
     if settings.minutes is None:
         segmenter = settings.segmenter
         steps = f", {settings.classifier.iterations} steps of the classifier" if several else ""
-        return f"{segmenter.epochs_1} epochs of network 1, {segmenter.epochs_2} of network 2{steps}"
+        student = f", {segmenter.epochs_1} of its student" if run.unlabelled else ""
+        return f"{segmenter.epochs_1} epochs of network 1{student}, {segmenter.epochs_2} of network 2{steps}"
     parts = (f"{settings.minutes * share:.1f} {stage}" for stage, share in run.shares.items())
     return f"{settings.minutes:g} minute{'s' * (settings.minutes != 1)}: {', '.join(parts)}"
 

@@ -92,7 +92,7 @@ def input_of(
         coarse=view if coarse and fit == "tile" else None,
     )
     if brought.coarse:
-        why += "; and as a whole, because labelled defects are larger than a tile"
+        why += "; and as a whole" + ("" if settings.coarse else ", because labelled defects outgrow a tile")
     return brought, why
 
 

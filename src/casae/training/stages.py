@@ -1,11 +1,14 @@
 """The networks of one training, one after the other: network 1, a student where unlabelled images are at hand, both."""
 
+import json
 import time
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from casae.files import write_whole
+from casae.image import Image
 from casae.inspection.grain import Fingerprints
 from casae.metrics import iou_gain
 from casae.networks.cascade import CASAE
@@ -16,12 +19,14 @@ from casae.training.augmentation import AUGMENTATIONS
 from casae.training.budget import Budget
 from casae.training.curves import steps_of
 from casae.training.device import device_of
-from casae.training.loop import DONE, fit
+from casae.training.loop import BEST, DONE, fit
 from casae.training.plan import SAID, Note, Run, Stage
-from casae.training.state import learned_by, write_learned
+from casae.training.state import learned_by, read_weights, write_learned
 from casae.training.unlabelled import pseudo_labelled
 from casae.training.views import AlternatingViews, SegmenterViews, loader
 
+DECIDED = "decided.json"  # in the student's folder
+UNLABELLED = "unlabelled"  # beside it stands what was learned of such images
 LABELLING_SHARE = 0.1  # of the student's time, at most, goes into what the teacher says
 FEW_VIEWS = 1000  # docs/results/log.md, "Longer": below, a model is far from what its labels allow
 
@@ -40,6 +45,7 @@ class SegmenterTraining:
         self.settings = run.settings.segmenter
         self.notes: list[Note] = []
         self._drawn = segmentation.views_of(run.images, run.size, self.settings, run.settings.seed, run.min_area_px)
+        self._looked_at: list[Image] = []
         self._scoring_seconds: float | None = None
 
     def learn(self) -> tuple[float | None, float | None]:
@@ -51,19 +57,16 @@ class SegmenterTraining:
             few = f"Network 1 saw {seen:,} views only and has hardly begun to learn: give it more minutes"
             self._say("warning", few)
         views = self._views(2)
-        if run.unlabelled and not (run.folder / folder_of("network 2") / DONE).exists():
-            first, views = self._taught(first, views)
+        if run.unlabelled:
+            first, pseudo = self._taught(first)
+            views = AlternatingViews(views, pseudo) if pseudo else views
         return first, self._fit(self.casae, "network 2", views, first)
 
     @property
     def learned(self) -> Fingerprints:
         """Pictures that were learned from so far, without those of the start weights."""
-        return Fingerprints.of(image.gray for image in self.run.images).joined(learned_by(self._unlabelled))
-
-    @property
-    def _unlabelled(self) -> Path:
-        """Beside it stands what was learned of unlabelled images."""
-        return self.run.folder / "unlabelled"
+        labelled = Fingerprints.of(image.gray for image in self.run.images)
+        return labelled.joined(learned_by(self.run.folder / UNLABELLED))
 
     def _views(self, stage: int) -> SegmenterViews:
         return self._drawn.augmented(AUGMENTATIONS[self.settings.augmentation], stage)
@@ -97,32 +100,59 @@ class SegmenterTraining:
         self.notes.append(Note(kind, text))
         self.run.reporter.say(SAID[kind] + text)
 
-    def _taught(self, first: float | None, views: SegmenterViews) -> tuple[float | None, SegmenterViews]:
+    def _taught(self, first: float | None) -> tuple[float | None, SegmenterViews | None]:
         """Let a student take the place of network 1, its teacher, unless it is worse on what is held out.
 
+        What was decided stands in the student's folder, and holds when the training goes on after an interruption.
+
         Returns:
-            The IoU of what is network 1 then, and the views that both networks learn on from.
+            The IoU of what is network 1 then, and views of unlabelled images that both networks learn from as well.
+        """
+        run = self.run
+        decided = run.folder / folder_of("student") / DECIDED
+        done = (run.folder / folder_of("network 2") / DONE).exists()
+        pseudo = None
+        if not decided.exists():
+            if not done:
+                pseudo = self._learn_student(decided)
+            if not decided.exists():
+                return first, None
+        decision = json.loads(decided.read_text("utf-8"))
+        self._say("info", decision["said"])
+        if not decision["kept"]:
+            return first, None
+        if pseudo is None and not done:
+            pseudo = self._pseudo_labelled()  # by the teacher, while it is network 1
+        self.casae.first.load_state_dict(read_weights(decided.with_name(BEST)))
+        return decision["iou"], pseudo.augmented(AUGMENTATIONS[self.settings.augmentation], 2) if pseudo else None
+
+    def _learn_student(self, decided: Path) -> SegmenterViews | None:
+        """Train a student and write down whether it is kept; nothing is decided where somebody ends it before.
+
+        Returns:
+            Views of what it has learned from without labels.
         """
         run, began = self.run, time.monotonic()
         pseudo = self._pseudo_labelled()
-        if pseudo is None:
-            return first, views
+        if pseudo is None or run.stop.requested:
+            return None
         torch.manual_seed(run.settings.seed + 1)  # resumed or not, it begins the same
         student = segmentation.build(self.settings, standardised=run.size.standardised, channels=run.size.channels)
         begin(student, self.start)
-        taught = self._fit(student, "student", AlternatingViews(self._views(1), pseudo), less=time.monotonic() - began)
-        if sum(bool(image.label.any()) for image in run.validation) < ENOUGH_DEFECTIVE:
-            rule = f"whether they help cannot be told with fewer than {ENOUGH_DEFECTIVE} defective images held out"
-            self._say("info", f"The unlabelled images are learned from as well; {rule}")
-        else:
+        iou = self._fit(student, "student", AlternatingViews(self._views(1), pseudo), less=time.monotonic() - began)
+        if sum(bool(image.label.any()) for image in run.validation) >= ENOUGH_DEFECTIVE:
             gain, error = self._gain(student)
-            points = f"{100 * gain:+.1f} points of IoU on {len(run.validation)} held-out images"
-            if gain < -error:
-                self._say("info", f"The unlabelled images do not help ({points}): what was learned without is kept")
-                return first, views
-            self._say("info", f"The unlabelled images are learned from as well ({points})")
-        self.casae.first.load_state_dict(student.first.state_dict())
-        return taught, AlternatingViews(views, pseudo.augmented(pseudo.augmentation, 2))
+            kept = gain >= -error
+            why = f"{100 * gain:+.1f} points of IoU on {len(run.validation)} held-out images"
+        else:  # one that was ended early has hardly learned, and nothing would tell
+            kept = not run.stop.requested
+            why = f"fewer than {ENOUGH_DEFECTIVE} defective images are held out to tell whether they help"
+        verb = "are learned from as well" if kept else "are not learned from"
+        if kept:
+            write_learned(run.folder / UNLABELLED, Fingerprints.of(self._looked_at))
+        said = f"The unlabelled images {verb}: {why}"
+        write_whole(decided, json.dumps({"kept": kept, "iou": iou, "said": said}), "free space, and --resume")
+        return pseudo
 
     def _pseudo_labelled(self) -> SegmenterViews | None:
         """Views of unlabelled images with what network 1 says of them; None where it has looked at none."""
@@ -141,7 +171,7 @@ class SegmenterTraining:
             )
         if not found:
             return None
-        write_learned(self._unlabelled, Fingerprints.of(image.gray for image in found))
+        self._looked_at = [image.gray for image in found]
         views = segmentation.views_of(found, run.size, self.settings, run.settings.seed, run.min_area_px)
         return views.evenly().augmented(AUGMENTATIONS[self.settings.augmentation])
 

@@ -139,6 +139,9 @@ def train(
         device=device,
         known=known,
     )
+    if settings.start not in (SCRATCH, IMAGENET) and not len(known):
+        rule = f"Which pictures {Path(settings.start).name} has learned is not known: scores may be too good"
+        notes.append(Note("warning", rule))
     size = run.size
     casae = segmentation.build(settings.segmenter, standardised=size.standardised, channels=size.channels)
     with _begun(run, casae, start, known, resume, kept=_earlier(out, fold)):
@@ -212,8 +215,8 @@ def _begun(run: Run, casae: CASAE, start: str, known: Fingerprints, resume: bool
     claim(run.folder, identity)
     with lock(run.folder):
         if wanted not in (SCRATCH, IMAGENET):
+            write_learned(run.folder / START, known)  # first: without it, a kill between both would let it forget
             write_weights(casae, run.folder / START)
-            write_learned(run.folder / START, known)
         _keep_earlier(run, kept)
         yield
 

@@ -99,14 +99,15 @@ class SegmenterViews(TorchDataset[Pair]):
 
 
 class AlternatingViews(SegmenterViews):
-    """Every second view is one of the first kind, the others are of the second; both have one shape."""
+    """Of two views that follow each other, one is of the first kind and one of the second; both have one shape."""
 
     def __init__(self, first: SegmenterViews, second: SegmenterViews) -> None:
-        super().__init__([*first.pairs, *second.pairs], 2 * len(first), first.seed, first.paste)
         self.kinds = first, second
+        self.views, self.seed = 2 * len(first), first.seed
 
     def __getitem__(self, position: int) -> Pair:
-        return self.kinds[position % 2][position // 2]
+        # By how many bits are set, or each of two processes that take turns would see one kind alone.
+        return self.kinds[position.bit_count() % 2][position // 2]
 
     def augmented(self, augmentation: Augmentation, stage: int = 1) -> Self:
         """See `SegmenterViews.augmented`."""
