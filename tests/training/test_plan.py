@@ -14,12 +14,17 @@ from casae.training.stop import Stop
 
 
 @pytest.mark.parametrize(
-    ("classes", "unlabelled", "seconds"),
-    [(2, (), (84, 21.6, 14.4)), (1, (), (95.4545, 24.5455)), (2, ("a",), (46.464, 46.464, 12.672, 14.4))],
+    ("minutes", "classes", "unlabelled", "seconds"),
+    [
+        (2, 2, (), (84, 21.6, 14.4)),
+        (2, 1, (), (95.4545, 24.5455)),
+        (2, 2, ("a",), (52.8, 52.8, 14.4)),
+        (20, 2, ("a",), (422.4, 506.88, 126.72, 144)),  # with a student
+    ],
 )
-def test_minutes_are_shared_among_the_networks(components, tmp_path, classes, unlabelled, seconds):
+def test_minutes_are_shared_among_the_networks(components, tmp_path, minutes, classes, unlabelled, seconds):
     data = replace(open_dataset(f"folder:{components}"), classes=("a", "b")[:classes])
-    settings = PRESETS["fast"].model_copy(update={"minutes": 2})
+    settings = PRESETS["fast"].model_copy(update={"minutes": minutes})
     size = InputSize(height=64, width=64, fit="letterbox")
     run = Run(settings, data, data, [], [], size, 12, 1.0, tmp_path, Reporter(), Stop(), "cpu", unlabelled)
     budgets = [run.budget(stage, 480) for stage in run.shares]

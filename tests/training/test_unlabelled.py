@@ -231,6 +231,8 @@ def test_a_student_that_is_worse_on_held_out_images_is_not_kept(
 @pytest.mark.parametrize("moment", ["unlabelled", "student"])
 def test_a_student_that_is_ended_early_is_not_kept(components, more, tmp_path, tiny, monkeypatch, moment):
     monkeypatch.setattr(stages, "ENOUGH_DEFECTIVE", 100)
+    monkeypatch.setattr("casae.training.train.COOL_DOWN", 0.5)
+    monkeypatch.setattr("casae.training.loop.COOL_DOWN", 0.5)
     stop, reporter = Stop(), Reporter()
     stage = reporter.stage
     reporter.stage = lambda name: (stop.request() if name == moment else None, stage(name))
@@ -272,3 +274,13 @@ def test_a_student_begins_anew(components, more, tmp_path, tiny, monkeypatch):
     assert not any(
         torch.equal(mine, theirs) and mine.dim() > 1 for mine, theirs in zip(begun["student"], teacher, strict=True)
     )
+
+
+def test_in_a_short_training_network_1_goes_on_itself(components, more, tmp_path, tiny, monkeypatch):
+    begun = begun_with(monkeypatch)
+    short = tiny.model_copy(update={"minutes": 0.02})
+    trained = train(open_dataset(f"folder:{components}"), tmp_path / "a.casae", short, unlabelled=more)
+    assert same(begun[0], trained.folder / "network-1" / "best.pt")
+    assert not (trained.folder / "student").exists()
+    learned = Fingerprints.read(read_bundle(trained.file).learned)
+    assert len(learned) > len(open_dataset(f"folder:{components}").splits["train"])

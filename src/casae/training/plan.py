@@ -31,8 +31,10 @@ from casae.training.unlabelled import unlabelled_images
 
 Stage = Literal["network 1", "student", "network 2", "classifier"]
 SAID = {"plan": "", "info": "Note: ", "warning": "Warning: "}  # before a note of this kind
-TAUGHT: dict[Stage, float] = {"network 1": 0.30, "student": 0.58, "network 2": 0.12}
-"""Shares of the segmenter's time where unlabelled images are at hand."""
+GOES_ON: dict[Stage, float] = {"network 1": 0.5, "network 2": 0.5}
+TAUGHT: dict[Stage, float] = {"network 1": 0.4, "student": 0.48, "network 2": 0.12}
+"""Shares of the segmenter's time where unlabelled images are at hand: without a student, and with one."""
+FOR_A_STUDENT = 20.0  # minutes from which on a student begins anew; see docs/results/unlabelled.md
 JUDGED_A_MINUTE = 10.0  # megapixels of the input that are scored; a tenth of the time on the slowest machine measured
 FEWEST_JUDGED = 16
 
@@ -91,12 +93,18 @@ class Run:
         return [region.area for image in self.images for region in find_regions(image.label > 0, 1)]
 
     @property
+    def has_student(self) -> bool:
+        """Whether a student begins anew with the unlabelled images; in a short training network 1 goes on itself."""
+        return bool(self.unlabelled) and (self.settings.minutes is None or self.settings.minutes >= FOR_A_STUDENT)
+
+    @property
     def shares(self) -> dict[Stage, float]:
         """Parts of the minutes by stage, in their order; they add up to 1."""
         first, second, third = self.settings.minutes_share
         shares: dict[Stage, float] = {"network 1": first, "network 2": second}
         if self.unlabelled:
-            shares = {stage: (first + second) * share for stage, share in TAUGHT.items()}
+            parts = TAUGHT if self.has_student else GOES_ON
+            shares = {stage: (first + second) * share for stage, share in parts.items()}
         if len(self.classes) > 1:
             shares["classifier"] = third
         return {stage: share / sum(shares.values()) for stage, share in shares.items()}
@@ -297,7 +305,7 @@ def _how_long(run: Run) -> str:
     if settings.minutes is None:
         segmenter = settings.segmenter
         steps = f", {settings.classifier.iterations} steps of the classifier" if several else ""
-        student = f", {segmenter.epochs_1} of its student" if run.unlabelled else ""
+        student = f", {segmenter.epochs_1} of its student" if run.has_student else ""
         return f"{segmenter.epochs_1} epochs of network 1{student}, {segmenter.epochs_2} of network 2{steps}"
     parts = (f"{settings.minutes * share:.1f} {stage}" for stage, share in run.shares.items())
     return f"{settings.minutes:g} minute{'s' * (settings.minutes != 1)}: {', '.join(parts)}"

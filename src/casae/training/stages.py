@@ -27,7 +27,7 @@ from casae.training.views import AlternatingViews, SegmenterViews, loader
 
 DECIDED = "decided.json"  # in the student's folder
 UNLABELLED = "unlabelled"  # beside it stands what was learned of such images
-LABELLING_SHARE = 0.1  # of the student's time, at most, goes into what the teacher says
+LABELLING_SHARE = 0.1  # of the time that follows, at most, goes into what network 1 says of unlabelled images
 FEW_VIEWS = 1000  # docs/results/log.md, "Longer": below, a model is far from what its labels allow
 
 
@@ -56,11 +56,17 @@ class SegmenterTraining:
         if seen < FEW_VIEWS:
             few = f"Network 1 saw {seen:,} views only and has hardly begun to learn: give it more minutes"
             self._say("warning", few)
-        views = self._views(2)
-        if run.unlabelled:
+        views, less = self._views(2), 0.0
+        if run.has_student:
             first, pseudo = self._taught(first)
-            views = AlternatingViews(views, pseudo) if pseudo else views
-        return first, self._fit(self.casae, "network 2", views, first)
+        else:
+            began = time.monotonic()
+            pseudo = self._pseudo_labelled() if run.unlabelled else None
+            less = time.monotonic() - began
+        if pseudo is not None:
+            write_learned(run.folder / UNLABELLED, Fingerprints.of(self._looked_at))
+            views = AlternatingViews(views, pseudo.augmented(AUGMENTATIONS[self.settings.augmentation], 2))
+        return first, self._fit(self.casae, "network 2", views, first, less)
 
     @property
     def learned(self) -> Fingerprints:
@@ -108,23 +114,17 @@ class SegmenterTraining:
         Returns:
             The IoU of what is network 1 then, and views of unlabelled images that both networks learn from as well.
         """
-        run = self.run
-        decided = run.folder / folder_of("student") / DECIDED
-        done = (run.folder / folder_of("network 2") / DONE).exists()
-        pseudo = None
+        decided = self.run.folder / folder_of("student") / DECIDED
+        pseudo = None if decided.exists() else self._learn_student(decided)
         if not decided.exists():
-            if not done:
-                pseudo = self._learn_student(decided)
-            if not decided.exists():
-                return first, None
+            return first, None
         decision = json.loads(decided.read_text("utf-8"))
         self._say("info", decision["said"])
         if not decision["kept"]:
             return first, None
-        if pseudo is None and not done:
-            pseudo = self._pseudo_labelled()  # by the teacher, while it is network 1
+        pseudo = pseudo or self._pseudo_labelled()  # by the teacher, while it is network 1
         self.casae.first.load_state_dict(read_weights(decided.with_name(BEST)))
-        return decision["iou"], pseudo.augmented(AUGMENTATIONS[self.settings.augmentation], 2) if pseudo else None
+        return decision["iou"], pseudo
 
     def _learn_student(self, decided: Path) -> SegmenterViews | None:
         """Train a student and write down whether it is kept; nothing is decided where somebody ends it before.
@@ -148,17 +148,17 @@ class SegmenterTraining:
             kept = not run.stop.requested
             why = f"fewer than {ENOUGH_DEFECTIVE} defective images are held out to tell whether they help"
         verb = "are learned from as well" if kept else "are not learned from"
-        if kept:
-            write_learned(run.folder / UNLABELLED, Fingerprints.of(self._looked_at))
         said = f"The unlabelled images {verb}: {why}"
         write_whole(decided, json.dumps({"kept": kept, "iou": iou, "said": said}), "free space, and --resume")
         return pseudo
 
     def _pseudo_labelled(self) -> SegmenterViews | None:
-        """Views of unlabelled images with what network 1 says of them; None where it has looked at none."""
+        """Views of unlabelled images with what network 1 says of them; None where none are left to be learned from."""
         run = self.run
+        if (run.folder / folder_of("network 2") / DONE).exists():
+            return None
         run.reporter.stage("unlabelled")
-        seconds = run.budget("student", 1).seconds
+        seconds = run.budget("student" if run.has_student else "network 2", 1).seconds
         with run.stop.on_interrupt(), crew.fabric_on(device_of("cpu")).autocast():
             found = pseudo_labelled(
                 self.casae.first,
@@ -172,6 +172,7 @@ class SegmenterTraining:
         if not found:
             return None
         self._looked_at = [image.gray for image in found]
+        run.reporter.say(f"{len(found)} of {len(run.unlabelled)} unlabelled images are looked at")
         views = segmentation.views_of(found, run.size, self.settings, run.settings.seed, run.min_area_px)
         return views.evenly().augmented(AUGMENTATIONS[self.settings.augmentation])
 
