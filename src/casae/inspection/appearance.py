@@ -59,8 +59,8 @@ def standardised(
     features: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """In deviations from the mean of what was learned, `FARTHEST` at most."""
-    z: NDArray[np.float64] = np.clip((features - np.array(mean)) / np.array(deviation), -FARTHEST, FARTHEST)
-    return z
+    z = (np.asarray(features, np.float64) - np.array(mean)) / np.array(deviation)
+    return np.clip(z, -FARTHEST, FARTHEST)
 
 
 def _window(image: Image, region: Region, size: InputSize, levels: tuple[float, float] | None) -> NDArray[np.float32]:
