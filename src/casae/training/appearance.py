@@ -9,11 +9,13 @@ from torch.nn import functional
 
 from casae.inspection.appearance import features_of, standardised, windows
 from casae.inspection.inspector import Inspector
+from casae.inspection.segmentation import FLIPPED
 from casae.labelled.defects import LabelledCrop
 from casae.models.bundle import Appearance
 
+ENOUGH = 50  # examples of each class from which on the compact CNN tells them as well by itself
 MOST_CROPS = 400  # of all classes together
-PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)  # of the mean squared weights
+PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)  # of the squared weights; the last leaves nothing of them
 PARTS = 5  # of the images
 FIT_STEPS = 60
 ROUGHEST = 0.05  # of the mean deviation, added to each
@@ -31,20 +33,21 @@ def learn_appearance(inspector: Inspector, crops: Sequence[LabelledCrop], classe
         classes: how many there are.
 
     Returns:
-        None where there is one class only, or the segmenter makes no features.
+        None where there is one class only, the compact CNN has `ENOUGH` examples of each, or the segmenter makes no
+        features.
     """
-    chosen = _drawn(crops, classes)
-    if len({crop.defect_class for crop in chosen}) < 2:
+    counts = np.bincount([crop.defect_class for crop in crops], minlength=classes)
+    if np.count_nonzero(counts) < 2 or min(counts[counts > 0]) >= ENOUGH:
         return None
+    chosen = _drawn(crops, classes)
     size, look = inspector.manifest.input, inspector.segmenter.with_features
     seen = np.concatenate([windows(crop.pixels, [crop.region], size) for crop in chosen])
-    views = np.concatenate([np.flip(seen, axes) for axes in ((), (2, 3), (2,), (3,))])
-    table = features_of(look, views)
+    table = features_of(look, np.concatenate([np.flip(seen, axes) for axes in FLIPPED[4]]))
     if not table.shape[1]:
         return None
-    truth = np.tile([crop.defect_class for crop in chosen], len(views) // len(seen))
+    truth = np.tile([crop.defect_class for crop in chosen], len(FLIPPED[4]))
     numbers = {image: number for number, image in enumerate(dict.fromkeys(id(crop.image) for crop in chosen))}
-    image = np.tile([numbers[id(crop.image)] for crop in chosen], len(views) // len(seen))
+    image = np.tile([numbers[id(crop.image)] for crop in chosen], len(FLIPPED[4]))
     mean, deviation = table.mean(0), table.std(0)
     deviation = deviation + max(ROUGHEST * float(deviation.mean()), 1e-6)
     known = standardised(mean, deviation, table)
@@ -83,15 +86,14 @@ def regression(
     known: NDArray[np.float64], truth: NDArray[np.int64], classes: int, penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (classes, F) and bias (classes,) of a logistic regression on rows (N, F); each class counts the same."""
-    rows = torch.from_numpy(known)
+    rows, named, share = (torch.from_numpy(each) for each in (known, truth, _share(truth, classes)))
     weights = torch.zeros(classes, known.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
-    share = torch.from_numpy(_share(truth, classes))
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        each = functional.cross_entropy(rows @ weights.T + bias, torch.from_numpy(truth), reduction="none")
+        each = functional.cross_entropy(rows @ weights.T + bias, named, reduction="none")
         total = (share * each).sum() + penalty * (weights**2).sum()
         total.backward()  # type: ignore[no-untyped-call]
         return total
