@@ -202,7 +202,7 @@ def test_ctrl_c_ends_the_first_network_early_only_if_the_second_adds_to_it(
         seen.append(stop.patient)
         return original(task, batches, folder, reporter, stop, device)
 
-    monkeypatch.setattr("casae.training.train.fit", fit)
+    monkeypatch.setattr("casae.training.stages.fit", fit)
     settings = small.segmenter.model_copy(update={"residual": residual})
     train(dataset, tmp_path / "part.casae", small.model_copy(update={"segmenter": settings}), stop=Stop())
     assert seen[:2] == patient

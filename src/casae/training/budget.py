@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 WARM_UP = 0.2  # part of the one-cycle schedule in which the learning rate rises
 FLOOR = 0.01  # of the peak learning rate
-SHORTEST = 1.0  # s of a stage
 
 
 @dataclass
@@ -24,10 +23,6 @@ class Budget:
     step: int = 0
     _since: float = field(default_factory=time.monotonic, repr=False)
     _hurry: tuple[float, float, float] | None = field(default=None, repr=False)  # spent, progress, seconds from there
-
-    def less(self, seconds: float) -> "Budget":
-        """A fresh one, where the clock counts, by some seconds shorter; at least one is left."""
-        return Budget(self.steps, None if self.seconds is None else max(SHORTEST, self.seconds - seconds))
 
     def start(self) -> None:
         """Let the clock run from here."""

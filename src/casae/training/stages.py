@@ -1,7 +1,6 @@
 """The networks of one training, one after the other: network 1, a student where unlabelled images are at hand, both."""
 
 import json
-import time
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +26,7 @@ from casae.training.views import AlternatingViews, SegmenterViews, loader
 
 DECIDED = "decided.json"  # in the student's folder
 UNLABELLED = "unlabelled"  # beside it stands what was learned of such images
-LABELLING_SHARE = 0.1  # of the time that follows, at most, goes into what network 1 says of unlabelled images
+LABELLING_SHARE = 0.1  # of the stage that follows, at most and beside it: what network 1 says of unlabelled images
 FEW_VIEWS = 1000  # docs/results/log.md, "Longer": below, a model is far from what its labels allow
 
 
@@ -56,17 +55,15 @@ class SegmenterTraining:
         if seen < FEW_VIEWS:
             few = f"Network 1 saw {seen:,} views only and has hardly begun to learn: give it more minutes"
             self._say("warning", few)
-        views, less = self._views(2), 0.0
+        views, pseudo = self._views(2), None
         if run.has_student:
             first, pseudo = self._taught(first)
-        else:
-            began = time.monotonic()
-            pseudo = self._pseudo_labelled() if run.unlabelled else None
-            less = time.monotonic() - began
+        elif run.unlabelled:
+            pseudo = self._pseudo_labelled()
         if pseudo is not None:
             write_learned(run.folder / UNLABELLED, Fingerprints.of(self._looked_at))
             views = AlternatingViews(views, pseudo.augmented(AUGMENTATIONS[self.settings.augmentation], 2))
-        return first, self._fit(self.casae, "network 2", views, first, less)
+        return first, self._fit(self.casae, "network 2", views, first)
 
     @property
     def learned(self) -> Fingerprints:
@@ -83,16 +80,15 @@ class SegmenterTraining:
         stage: Stage,
         views: SegmenterViews,
         first: float | None = None,
-        less: float = 0.0,
     ) -> float | None:
-        """Train for the time of a stage, `less` some seconds of it; network 2 begins with the score of the first."""
+        """Train for the time of a stage; network 2 begins with the score of the first."""
         run, settings = self.run, self.settings
         number = 2 if stage == "network 2" else 1
         patient = run.stop.patient
         # Without `residual`, an untrained network 2 spoils the mask: Ctrl-C must not end the first stage early.
         run.stop.patient = patient and (number == 2 or settings.residual)
         run.reporter.stage(stage)
-        budget = run.budget(stage, len(views)).less(less)
+        budget = run.budget(stage, len(views))
         task = segmentation.SegmentationTask(casae, number, settings, budget, run.validation, run.size)
         task.scoring_seconds = self._scoring_seconds
         if number == 2 and settings.residual:  # network 2 begins with adding nothing
@@ -132,14 +128,13 @@ class SegmenterTraining:
         Returns:
             Views of what it has learned from without labels.
         """
-        run, began = self.run, time.monotonic()
-        pseudo = self._pseudo_labelled()
+        run, pseudo = self.run, self._pseudo_labelled()
         if pseudo is None or run.stop.requested:
             return None
         torch.manual_seed(run.settings.seed + 1)  # resumed or not, it begins the same
         student = segmentation.build(self.settings, standardised=run.size.standardised, channels=run.size.channels)
         begin(student, self.start)
-        iou = self._fit(student, "student", AlternatingViews(self._views(1), pseudo), less=time.monotonic() - began)
+        iou = self._fit(student, "student", AlternatingViews(self._views(1), pseudo))
         if sum(bool(image.label.any()) for image in run.validation) >= ENOUGH_DEFECTIVE:
             gain, error = self._gain(student)
             kept = gain >= -error
