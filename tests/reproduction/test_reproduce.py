@@ -245,12 +245,13 @@ def test_two_stages_stand_beside_one_network(dataset, tmp_path):
 def test_a_set_with_clean_lists_is_judged_by_both(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(neu_seg, "_one_network", lambda *_: {"1": lambda gray: np.zeros(gray.shape, np.uint8)})
     monkeypatch.setattr(neu_seg, "WAYS", {"one-network": neu_seg._one_network})
-    lists = {**dataset.splits, "train-clean": dataset.splits["test"], "test-clean": dataset.splits["train"]}
+    test, train = dataset.splits["test"], dataset.splits["train"]
+    lists = {**dataset.splits, "train-clean": test, "test-clean": train, "own": test}
     file = reproduce("neu-seg", replace(dataset, splits=lists), tmp_path, SMALL)
     rows = json.loads(file.with_suffix(".json").read_text())["rows"]
     assert [(row["split"], row["test"]) for row in rows] == [("train", "test"), ("train-clean", "test-clean")]
     assert "| test-clean |" in file.read_text()
-    own = reproduce("neu-seg", replace(dataset, splits=lists), tmp_path / "own", replace(SMALL, test="val"))
+    own = reproduce("neu-seg", replace(dataset, splits=lists), tmp_path / "own", replace(SMALL, test="own"))
     assert "test-clean" not in own.read_text().split("```")[2].split("Lists")[0]
 
 
