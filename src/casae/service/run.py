@@ -26,6 +26,7 @@ from casae.service.jobs import JobRunner
 from casae.service.metrics import SHARED
 from casae.service.settings import ServiceSettings
 
+BACKLOG = 2048  # connections that wait
 GRACE_S = 30  # for requests that are being answered when the service shall end
 
 
@@ -102,6 +103,7 @@ def _listening(settings: ServiceSettings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(BACKLOG)  # who connects before a process is ready waits, and is not refused
     except OSError as error:
         listening.close()
         rule = f"cannot be listened on ({error.strerror}); choose another --port, or end what holds it"
