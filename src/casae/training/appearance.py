@@ -12,12 +12,12 @@ from casae.inspection.inspector import Inspector
 from casae.inspection.segmentation import FLIPPED
 from casae.labelled.defects import LabelledCrop
 from casae.models.bundle import Appearance
+from casae.training.regression import logistic_regression
 
 ENOUGH = 50  # examples of each class from which on the compact CNN tells them as well by itself
 MOST_CROPS = 400  # of all classes together
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)  # of the squared weights; the last leaves nothing of them
 PARTS = 5  # of the images
-FIT_STEPS = 60
 ROUGHEST = 0.05  # of the mean deviation, added to each
 
 
@@ -51,7 +51,8 @@ def learn_appearance(inspector: Inspector, crops: Sequence[LabelledCrop], classe
     mean, deviation = table.mean(0), table.std(0)
     deviation = deviation + max(ROUGHEST * float(deviation.mean()), 1e-6)
     known = standardised(mean, deviation, table)
-    weights, bias = regression(known, truth, classes, _penalty(known, truth, image, classes))
+    share, penalty = _share(truth, classes), _penalty(known, truth, image, classes)
+    weights, bias = logistic_regression(known, truth, share, classes, penalty)
     return Appearance(
         mean=_short(mean), deviation=_short(deviation), weights=tuple(map(_short, weights)), bias=_short(bias)
     )
@@ -76,30 +77,11 @@ def _penalty(known: NDArray[np.float64], truth: NDArray[np.int64], image: NDArra
         told = left_out & np.isin(truth, truth[~left_out])
         if not told.any():
             continue
+        share = _share(truth[~left_out], classes)
         for index, penalty in enumerate(PENALTIES):
-            weights, bias = regression(known[~left_out], truth[~left_out], classes, penalty)
+            weights, bias = logistic_regression(known[~left_out], truth[~left_out], share, classes, penalty)
             loss[index] += float(_loss(known[told] @ weights.T + bias, truth[told], classes).sum())
     return PENALTIES[int(loss.argmin())]
-
-
-def regression(
-    known: NDArray[np.float64], truth: NDArray[np.int64], classes: int, penalty: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (classes, F) and bias (classes,) of a logistic regression on rows (N, F); each class counts the same."""
-    rows, named, share = (torch.from_numpy(each) for each in (known, truth, _share(truth, classes)))
-    weights = torch.zeros(classes, known.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
-
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        each = functional.cross_entropy(rows @ weights.T + bias, named, reduction="none")
-        total = (share * each).sum() + penalty * (weights**2).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach().numpy(), bias.detach().numpy()
 
 
 def _loss(logits: NDArray[np.float64], truth: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

@@ -15,16 +15,17 @@ from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
 from casae.inspection.sizes import features, standardised
 from casae.labelled.defects import LabelledCrop, is_thin
-from casae.models.bundle import SIZE_FEATURES, SizeClasses
+from casae.models.bundle import SizeClasses
 from casae.networks.compact_cnn import CompactCNN
 from casae.recipes import ENOUGH_DEFECTIVE, ClassifierSettings
 from casae.training.budget import Budget
 from casae.training.loop import Task
+from casae.training.regression import logistic_regression
 from casae.training.views import CropViews, Pair, part_of
 
 VALIDATION_BATCH = 32
 SIZE_PENALTY = 0.3  # of the squared weights of `SizeClasses`, shared by all defects; see docs/results/log.md
-FIT_STEPS, PIECES = 60, 3  # pieces of each thin defect
+PIECES = 3  # of each thin defect
 PARTS, TRUSTS = 5, np.linspace(0, 1, 11)  # of the images, and what sizes may count beside the CNN
 ROUGHEST = 0.05  # added to the deviation of a feature, which may be the same in all crops
 
@@ -180,20 +181,7 @@ def size_classes(crops: Sequence[LabelledCrop], classes: int) -> SizeClasses:
 
 def _regression(sizes: _Sizes, classes: int, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (classes, features) and bias (classes,) of a logistic regression on these rows."""
-    known, truth, share = torch.from_numpy(sizes.table), torch.from_numpy(sizes.truth), torch.from_numpy(sizes.share)
-    weights = torch.zeros(classes, 2 * SIZE_FEATURES, dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights, bias], max_iter=FIT_STEPS)
-
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        each = functional.cross_entropy(known @ weights.T + bias, truth, reduction="none")
-        total = (share * each).sum() + penalty * (weights**2).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach().numpy(), bias.detach().numpy()
+    return logistic_regression(sizes.table, sizes.truth, sizes.share, classes, penalty)
 
 
 def _trust(sizes: _Sizes, frequency: NDArray[np.float64], penalty: float) -> float:
