@@ -18,7 +18,7 @@ from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Dataset
 from casae.decoding import read_image
 from casae.image import Image, to_gray
-from casae.inspection.grain import TURNS, turned
+from casae.inspection.grain import TURNS, Fingerprints, turned
 from casae.labelled.duplicates import Likeness
 from casae.labelled.images import LabelledImage
 
@@ -79,6 +79,9 @@ def _across(other: Dataset, pictures: Sequence[LabelledImage], likeness: Likenes
         found += bool(same)
         sure += any(_correlation(picture.gray, gray[name]) > SURE for name in same)
     print(f"{found} of {len(theirs)} pictures of the second set are in the first; correlation over {SURE}: {sure}")
+    learned = Fingerprints.of(gray.values())
+    known = sum(learned.knows(picture.gray) for picture in theirs)
+    print(f"fingerprints of the first set know {known} of them")
 
 
 def _correlation(one: Image, other: Image) -> float:
