@@ -1,7 +1,7 @@
 """What more looks at a picture bring on labelled images, and what they cost in time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +58,13 @@ def check_looks(looks: int | None, cycle_ms: float | None) -> None:
         raise UsageError(f"--cycle-ms {cycle_ms:g}: must be milliseconds above 0")
 
 
-def try_looks(model: str | Path, part: Dataset) -> list[Looking]:
+def try_looks(model: str | Path, part: Dataset, done: Callable[[], object] = lambda: None) -> list[Looking]:
     """Inspect labelled images with one look, then with more.
 
     Args:
         model: a .casae file, or the name of a shipped model.
         part: of which so many images are inspected, evenly chosen, as take about `LONGEST`, `MOST_IMAGES` at most.
+        done: called after each number of looks.
 
     Returns:
         One look first; fewer than all where they take longer, nothing where no image can be read.
@@ -86,6 +87,7 @@ def try_looks(model: str | Path, part: Dataset) -> list[Looking]:
         first = first or counts
         gain, error = iou_gain(first, counts)
         tried.append(Looking(looks, gain, error, float(np.percentile(times, 95))))
+        done()
     return tried
 
 

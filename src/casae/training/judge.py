@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from casae.config import InspectionSettings, Looks
 from casae.datasets.sample import Dataset, Sample
@@ -187,8 +188,8 @@ def _choose_looks(
     held = trained.validation
     tried: Sequence[Looking] = ()
     if held.samples and not (trained.early and looks is cycle_ms is None):
-        reporter.stage("looks")
-        tried = try_looks(trained.file, held)
+        with _counted(reporter, "looks", len(get_args(Looks))) as done:
+            tried = try_looks(trained.file, held, done)
     if looks is not None:
         chosen, why = looks, "as asked"
     elif cycle_ms is None:
