@@ -103,6 +103,21 @@ def test_a_share_of_images_takes_the_surest_core_that_rejects_as_many():
     assert unreached[1] == "none find something in 0.9 of the 10 held-out defective images; these reach 0.800"
 
 
+def test_a_share_of_good_images_takes_the_most_sensitive_core_that_passes_them():
+    rejects = {(100, 2): 0, (100, 5): 1, (100, 25): 4, (100, 100): 9, (150, 150): 9}
+    curve = [dataclasses.replace(cost(gs, 900, 3, core), good=20, rejected=rejects[gs, core]) for gs, core in rejects]
+    assert [choose(curve, f"good={share}")[0].core_gs for share in ("0.5", "0.8", "0.95", "1")] == [150, 25, 5, 2]
+    assert choose(curve, "good=0.8")[1] == "the most sensitive that find nothing in 0.8 of the 20 held-out good images"
+    strict = [dataclasses.replace(each, rejected=each.rejected + 1) for each in curve]
+    assert choose(strict, "good=1")[1] == "none find nothing in 1 of the 20 held-out good images; these reach 0.950"
+    few = [dataclasses.replace(each, good=4, rejected=0) for each in curve]
+    chosen, why = choose(few, "good=0.9")
+    assert chosen.core_gs == 25
+    assert why.endswith("of the 4 held-out good images, which are too few to be more sensitive than usual")
+    none = [dataclasses.replace(each, good=0, rejected=0) for each in curve]
+    assert choose(none, "good=0.9") == (none[2], "no good image is held out: thresholds as usual")
+
+
 def test_an_image_with_a_defect_too_small_to_report_is_no_good_part(parts, dark_model):
     inspector = Inspector(dark_model, InspectionSettings(min_area_px=101))
     assert {(c.regions, c.defective, c.passed, c.good) for c in cost_curve(inspector, parts)} == {(0, 2, 2, 1)}

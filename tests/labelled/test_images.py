@@ -35,7 +35,7 @@ def test_without_a_list_a_share_is_held_out_and_nothing_overlaps(components):
     dataset.splits.pop("val")
     train, validation = hold_out(dataset, "all", 0.25, 0)
     names = [{sample.name for sample in part.samples} for part in (train, validation)]
-    assert (len(names[0]), len(names[1])) == (9, 3)
+    assert (len(names[0]), len(names[1])) == (8, 4)
     assert not names[0] & names[1]
     assert hold_out(dataset, "all", 0.25, 0)[1].samples == validation.samples
     assert hold_out(dataset, "all", 0.25, 1)[1].samples != validation.samples
@@ -50,7 +50,10 @@ def test_what_start_weights_have_learned_is_held_out_last(components):
     assert not held & known
 
 
-@pytest.mark.parametrize(("good", "defective", "held"), [(40, 10, (4, 1)), (2, 30, (1, 3)), (1, 30, (0, 3))])
+@pytest.mark.parametrize(
+    ("good", "defective", "held"),
+    [(200, 10, (20, 1)), (40, 10, (10, 1)), (12, 10, (6, 1)), (2, 30, (1, 3)), (1, 30, (0, 3))],
+)
 def test_a_share_of_good_and_of_defective_images_is_held_out(tmp_path, good, defective, held):
     for part in ("images", "masks", "good"):
         (tmp_path / part).mkdir()

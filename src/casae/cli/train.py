@@ -92,7 +92,8 @@ def train(
     target: Annotated[
         str | None,
         typer.Option(
-            help="How to choose the thresholds: recall=0.99, images=0.99, f1 or keep.", rich_help_panel=JUDGING
+            help="How to choose the thresholds: recall=0.99, images=0.99, good=0.95, f1 or keep.",
+            rich_help_panel=JUDGING,
         ),
     ] = None,
     folds: Annotated[

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from casae.recipes import ENOUGH_DEFECTIVE
 GS_GRID = tuple(float(gs) for gs in (*range(5, 100, 5), DEFAULT_GS, *range(105, 251, 5)))
 CORE_GRID = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, CORE_GS, 35.0, 50.0, 75.0)  # P(defect) 0.996 to 0.706
 THRESHOLDS = tuple((gs, core) for gs in GS_GRID for core in (*(core for core in CORE_GRID if core < gs), gs))
+Kind = Literal["recall", "images", "good"]
 NO_PIXELS = Counts(0, 0, 0, 0)
 EQUAL_F1 = 0.002  # less is no difference: the paper's Gs is kept, or left by as little as possible
 LOST_TO_CORE = 0.1  # of the held-out defects that are touched without one, at most
@@ -113,32 +114,48 @@ def sensitivity(costs: Sequence[Cost], gs: float) -> list[Cost]:
 
 
 class Share(NamedTuple):
-    """A target: touch `share` of the labelled regions, or find something in as many of the defective images."""
+    """A target: touch `share` of the labelled regions, find something in as many of the defective images, or nothing in
+    as many of the good ones.
+    """
 
+    kind: Kind
     share: float
-    of_images: bool
 
-    def total(self, cost: Cost) -> int:
-        """Of how many it is a share."""
-        return cost.defective if self.of_images else cost.regions
+    def of(self, cost: Cost) -> tuple[int, int]:
+        """How many these thresholds get right, and of how many."""
+        return {
+            "recall": (cost.touched, cost.regions),
+            "images": (cost.defective - cost.passed, cost.defective),
+            "good": (cost.good - cost.rejected, cost.good),
+        }[self.kind]
 
     def reached(self, cost: Cost) -> float:
-        """What these thresholds reach."""
-        return ratio(cost.defective - cost.passed, cost.defective) if self.of_images else cost.region_recall
+        """What these thresholds reach; 1 where there is nothing to count."""
+        return ratio(*self.of(cost))
+
+    @property
+    def does(self) -> str:
+        """What is done to which of them."""
+        return {
+            "recall": "touch {} held-out defects",
+            "images": "find something in {} held-out defective images",
+            "good": "find nothing in {} held-out good images",
+        }[self.kind]
 
 
 def check_target(target: str | None) -> Share | None:
-    """What "recall=R" or "images=R" asks for, None for "f1", "keep" and None.
+    """What "recall=R", "images=R" or "good=R" asks for, None for "f1", "keep" and None.
 
     Raises:
         UsageError: another target.
     """
     if target in (None, "f1", "keep"):
         return None
-    asked = re.fullmatch(r"(recall|images)=(0?\.\d+|1(?:\.0+)?)", str(target))
+    asked = re.fullmatch(r"(recall|images|good)=(0?\.\d+|1(?:\.0+)?)", str(target))
     if not asked:
-        raise UsageError(f"--target {target}: say recall=0.99, images=0.99 or another share up to 1, f1, or keep")
-    return Share(float(asked[2]), of_images=asked[1] == "images")
+        rule = "say recall=0.99, images=0.99, good=0.95 or another share up to 1, f1, or keep"
+        raise UsageError(f"--target {target}: {rule}")
+    return Share(cast("Kind", asked[1]), float(asked[2]))
 
 
 class Aim(NamedTuple):
@@ -163,8 +180,9 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
             the paper's, each with the usual core; None is "f1" where enough defective images are held out, else "keep".
             "recall=R" takes the surest core at that Gs that touches the share R of the labelled regions, "images=R" the
             surest that finds something in the share R of the defective images, each none surer than the usual one
-            where there are so few that missing one is missing R; where no core does, the smallest larger Gs. A core
-            that costs more than `LOST_TO_CORE` of the defects gives way to one that does not.
+            where there are so few that missing one is missing R; where no core does, the smallest larger Gs. "good=R"
+            takes the most sensitive that finds nothing in the share R of the good images, in the same way. A core that
+            costs more than `LOST_TO_CORE` of the defects gives way to one that does not.
         core_gs: the usual core, one of `CORE_GRID`; None cuts once, as the paper does.
 
     Raises:
@@ -195,22 +213,38 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
 
 
 def _with_share(costs: Sequence[Cost], usual: Cost, wanted: Share) -> tuple[Cost, str]:
-    """The surest thresholds that reach a share: by the core at the Gs of `usual` first, then by larger Gs."""
-    share, total = wanted.share, wanted.total(usual)
-    what = ("find something in", "defective images") if wanted.of_images else ("touch", "defects")
+    """The surest thresholds that reach a share of the defects, or the most sensitive that do of the good images: by the
+    core at the Gs of `usual` first, then by larger Gs.
+    """
+    share, total, good = wanted.share, wanted.of(usual)[1], wanted.kind == "good"
+    if not total:
+        return usual, "no good image is held out: thresholds as usual"
     curve, few = sensitivity(costs, usual.gs), ""
     if round(total * (1 - share), 6) < 1:
-        curve = [cost for cost in curve if cost.core_gs >= usual.core_gs]
-        few = ", which are too few to be surer than usual"
-    chosen = Aim(wanted.reached, share, _surest).of(curve)
-    reached = wanted.reached(chosen)
+        side, more = (_sensitivity, "more sensitive") if good else (_sureness, "surer")
+        curve = [cost for cost in curve if side(cost) <= side(usual)]
+        few = f", which are too few to be {more} than usual"
+    chosen = Aim(wanted.reached, share, _most_sensitive if good else _surest).of(curve)
+    reached, does = wanted.reached(chosen), wanted.does.format(f"{share:g} of the {total}")
     if reached < share:
-        return chosen, f"none {what[0]} {share:g} of the {total} held-out {what[1]}; these reach {reached:.3f}"
-    return chosen, f"the surest that {what[0]} {share:g} of the {total} held-out {what[1]}{few}"
+        return chosen, f"none {does}; these reach {reached:.3f}"
+    return chosen, f"the {'most sensitive' if good else 'surest'} that {does}{few}"
+
+
+def _sensitivity(cost: Cost) -> tuple[float, float]:
+    return cost.gs, cost.core_gs
+
+
+def _sureness(cost: Cost) -> tuple[float, float]:
+    return -cost.gs, -cost.core_gs
 
 
 def _surest(costs: Sequence[Cost]) -> Cost:
-    return min(costs, key=lambda cost: (cost.gs, cost.core_gs))
+    return min(costs, key=_sensitivity)
+
+
+def _most_sensitive(costs: Sequence[Cost]) -> Cost:
+    return max(costs, key=_sensitivity)
 
 
 def _best_f1(costs: Sequence[Cost]) -> Cost:

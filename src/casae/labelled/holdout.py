@@ -11,6 +11,7 @@ import numpy as np
 from casae.datasets.sample import Dataset
 from casae.errors import DatasetError
 
+GOOD_HELD = 10  # images without defects, or half of them: two or three would hardly tell how many are rejected
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -35,9 +36,9 @@ def hold_out(
     """Cut a split into a part to train on and a part to choose by; the two never overlap.
 
     A list `val` of the dataset is the second part. Without one, `share` of the split is held out, drawn once by `seed`:
-    of the images with and without defects, each a share and at least one, where there are two; of each class one, as
-    far as the share goes, and then in proportion, but of a class never the last image, nor one of the last two where
-    others do. A share of 0 holds nothing out, a fold its own part.
+    of the images with and without defects, each a share and at least one, where there are two, of those without
+    `GOOD_HELD` or half of them; of each class one, as far as the share goes, and then in proportion, but of a class
+    never the last image, nor one of the last two where others do. A share of 0 holds nothing out, a fold its own part.
 
     Args:
         dataset: all of it.
@@ -148,9 +149,10 @@ def _draw(
             (_is_known(unit, known), place / len(kind), unit) for kind in alike for place, unit in enumerate(kind)
         ]
         order = [unit for _, _, unit in sorted(places, key=lambda place: place[:2])]
-        wanted = min(len(order) - 1, max(1, round(share * len(order))))
-        for least in (2, 1):  # images of a class that stay to learn from
-            taken = _taken([unit for unit in order if unit not in held], wanted, left, least)
+        least = min(GOOD_HELD, len(order) // 2) if good else 1
+        wanted = min(len(order) - 1, max(1, least, round(share * len(order))))
+        for remain in (2, 1):  # images of a class that stay to learn from
+            taken = _taken([unit for unit in order if unit not in held], wanted, left, remain)
             held += taken
             wanted -= len(taken)
     if held:

@@ -40,7 +40,7 @@ def train(
         out: model file to write, NAME.casae.
         preset: "fast", "scratch" or "paper".
         split: list to learn from; None is "train" where there is such a list, else "all".
-        target: how to choose the thresholds: "recall=0.99", "images=0.99", "f1" or "keep".
+        target: how to choose the thresholds: "recall=0.99", "images=0.99", "good=0.95", "f1" or "keep".
         folds: so many models more, each judged on another part of the images.
         unlabelled: folder of images without labels to learn from as well.
         resume: go on with an interrupted training.
