@@ -133,8 +133,8 @@ class TrainingSettings(Frozen):
         min_area_px: smaller labelled regions give no crop, smaller found ones are not reported; None chooses it by the
             labelled regions, 12 at most.
         join_px: found pieces of one class at most so far apart are one defect; 0 joins none.
-        hold_out_share: part of the split that is held out where the dataset has no list `val`, of good images ten, or half
-            of them, at least; 0 learns from all.
+        hold_out_share: part of the split that is held out where the dataset has no list `val`, of good images ten, or
+            half of them, at least; 0 learns from all.
     """
 
     preset: Literal["fast", "scratch", "paper"]
