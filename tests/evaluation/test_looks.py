@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -25,10 +26,10 @@ from casae.training.train import Trained
 from conftest import two_classes
 
 TRIED = [
-    Looking(1, 0.0, 0.0, 20),
-    Looking(2, 0.01, 0.01, 40),
-    Looking(4, -0.01, 0.02, 80),
-    Looking(8, -0.05, 0.02, 160),
+    Looking(1, 0.0, 0.0, 20, 0.5),
+    Looking(2, 0.01, 0.01, 40, 0.4),
+    Looking(4, -0.01, 0.02, 80, 0.3),
+    Looking(8, -0.05, 0.02, 160, 0.3),
 ]
 
 
@@ -42,6 +43,22 @@ def test_looks_that_find_the_same_bring_nothing(components, dark_model):
     tried = try_looks(dark_model, open_dataset(f"folder:{components}").split("train"))
     assert [each.looks for each in tried] == [1, 2, 4, 8]
     assert all(abs(each.gain) < 1e-6 and each.milliseconds > 0 for each in tried)
+    assert len({each.false_regions for each in tried}) == 1
+
+
+def test_false_findings_are_those_that_touch_no_label(tmp_path, dark_model):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "dataset.toml").write_text('classes = ["stain", "glare"]')
+    image, mask = np.full((64, 64), 200, np.uint8), np.zeros((64, 64), np.uint8)
+    for left in (4, 24, 44):
+        image[20:32, left : left + 12] = 20
+    mask[20:24, 4:8] = 1
+    cv2.imwrite(str(tmp_path / "images" / "part.png"), image)
+    cv2.imwrite(str(tmp_path / "masks" / "part.png"), mask)
+    tried = try_looks(dark_model, open_dataset(f"folder:{tmp_path}"))
+    assert [each.false_regions for each in tried] == [2, 2, 2, 2]
+    assert str(tried[0]).startswith("1: +0.0 points, 2.00 false findings a picture, ")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -117,7 +134,7 @@ def test_the_model_keeps_how_often_it_looks(
 def test_where_directions_matter_the_model_looks_once(dark_model, components, tmp_path, monkeypatch):
     file = Path(shutil.copy(dark_model, tmp_path / "dark.casae"))
     part = open_dataset(f"folder:{components}").split("train")
-    harmful = [TRIED[0], Looking(2, -0.05, 0.01, 40)]
+    harmful = [TRIED[0], Looking(2, -0.05, 0.01, 40, 0.5)]
     monkeypatch.setattr(judge, "try_looks", lambda *_: harmful)
     _, said = judge._choose_looks(Trained(file, {}, part, tmp_path, 0.0, False), None, 100.0, Reporter())
     assert said == "1, the direction in which this part lies matters: turned looks make it worse"
@@ -133,7 +150,7 @@ def test_an_inspection_says_how_often_it_looked(dark_model):
 
 
 def test_nothing_tells_of_one_picture():
-    assert not Looking(2, -0.5, math.inf, 1.0).harms
+    assert not Looking(2, -0.5, math.inf, 1.0, 0.0).harms
 
 
 def test_folds_are_judged_with_as_many_looks_as_the_model_takes(components, dark_model, tmp_path, monkeypatch):

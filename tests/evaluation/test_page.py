@@ -1,4 +1,5 @@
 import csv
+import math
 import re
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from casae import Inspector
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Sample
 from casae.evaluation.charts import line_chart
+from casae.evaluation.looks import Looking
 from casae.evaluation.page import Training, learning_curves, most_doubtful, rejected_good, write_page
 from casae.evaluation.scores import evaluate
 from casae.evaluation.thresholds import Cost, choose, cost_curve
@@ -36,11 +38,14 @@ def test_the_page_says_how_good_the_model_is(components, dark_model, tmp_path):
     costs = cost_curve(inspector, dataset)
     chosen, why = choose(costs, None)
     result = evaluate(inspector, dataset)
-    training = Training(inspector, dataset, result, costs, chosen, why, tmp_path, 1.5)
+    looks = [Looking(1, 0.0, 0.0, 20, 0.53), Looking(2, 0.012, 0.004, 41, 0.31), Looking(4, 0.01, math.inf, 80, 0.3)]
+    training = Training(inspector, dataset, result, costs, chosen, why, tmp_path, 1.5, looks=looks, looks_why="2, so")
     write_page(tmp_path / "part.html", training, dataset.samples[:2])
     html = (tmp_path / "part.html").read_text()
     assert f"{result.scores()['iou'].value:.3f}" in html
     assert "in 1.5 minutes" in html
+    assert "It takes 2, so." in html
+    assert all(f'<td class="n">{text}</td>' in html for text in ("+1.2 ± 0.4", "+1.0", "0.31", "41"))
     assert "What to label next" in html
     assert html.count("<svg viewBox") == 3  # loss and score on axes of their own, thresholds
     assert "Is it good enough?" in html

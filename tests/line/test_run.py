@@ -176,6 +176,14 @@ def test_the_report_is_in_millimetres_where_they_are_known(dark_model, pictures,
     assert re.findall(r'class="n">([0-9.]+)<', row) == ["2", "1", "2.00", "1.30", "1.16"]
 
 
+def test_the_report_says_how_it_was_looked(dark_model, pictures, tmp_path):
+    for looks, words in ((1, "threshold Gs 100<"), (2, "threshold Gs 100, 2 looks at each<")):
+        out = tmp_path / str(looks)
+        inspect_files(Inspector(dark_model, InspectionSettings(looks=looks)), [pictures / "a/part.png"], out)
+        html = (out / "report.html").read_text()
+        assert words in html.replace(", no scale", "<")
+
+
 def test_the_report_does_without_a_picture_that_has_moved(inspector, pictures, tmp_path):
     out = tmp_path / "out"
     files = [pictures / "a/part.png"]

@@ -9,6 +9,7 @@ import pytest
 
 from asked import is_problem, png
 from casae.config import InspectionSettings
+from casae.models.bundle import read_bundle
 from casae.records.database import opened
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
@@ -136,6 +137,9 @@ def test_what_a_job_names_is_checked_at_once(client, dataset):
     is_problem(
         client.post("/api/v1/jobs", json={"kind": "convert", "dataset": "folder:rings", "target": "coco:../x"}), 422
     )
+    train = {"kind": "train", "dataset": "folder:rings", "name": "m"}
+    for more in ({"target": "best"}, {"looks": 3}, {"looks": 2, "cycle_ms": 50}, {"cycle_ms": 0}):
+        is_problem(client.post("/api/v1/jobs", json=train | more), 422)
     gone = {"kind": "train", "dataset": "folder:gone", "name": "m"}
     assert "gone: is not there" in is_problem(client.post("/api/v1/jobs", json=gone), 404)
     long = {"kind": "batch", "pictures": "x" * 300, "model_sha256": "0" * 64}
@@ -172,6 +176,7 @@ def _command(process):
 @pytest.mark.slow
 def test_a_training_makes_a_model_of_the_home_and_goes_on_after_a_restart(client, dataset, runner, tmp_path):
     wanted = {"kind": "train", "dataset": "folder:rings", "name": "rings", "minutes": 0.5, "preset": "scratch"}
+    wanted |= {"looks": 2, "target": "keep"}
     key = begin(client, **wanted)
     over(client, key, ("running",))
     log = tmp_path / "home/jobs" / key / "log.txt"
@@ -189,6 +194,7 @@ def test_a_training_makes_a_model_of_the_home_and_goes_on_after_a_restart(client
     assert job["state"] == "done", job
     model = client.get(f"/api/v1/models/{job['result']['model_sha256']}").json()
     assert model["name"] == "rings"
+    assert read_bundle(runner.home.model(job["result"]["model_sha256"])).manifest.looks == 2
     assert "rings.casae" in client.get(f"/api/v1/jobs/{key}/files").json()
     page = client.get(f"/api/v1/jobs/{key}/files/rings.html")
     assert page.headers["content-security-policy"].startswith("sandbox")

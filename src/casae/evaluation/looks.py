@@ -28,12 +28,14 @@ class Looking:
         gain: IoU of all pixels less that of one look.
         error: its standard error; infinite where nothing tells.
         milliseconds: 95th percentile of an inspection, from file to verdict.
+        false_regions: findings of an image that touch no label, mean.
     """
 
     looks: Looks
     gain: float
     error: float
     milliseconds: float
+    false_regions: float
 
     @property
     def harms(self) -> bool:
@@ -41,7 +43,8 @@ class Looking:
         return self.gain < -self.error
 
     def __str__(self) -> str:
-        return f"{self.looks}: {100 * self.gain:+.1f} points, {self.milliseconds:.0f} ms"
+        false = f"{self.false_regions:.2f} false findings a picture"
+        return f"{self.looks}: {100 * self.gain:+.1f} points, {false}, {self.milliseconds:.0f} ms"
 
 
 def check_looks(looks: int | None, cycle_ms: float | None) -> None:
@@ -81,12 +84,12 @@ def try_looks(model: str | Path, part: Dataset, done: Callable[[], object] = lam
         if not tried:
             count = min(count, max(FEWEST, int(LONGEST / max(seconds * sum(get_args(Looks)), 1e-6))))
         places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
-        counts, times = _inspected(inspector, [samples[place] for place in places], len(part.classes))
+        counts, false, times = _inspected(inspector, [samples[place] for place in places], len(part.classes))
         if not counts:
             break
         first = first or counts
         gain, error = iou_gain(first, counts)
-        tried.append(Looking(looks, gain, error, float(np.percentile(times, 95))))
+        tried.append(Looking(looks, gain, error, float(np.percentile(times, 95)), float(np.mean(false))))
         done()
     return tried
 
@@ -101,9 +104,11 @@ def _warm_up(inspector: Inspector, samples: Sequence[Sample]) -> float:
     return time.perf_counter() - began
 
 
-def _inspected(inspector: Inspector, samples: Sequence[Sample], classes: int) -> tuple[list[Counts], list[float]]:
-    """Pixels of each image that can be read, and milliseconds of its inspection."""
-    counts, times = [], []
+def _inspected(
+    inspector: Inspector, samples: Sequence[Sample], classes: int
+) -> tuple[list[Counts], list[int], list[float]]:
+    """Pixels of each image that can be read, its false findings, and milliseconds of its inspection."""
+    counts, false, times = [], [], []
     for sample in samples:
         start = time.perf_counter()
         try:
@@ -114,7 +119,8 @@ def _inspected(inspector: Inspector, samples: Sequence[Sample], classes: int) ->
             continue
         times.append(taken)
         counts.append(Counts.of(inspection.mask, label > 0))
-    return counts, times
+        false.append(sum(not label[defect.region.at].any() for defect in inspection.defects))
+    return counts, false, times
 
 
 def most_within(tried: Sequence[Looking], cycle_ms: float) -> Looks:

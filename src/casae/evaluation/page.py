@@ -16,6 +16,7 @@ from casae.datasets.sample import Dataset, Sample
 from casae.decoding import read_image
 from casae.errors import ImageError
 from casae.evaluation.charts import Points, line_chart
+from casae.evaluation.looks import Looking
 from casae.evaluation.scores import Evaluation
 from casae.evaluation.sheet import draw_sheet
 from casae.evaluation.thresholds import Cost, sensitivity
@@ -64,6 +65,8 @@ class Training:
         folds: mean and spread over folds of each score, by their titles, where there were folds.
         warnings: of the training.
         known: how many of the held-out images its start weights had learned.
+        looks: what more looks at each picture bring, one first; nothing where that was not tried.
+        looks_why: how many looks it takes, and why.
     """
 
     inspector: Inspector
@@ -77,6 +80,8 @@ class Training:
     folds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     known: int = 0
+    looks: Sequence[Looking] = ()
+    looks_why: str = ""
 
     @property
     def chosen_by_them(self) -> str:

@@ -159,7 +159,7 @@ def write_report(
         manifest=manifest,
         rules=inspector.rules,
         model_sha256=first.model_sha256 if first else "",
-        thresholds=_thresholds(first.gs, first.core_gs) if first else "",
+        thresholds=_conditions(first) if first else "",
         scale=scale,
         calibration=calibration,
         first=first,
@@ -229,6 +229,9 @@ def _uri(picture: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
 
 
-def _thresholds(gs: float, core_gs: float | None) -> str:
-    """In words: a core that is no smaller changes nothing."""
-    return f", threshold Gs {gs:g}" + (f", core {core_gs:g}" if core_gs is not None and core_gs < gs else "")
+def _conditions(record: InspectionRecord) -> str:
+    """In words: a core that is no smaller changes nothing, and one look is usual."""
+    gs, core_gs = record.gs, record.core_gs
+    core = f", core {core_gs:g}" if core_gs is not None and core_gs < gs else ""
+    looks = f", {record.looks} looks at each" if record.looks > 1 else ""
+    return f", threshold Gs {gs:g}{core}{looks}"

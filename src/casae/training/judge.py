@@ -177,8 +177,8 @@ def train_and_judge(
         costs = cost_curve(Inspector(of_fold.file, as_chosen), of_fold.validation, costs)
     target = target or ("keep" if settings.preset == "paper" else None)
     unlabelled_samples = _without_label(dataset, dataset.split(chosen_split), trained, unlabelled)
-    judged = _judge(trained, unlabelled_samples, target, models, costs, reporter)
-    return replace(judged, looks=tried, looks_why=why)
+    judged = JudgedModel(trained, looks=tried, looks_why=why)
+    return _judge(judged, unlabelled_samples, target, models, costs, reporter)
 
 
 def _choose_looks(
@@ -259,7 +259,7 @@ def _without_label(dataset: Dataset, part: Dataset, trained: Trained, unlabelled
 
 
 def _judge(
-    trained: Trained,
+    begun: JudgedModel,
     unlabelled: Sequence[Sample],
     target: str | None,
     models: Sequence[tuple[Path, Dataset]],
@@ -271,9 +271,10 @@ def _judge(
     They are chosen by the folds where there are any. Where nothing is held out, there is no page, and without folds the
     thresholds stay the usual ones.
     """
+    trained = begun.trained
     held = trained.validation
     if not held.samples and not costs:
-        return JudgedModel(trained)
+        return begun
     fresh = Inspector(trained.file)
     if not costs:
         with _counted(reporter, "thresholds", len(held.samples)) as done:
@@ -288,7 +289,7 @@ def _judge(
         add_scores(trained.file, title, scores)
     add_scores(trained.file, f"{part}, at Gs", chosen.summary(), gs=chosen.gs, core_gs=chosen.core_gs)
     if not held.samples:
-        return JudgedModel(trained, chosen, why, folds=folds)
+        return replace(begun, chosen=chosen, why=why, folds=folds)
     inspector = Inspector(trained.file)
     with _counted(reporter, "judging", len(held.samples)) as done:
         result = evaluate(inspector, held, lambda score: done())
@@ -296,9 +297,23 @@ def _judge(
     minutes = trained.seconds / 60
     warnings = tuple(note.text for note in trained.notes if note.kind == "warning")
     again = trained.seen & {sample.name for sample in held.samples}
-    shown = Training(inspector, held, result, costs, chosen, why, trained.folder, minutes, titled, warnings, len(again))
+    shown = Training(
+        inspector,
+        held,
+        result,
+        costs,
+        chosen,
+        why,
+        trained.folder,
+        minutes,
+        titled,
+        warnings,
+        len(again),
+        begun.looks,
+        begun.looks_why,
+    )
     write_page(page, shown, unlabelled)
-    return JudgedModel(trained, chosen, why, result, page, folds, shown.uses)
+    return replace(begun, chosen=chosen, why=why, result=result, page=page, folds=folds, uses=shown.uses)
 
 
 def _fold_scores(models: Sequence[tuple[Path, Dataset]], chosen: Cost, looks: Looks) -> dict[str, FoldScore]:
