@@ -8,7 +8,6 @@ the list `test`: labelled regions, and regions as casae found them. Each model j
 """
 
 import argparse
-import csv
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from casae.models.bundle import read_bundle, write_bundle
 from casae.recipes import settings_for
 from casae.training.judge import train_and_judge
 from casae.training.progress import Reporter
+from rows import add, is_there, shown
 
 SCORES = ("accuracy_true_crops", "accuracy_found_regions")
 HEADINGS = ("dataset", "examples", "minutes", "seed", "appearance", *SCORES, "of_each_class", "regions")
@@ -40,14 +40,10 @@ def main() -> None:
     for seed in wanted.seeds:
         for count in wanted.examples:
             key = (f"{reader}:{Path(path).name}", str(count), f"{wanted.minutes:g}", str(seed))
-            if wanted.out.exists() and any(tuple(row[:4]) == key for row in csv.reader(wanted.out.open())):
+            if is_there(wanted.out, key):
                 continue
             rows = _learned(wanted.dataset, count, wanted.minutes, seed)
-            fresh = not wanted.out.exists()
-            with wanted.out.open("a", newline="", encoding="utf-8") as lines:
-                writer = csv.writer(lines)
-                writer.writerows([HEADINGS] if fresh else [])
-                writer.writerows([*key, *row] for row in rows)
+            add(wanted.out, HEADINGS, [[*key, *row] for row in rows])
             print(*(f"{key} {row}" for row in rows), sep="\n", flush=True)
 
 
@@ -83,7 +79,7 @@ def _judged(file: Path, data: Dataset, way: str) -> list[str]:
     scores = result.scores()
     matrix = result.confusion()
     each = " ".join(f"{matrix[i, i] / max(1, matrix[i].sum()):.3f}" for i in range(len(matrix)))
-    return [way, *(f"{scores[name].value:.4f}" for name in SCORES), each, " ".join(map(str, matrix.sum(1)))]
+    return [way, *(shown(scores[name].value) for name in SCORES), each, " ".join(map(str, matrix.sum(1)))]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ already are not computed again.
 """
 
 import argparse
-import csv
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from casae.models.runtime import processor
 from casae.recipes import settings_for
 from casae.training.judge import train_and_judge
 from casae.training.progress import Reporter
+from rows import add, is_there, shown
 
 LOOKS: tuple[Looks, ...] = (1, 2, 4, 8)
 SCORES = ("iou", "region_recall", "false_regions_per_image", "escaped_images", "rejected_good_images")
@@ -44,7 +44,7 @@ def main() -> None:
     wanted = parser.parse_args()
     for split in wanted.splits:
         key = (wanted.what, split, f"{wanted.minutes:g}", str(wanted.seed), wanted.judge)
-        if key in {tuple(row[name] for name in HEADINGS[:5]) for row in _rows(wanted.out)}:
+        if is_there(wanted.out, key):
             continue
         data = open_dataset(wanted.dataset)
         if wanted.judge == "rest":
@@ -65,11 +65,10 @@ def main() -> None:
                 inspector = Inspector(judged.file, InspectionSettings(looks=looks))
                 part = data.only(data.splits["judge"], "judge") if wanted.judge == "rest" else data.split("test")
                 scores = evaluate(inspector, part).scores()
-                values = [scores[name].value for name in SCORES]
-                shown = ["" if value is None else f"{value:.4f}" for value in values]
-                rows.append([*key, looks, *shown, notes, " ".join(processor().features)])
-                print(split, looks, *shown, flush=True)
-            _add(wanted.out, rows)  # all at once, or a kill would lose some for good
+                values = [shown(scores[name].value) for name in SCORES]
+                rows.append([*key, looks, *values, notes, " ".join(processor().features)])
+                print(split, looks, *values, flush=True)
+            add(wanted.out, HEADINGS, rows)
 
 
 def _judged_on_rest(data: Dataset, split: str) -> Dataset:
@@ -78,22 +77,6 @@ def _judged_on_rest(data: Dataset, split: str) -> Dataset:
     judge = [rest[index] for index in np.random.default_rng(0).permutation(len(rest))[: len(rest) // 2]]
     lists = dict(data.splits) | {"judge": tuple(judge), "test": (*data.splits["test"], *judge)}
     return replace(data, splits=lists)
-
-
-def _rows(file: Path) -> list[dict[str, str]]:
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
-
-
-def _add(file: Path, rows: list[list[object]]) -> None:
-    fresh = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as lines:
-        writer = csv.writer(lines)
-        if fresh:
-            writer.writerow(HEADINGS)
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
     python benchmarks/good_parts.py folder:solar-cells --labels few30 --good 0 20 100 --minutes 5 --out rows.csv
 
-Learns from the defective pictures of a list and so many good ones of the list `train`, as `casae train` does, and
-judges on the list `test`. A picture is as sure as the surest pixel of what is found in it at the model's Gs. Each model
-judges with one look and with more. Rows that are in the file already are not computed again.
+Learns from the defective pictures of a list and so many good ones of the list `train`, as `casae train` does, which
+holds ten of these out, or half; and judges on the list `test`. A picture is as sure as the surest pixel of what is
+found in it at the model's Gs. Each model judges with one look and with more. Rows that are in the file already are not
+computed again.
 """
 
 import argparse
-import csv
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +27,23 @@ from casae.metrics import average_precision
 from casae.recipes import settings_for
 from casae.training.judge import train_and_judge
 from casae.training.progress import Reporter
+from rows import add, is_there, shown
 
 LOOKS: tuple[Looks, ...] = (1, 2, 4)
 ESCAPES = (0.02, 0.05, 0.1)
-HEADINGS = ("dataset", "labels", "good", "minutes", "seed", "looks", "gs", "core_gs", "escaped", "rejected")
+HEADINGS = (
+    "dataset",
+    "labels",
+    "defective",
+    "good",
+    "minutes",
+    "seed",
+    "looks",
+    "gs",
+    "core_gs",
+    "escaped",
+    "rejected",
+)
 SCORES = (*(f"rejected_at_{share:g}" for share in ESCAPES), "image_ap")
 
 
@@ -48,22 +61,17 @@ def main() -> None:
     for count in wanted.good:
         data = _learned(open_dataset(wanted.dataset), wanted.labels, wanted.defective, count, wanted.seed)
         name = f"{wanted.dataset.split(':')[0]}:{Path(wanted.dataset.split(':')[1]).name}"
-        key = (name, wanted.labels, str(count), f"{wanted.minutes:g}", str(wanted.seed))
-        if wanted.out.exists() and any(tuple(row[:5]) == key for row in csv.reader(wanted.out.open())):
+        key = (name, wanted.labels, str(wanted.defective), str(count), f"{wanted.minutes:g}", str(wanted.seed))
+        if is_there(wanted.out, key):
             continue
         with tempfile.TemporaryDirectory() as folder, Reporter() as reporter:
             settings = settings_for("fast", minutes=wanted.minutes, seed=wanted.seed)
             file = (wanted.keep or Path(folder)) / f"good-{count}.casae"
             train_and_judge(data, file, settings, split="learned", reporter=reporter)
-            fresh = not wanted.out.exists()
-            with wanted.out.open("a", newline="", encoding="utf-8") as lines:
-                writer = csv.writer(lines)
-                if fresh:
-                    writer.writerow((*HEADINGS, *SCORES))
-                for looks in LOOKS:
-                    row = _judged(Inspector(file, InspectionSettings(looks=looks)), data.split("test").labelled)
-                    writer.writerow((*key, looks, *row))
-                    print(*key, looks, *row, flush=True)
+            part = data.split("test").labelled
+            rows = [[*key, n, *_judged(Inspector(file, InspectionSettings(looks=n)), part)] for n in LOOKS]
+            add(wanted.out, (*HEADINGS, *SCORES), rows)
+            print(*rows, sep="\n", flush=True)
 
 
 def _learned(data: Dataset, labels: str, defective: int, good: int, seed: int) -> Dataset:
@@ -88,7 +96,7 @@ def _judged(inspector: Inspector, part: Dataset) -> list[str]:
     found = threshold(surest.astype(np.float32), core)
     at = [_rejected(surest[bad], surest[~bad], share) for share in ESCAPES]
     shares = [1 - found[bad].mean(), found[~bad].mean(), *at, average_precision(surest, bad.astype(np.float64))]
-    return [f"{gs:g}", f"{core:g}", *(f"{value:.4f}" for value in shares)]
+    return [f"{gs:g}", f"{core:g}", *map(shown, shares)]
 
 
 def _surest(inspector: Inspector, probability: NDArray[np.float32]) -> float:
@@ -97,10 +105,10 @@ def _surest(inspector: Inspector, probability: NDArray[np.float32]) -> float:
     return max((float(probability[region.at].max()) for region in regions), default=0.0)
 
 
-def _rejected(bad: NDArray[np.float64], good: NDArray[np.float64], escapes: float) -> float:
-    """The share of the good where so many of the bad escape at most, and nothing is found below the limit."""
+def _rejected(bad: NDArray[np.float64], good: NDArray[np.float64], escapes: float) -> float | None:
+    """The share of the good where so many of the bad escape at most; None where nothing is found in more of these."""
     limit = np.sort(bad)[int(escapes * len(bad))]
-    return float((good >= max(limit, 1e-9)).mean())
+    return float((good >= limit).mean()) if limit else None
 
 
 if __name__ == "__main__":

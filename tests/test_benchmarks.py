@@ -21,5 +21,5 @@ def test_a_benchmark_can_be_imported(file, monkeypatch):
             raise
         pytest.skip(f"{error.name} is not installed")
     finally:
-        for name in ("judging", "unet"):
+        for name in ("judging", "rows", "unet"):
             sys.modules.pop(name, None)

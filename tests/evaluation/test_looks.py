@@ -18,6 +18,7 @@ from casae.evaluation import looks as trying
 from casae.evaluation.looks import Looking, most_within, try_looks
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import record_of
+from casae.metrics import Counts, iou_gain
 from casae.models.bundle import read_bundle
 from casae.recipes import settings_for
 from casae.training import judge
@@ -113,7 +114,7 @@ def test_no_more_looks_are_tried_once_it_takes_long(components, dark_model, monk
         (None, None, True, 1, "1, --looks or --cycle-ms asks for more"),
         (4, None, True, 4, "4, as asked"),
         (4, None, False, 4, "4, as asked"),
-        (None, 100.0, True, 4, "4, the most that fit into 100 ms"),
+        (None, 100.0, True, 4, "4, the most of those tried that fit into 100 ms and do no harm"),
         (None, 10.0, True, 1, "1, even one takes 20 ms of the 10 ms; see casae benchmark"),
         (None, 100.0, False, 1, "1, nothing is held out to measure more on"),
     ],
@@ -149,8 +150,30 @@ def test_an_inspection_says_how_often_it_looked(dark_model):
     assert len({each.novelty for each in by_looks}) == 1
 
 
-def test_nothing_tells_of_one_picture():
-    assert not Looking(2, -0.5, math.inf, 1.0, 0.0).harms
+def test_nothing_tells_of_a_single_defective_picture():
+    clean, whole, half = Counts(0, 0, 0, 9), Counts(9, 0, 0, 0), Counts(4, 0, 5, 0)
+    gain, error = iou_gain([whole, *[clean] * 10], [half, *[clean] * 10])
+    assert gain == pytest.approx(-5 / 9)
+    assert error == math.inf
+    assert not Looking(2, gain, error, 1.0, 0.0).harms
+    assert not Looking(2, None, error, 1.0, 0.0).harms
+    assert str(Looking(2, None, error, 1.0, 0.25)) == "2: 0.25 false findings a picture, 1 ms"
+
+
+def test_half_of_the_tried_pictures_show_a_defect_where_there_are_enough(components):
+    part = open_dataset(f"folder:{components}").split("all")
+    bad = [sample for sample in part.samples if sample.label.present(4)]
+    good = [sample for sample in part.samples if sample not in bad]
+    assert len(bad) > len(good) >= 2
+    for samples, count, expected in (
+        ((*good, *bad), 4, 2),
+        ((*good, bad[0]), 2, 1),
+        (bad, 3, 3),
+        (part.samples, 99, 9),
+    ):
+        drawn = trying._drawn(samples, count, 4)
+        assert len(drawn) == len(set(drawn)) == min(count, len(samples))
+        assert sum(sample in bad for sample in drawn) == (len(bad) if count == 99 else expected)
 
 
 def test_folds_are_judged_with_as_many_looks_as_the_model_takes(components, dark_model, tmp_path, monkeypatch):
@@ -164,6 +187,6 @@ def test_folds_are_judged_with_as_many_looks_as_the_model_takes(components, dark
 
     monkeypatch.setattr(judge, "_in_turn", learn)
     monkeypatch.setattr(judge, "cost_curve", lambda i, *rest: seen.append(i.conditions.looks) or curve(i, *rest))
-    monkeypatch.setattr(judge, "_judge", lambda trained, *_: judge.JudgedModel(trained))
+    monkeypatch.setattr(judge, "_judge", lambda begun, *_: begun)
     judge.train_and_judge(data, tmp_path / "part.casae", settings_for("fast"), folds=2, looks=4)
     assert seen == [4, 4]

@@ -4,6 +4,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from casae.models.bundle import read_bundle
 from casae.records.database import opened
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
-from casae.service.jobs import JobRunner, job_by_id, page_of_jobs
+from casae.service.jobs import JobRunner, Train, _words, job_by_id, page_of_jobs
 
 NOBODY = "01a22af1-6e31-7cde-b5c1-1b98c6e5a79e"
 
@@ -138,7 +139,7 @@ def test_what_a_job_names_is_checked_at_once(client, dataset):
         client.post("/api/v1/jobs", json={"kind": "convert", "dataset": "folder:rings", "target": "coco:../x"}), 422
     )
     train = {"kind": "train", "dataset": "folder:rings", "name": "m"}
-    for more in ({"target": "best"}, {"looks": 3}, {"looks": 2, "cycle_ms": 50}, {"cycle_ms": 0}):
+    for more in ({"target": "best"}, {"target": "recall=2"}, {"looks": 3}, {"looks": "2"}):
         is_problem(client.post("/api/v1/jobs", json=train | more), 422)
     gone = {"kind": "train", "dataset": "folder:gone", "name": "m"}
     assert "gone: is not there" in is_problem(client.post("/api/v1/jobs", json=gone), 404)
@@ -148,6 +149,17 @@ def test_what_a_job_names_is_checked_at_once(client, dataset):
     for path in ("", "/log", "/files", "/files/x"):
         is_problem(client.get(f"/api/v1/jobs/{NOBODY}{path}"), 404)
     is_problem(client.post(f"/api/v1/jobs/{NOBODY}/cancel"), 404)
+
+
+def test_a_training_is_the_command_that_does_it(tmp_path):
+    home = SimpleNamespace(jobs=tmp_path, dataset=lambda name: name)
+    wanted = Train(kind="train", dataset="folder:rings", name="rings", minutes=5, target="good=0.95", looks=4)
+    words = _words(home, "key", wanted, resumed=True)
+    assert words[:4] == ["train", "folder:rings", "--out", str(tmp_path / "key/rings.casae")]
+    given = dict(zip(words[4:-1:2], words[5:-1:2], strict=True))
+    known = {"--preset": "fast", "--seed": "0", "--split": "train", "--minutes": "5.0"}
+    assert given == known | {"--target": "good=0.95", "--looks": "4"}
+    assert words[-1] == "--resume"
 
 
 def test_a_job_that_waits_or_runs_is_cancelled(client, dataset, runner):

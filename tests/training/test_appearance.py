@@ -57,6 +57,12 @@ def test_it_is_not_asked_where_it_cannot_help(crops):
     assert learn_appearance(INSPECTOR, crops, 3) is None
 
 
+def test_classes_of_one_picture_each_are_not_told():
+    known = learn_appearance(INSPECTOR, crops_of(3, 0), 3)
+    rows = np.concatenate([appearances(look, crop.pixels, [crop.region], SIZE) for crop in crops_of(30, 1)])
+    assert np.ptp(evidence(known, rows), axis=1).max() < 1
+
+
 def test_a_segmenter_without_features_tells_nothing():
     silent = SimpleNamespace(with_features=lambda values: (values, np.zeros((len(values), 0), np.float32)))
     inspector = SimpleNamespace(manifest=SimpleNamespace(input=SIZE), segmenter=silent)

@@ -2,6 +2,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import casae
@@ -46,7 +48,7 @@ def test_the_chosen_thresholds_are_those_of_the_model(components, dark_model, tm
         for gs, core, hit in ((100.0, 25.0, 800), (100.0, 100.0, 800), (150.0, 25.0, 900), (150.0, 150.0, 900))
     ]
     add_scores(file, "as trained", {}, core_gs=25.0)
-    judged = judge._judge(trained, [], "f1", [], costs, Reporter())
+    judged = judge._judge(judge.JudgedModel(trained), [], "f1", [], costs, Reporter())
     manifest = read_bundle(file).manifest
     assert (manifest.gs, manifest.core_gs) == (judged.chosen.gs, judged.chosen.core_gs) == (150, 25)
 
@@ -66,6 +68,20 @@ def test_options_that_do_not_go_together_are_said_before_anything_is_learned(com
     assert list(tmp_path.iterdir()) == []
 
 
+def test_unlabelled_pictures_that_lie_beside_the_labelled_ones_are_asked_for_once(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "dataset.toml").write_text('classes = ["dent"]')
+    for index in range(5):
+        cv2.imwrite(str(tmp_path / f"images/{index}.png"), np.full((9, 9), index, np.uint8))
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"masks/{index}.png"), np.eye(9, dtype=np.uint8))
+    data = open_dataset(f"folder:{tmp_path}")
+    trained = Trained(tmp_path / "a.casae", {}, data.only(["2"], "held"), tmp_path, 0.0, False)
+    asked = judge._without_label(data, data.split("all"), trained, tmp_path / "images")
+    assert sorted(sample.name for sample in asked) == ["3", "4"]
+
+
 def test_folds_stand_on_page_and_card(components, dark_model, tmp_path):
     file = Path(shutil.copy(dark_model, tmp_path / "dark.casae"))
     data = open_dataset(f"folder:{two_classes(components, tmp_path / 'part')}")
@@ -75,7 +91,8 @@ def test_folds_stand_on_page_and_card(components, dark_model, tmp_path):
     costs = cost_curve(Inspector(file), data.split("train"))
     fold = Path(shutil.copy(dark_model, tmp_path / "fold.casae"))
     parts = [data.split("train"), data.split("test")]
-    judged = judge._judge(trained, [], "recall=1.0", [(fold, part) for part in parts], costs, Reporter())
+    models = [(fold, part) for part in parts]
+    judged = judge._judge(judge.JudgedModel(trained), [], "recall=1.0", models, costs, Reporter())
     html, card = judged.page.read_text("utf-8"), read_bundle(file).card
     manifest = read_bundle(file).manifest
     chosen = InspectionSettings(gs=manifest.gs, core_gs=manifest.core_gs)

@@ -25,14 +25,14 @@ class Looking:
 
     Attributes:
         looks: how many.
-        gain: IoU of all pixels less that of one look.
+        gain: IoU of all pixels less that of one look; None without a defect to judge by.
         error: its standard error; infinite where nothing tells.
         milliseconds: 95th percentile of an inspection, from file to verdict.
         false_regions: findings of an image that touch no label, mean.
     """
 
     looks: Looks
-    gain: float
+    gain: float | None
     error: float
     milliseconds: float
     false_regions: float
@@ -40,11 +40,12 @@ class Looking:
     @property
     def harms(self) -> bool:
         """Whether it is worse than one look, by more than chance: the direction in which this part lies matters."""
-        return self.gain < -self.error
+        return self.gain is not None and self.gain < -self.error
 
     def __str__(self) -> str:
         false = f"{self.false_regions:.2f} false findings a picture"
-        return f"{self.looks}: {100 * self.gain:+.1f} points, {false}, {self.milliseconds:.0f} ms"
+        points = "" if self.gain is None else f"{100 * self.gain:+.1f} points, "
+        return f"{self.looks}: {points}{false}, {self.milliseconds:.0f} ms"
 
 
 def check_looks(looks: int | None, cycle_ms: float | None) -> None:
@@ -83,15 +84,28 @@ def try_looks(model: str | Path, part: Dataset, done: Callable[[], object] = lam
         seconds = _warm_up(inspector, samples)
         if not tried:
             count = min(count, max(FEWEST, int(LONGEST / max(seconds * sum(get_args(Looks)), 1e-6))))
-        places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
-        counts, false, times = _inspected(inspector, [samples[place] for place in places], len(part.classes))
+        counts, false, times = _inspected(inspector, _drawn(samples, count, len(part.classes)), len(part.classes))
         if not counts:
             break
         first = first or counts
         gain, error = iou_gain(first, counts)
-        tried.append(Looking(looks, gain, error, float(np.percentile(times, 95)), float(np.mean(false))))
+        known = gain if any(each.tp + each.fn for each in first) else None
+        tried.append(Looking(looks, known, error, float(np.percentile(times, 95)), float(np.mean(false))))
         done()
     return tried
+
+
+def _drawn(samples: Sequence[Sample], count: int, classes: int) -> list[Sample]:
+    """So many, evenly chosen: half of them with a defect, as far as there are, because those tell most."""
+    bad = [sample for sample in samples if sample.label and sample.label.present(classes)]
+    good = [sample for sample in samples if sample not in bad]
+    chosen = _evenly(bad, max(-(-count // 2), count - len(good)))
+    return chosen + _evenly(good, count - len(chosen))
+
+
+def _evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
+    places = np.linspace(0, len(samples) - 1, min(count, len(samples)))
+    return [samples[place] for place in places.round().astype(int)]
 
 
 def _warm_up(inspector: Inspector, samples: Sequence[Sample]) -> float:
@@ -119,7 +133,8 @@ def _inspected(
             continue
         times.append(taken)
         counts.append(Counts.of(inspection.mask, label > 0))
-        false.append(sum(not label[defect.region.at].any() for defect in inspection.defects))
+        found = inspector.find(inspection.probability).regions
+        false.append(sum(not label[region.at].any() for region in found))
     return counts, false, times
 
 

@@ -1,8 +1,10 @@
 """What thresholds cost: defects that escape against good regions and parts that are rejected."""
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple, Self, cast
 
 import numpy as np
@@ -181,8 +183,9 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
             "recall=R" takes the surest core at that Gs that touches the share R of the labelled regions, "images=R" the
             surest that finds something in the share R of the defective images, each none surer than the usual one
             where there are so few that missing one is missing R; where no core does, the smallest larger Gs. "good=R"
-            takes the most sensitive that finds nothing in the share R of the good images, in the same way. A core that
-            costs more than `LOST_TO_CORE` of the defects gives way to one that does not.
+            takes, of those that find nothing in the share R of the good images, the ones that touch most defects, and
+            of these the nearest to the usual; none more sensitive than that where there are so few. A core that costs
+            more than `LOST_TO_CORE` of the defects gives way to one that does not.
         core_gs: the usual core, one of `CORE_GRID`; None cuts once, as the paper does.
 
     Raises:
@@ -191,7 +194,7 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
     wanted = check_target(target)
     usual = [cost for cost in costs if cost.core_gs == (cost.gs if core_gs is None else min(core_gs, cost.gs))]
     kept = next(cost for cost in usual if cost.gs == DEFAULT_GS)
-    if not kept.regions:
+    if not kept.regions and not (wanted and wanted.kind == "good"):
         return kept, "no defect among the held-out images: the paper's Gs is kept"
     most = {gs: max(cost.touched for cost in costs if cost.gs == gs) for gs in {cost.gs for cost in costs}}
     needed = _least(most[DEFAULT_GS])
@@ -213,38 +216,35 @@ def choose(costs: Sequence[Cost], target: str | None, core_gs: float | None = CO
 
 
 def _with_share(costs: Sequence[Cost], usual: Cost, wanted: Share) -> tuple[Cost, str]:
-    """The surest thresholds that reach a share of the defects, or the most sensitive that do of the good images: by the
-    core at the Gs of `usual` first, then by larger Gs.
+    """The surest thresholds that reach a share of the defects, or those that touch most and do of the good images: by
+    the core at the Gs of `usual` first, then by larger Gs.
     """
     share, total, good = wanted.share, wanted.of(usual)[1], wanted.kind == "good"
     if not total:
         return usual, "no good image is held out: thresholds as usual"
     curve, few = sensitivity(costs, usual.gs), ""
     if round(total * (1 - share), 6) < 1:
-        side, more = (_sensitivity, "more sensitive") if good else (_sureness, "surer")
-        curve = [cost for cost in curve if side(cost) <= side(usual)]
-        few = f", which are too few to be {more} than usual"
-    chosen = Aim(wanted.reached, share, _most_sensitive if good else _surest).of(curve)
+        sides = (_sensitivity(cost) <= _sensitivity(usual) if good else cost.core_gs >= usual.core_gs for cost in curve)
+        curve = list(itertools.compress(curve, sides))
+        few = f", which are too few to be {'more sensitive' if good else 'surer'} than usual"
+    chosen = Aim(wanted.reached, share, partial(_most_touched, usual) if good else _surest).of(curve)
     reached, does = wanted.reached(chosen), wanted.does.format(f"{share:g} of the {total}")
     if reached < share:
         return chosen, f"none {does}; these reach {reached:.3f}"
-    return chosen, f"the {'most sensitive' if good else 'surest'} that {does}{few}"
+    return chosen, f"{'of those' if good else 'the surest'} that {does}{few}{', those that touch most' * good}"
 
 
 def _sensitivity(cost: Cost) -> tuple[float, float]:
     return cost.gs, cost.core_gs
 
 
-def _sureness(cost: Cost) -> tuple[float, float]:
-    return -cost.gs, -cost.core_gs
-
-
 def _surest(costs: Sequence[Cost]) -> Cost:
     return min(costs, key=_sensitivity)
 
 
-def _most_sensitive(costs: Sequence[Cost]) -> Cost:
-    return max(costs, key=_sensitivity)
+def _most_touched(usual: Cost, costs: Sequence[Cost]) -> Cost:
+    """Of those that touch most, the one next to the usual."""
+    return min(costs, key=lambda each: (-each.touched, abs(each.gs - usual.gs), abs(each.core_gs - usual.core_gs)))
 
 
 def _best_f1(costs: Sequence[Cost]) -> Cost:

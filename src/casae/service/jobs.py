@@ -10,15 +10,14 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 from sqlalchemy import Engine, select, update
 
 from casae.config import Looks
 from casae.errors import CasaeError, RecordsError, UsageError
-from casae.evaluation.looks import check_looks
 from casae.evaluation.thresholds import check_target
 from casae.inspection.inspection import new_id
 from casae.progress import VARIABLE, told
@@ -60,16 +59,15 @@ class Train(_Wanted):
     seed: int = Field(default=0, ge=0, le=2**31)
     target: str | None = Field(default=None, max_length=40, description="how thresholds are chosen", examples=["f1"])
     looks: Looks | None = Field(default=None, description="at each picture")
-    cycle_ms: float | None = Field(default=None, gt=0, le=1e6, description="time for an inspection, as many looks fit")
 
-    @model_validator(mode="after")
-    def _as_the_command_has_it(self) -> Self:
+    @field_validator("target")
+    @classmethod
+    def _as_the_command_has_it(cls, target: str | None) -> str | None:
         try:
-            check_target(self.target)
-            check_looks(self.looks, self.cycle_ms)
+            check_target(target)
         except UsageError as error:
             raise ValueError(str(error)) from error
-        return self
+        return target
 
 
 class Evaluate(_Wanted):
@@ -237,12 +235,7 @@ def _words(home: Home, key: str, wanted: Work, resumed: bool) -> list[str]:
     if isinstance(wanted, Train):
         words = ["train", home.dataset(wanted.dataset), "--out", str(folder / f"{wanted.name}.casae")]
         words += ["--preset", wanted.preset, "--seed", str(wanted.seed), "--split", wanted.split]
-        chosen = {
-            "minutes": wanted.minutes,
-            "target": wanted.target,
-            "looks": wanted.looks,
-            "cycle-ms": wanted.cycle_ms,
-        }
+        chosen = {"minutes": wanted.minutes, "target": wanted.target, "looks": wanted.looks}
         words += [word for name, value in chosen.items() if value for word in (f"--{name}", str(value))]
         return words + ["--resume"] * resumed
     if isinstance(wanted, Evaluate):

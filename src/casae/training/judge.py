@@ -198,7 +198,7 @@ def _choose_looks(
         chosen, why = 1, "nothing is held out to measure more on"
     else:
         chosen = most_within(tried, cycle_ms)
-        why = f"the most that fit into {cycle_ms:g} ms"
+        why = f"the most of those tried that fit into {cycle_ms:g} ms and do no harm"
         if tried[0].milliseconds > cycle_ms:
             why = f"even one takes {tried[0].milliseconds:.0f} ms of the {cycle_ms:g} ms; see casae benchmark"
         elif chosen == 1 and any(each.harms and each.milliseconds <= cycle_ms for each in tried):
@@ -253,7 +253,7 @@ def _without_label(dataset: Dataset, part: Dataset, trained: Trained, unlabelled
     found = [sample for sample in dataset.samples if not sample.labelled and sample.name not in judged]
     if unlabelled:
         known = {sample.image.resolve() for sample in found}
-        more = unlabelled_images(unlabelled, dataset, (part, trained.validation), seed=0)
+        more = unlabelled_images(unlabelled, dataset, (part.labelled, trained.validation), seed=0)
         found += [Sample(file.stem, file) for file in more if file.resolve() not in known]
     return found
 
