@@ -24,6 +24,7 @@ from casae.recipes import ENOUGH_DEFECTIVE
 GS_GRID = tuple(float(gs) for gs in (*range(5, 100, 5), DEFAULT_GS, *range(105, 251, 5)))
 CORE_GRID = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, CORE_GS, 35.0, 50.0, 75.0)  # P(defect) 0.996 to 0.706
 THRESHOLDS = tuple((gs, core) for gs in GS_GRID for core in (*(core for core in CORE_GRID if core < gs), gs))
+TARGET = r"^(?:f1|keep|(recall|images|good)=(0?\.[0-9]+|1(?:\.0+)?))$"
 Kind = Literal["recall", "images", "good"]
 NO_PIXELS = Counts(0, 0, 0, 0)
 EQUAL_F1 = 0.002  # less is no difference: the paper's Gs is kept, or left by as little as possible
@@ -153,7 +154,7 @@ def check_target(target: str | None) -> Share | None:
     """
     if target in (None, "f1", "keep"):
         return None
-    asked = re.fullmatch(r"(recall|images|good)=(0?\.\d+|1(?:\.0+)?)", str(target))
+    asked = re.fullmatch(TARGET, str(target))
     if not asked:
         rule = "say recall=0.99, images=0.99, good=0.95 or another share up to 1, f1, or keep"
         raise UsageError(f"--target {target}: {rule}")

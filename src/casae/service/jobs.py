@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from sqlalchemy import Engine, select, update
 
 from casae.config import Looks
 from casae.errors import CasaeError, RecordsError, UsageError
-from casae.evaluation.thresholds import check_target
+from casae.evaluation.thresholds import TARGET
 from casae.inspection.inspection import new_id
 from casae.progress import VARIABLE, told
 from casae.records.database import reading, writing
@@ -57,17 +57,8 @@ class Train(_Wanted):
     preset: Literal["fast", "scratch", "paper"] = "fast"
     split: Split = Field(default="train", description="list to learn from, or 'all'")
     seed: int = Field(default=0, ge=0, le=2**31)
-    target: str | None = Field(default=None, max_length=40, description="how thresholds are chosen", examples=["f1"])
+    target: str | None = Field(default=None, pattern=TARGET, description="how thresholds are chosen", examples=["f1"])
     looks: Looks | None = Field(default=None, description="at each picture")
-
-    @field_validator("target")
-    @classmethod
-    def _as_the_command_has_it(cls, target: str | None) -> str | None:
-        try:
-            check_target(target)
-        except UsageError as error:
-            raise ValueError(str(error)) from error
-        return target
 
 
 class Evaluate(_Wanted):
