@@ -1,10 +1,10 @@
-"""Classes from few examples: accuracy by how many defects of each class are labelled, with and without appearance.
+"""Classes from few examples: accuracy by how many pictures of each class are labelled.
 
     python benchmarks/few_classes.py folder:solar-cells --examples 5 10 20 --minutes 5 --out rows.csv
 
 Learns as `casae train` does from so many images of each class, drawn from the list `train` by the seed, and judges on
-the list `test`: labelled regions, and regions as casae found them. Each model judges as it is, and without its
-`appearance.json`. Rows that are in the file already are not computed again.
+the list `test`: labelled regions, and regions as casae found them. Rows that are in the file already are not
+computed again.
 """
 
 import argparse
@@ -18,14 +18,13 @@ from casae.datasets.registry import open_dataset
 from casae.datasets.sample import Dataset
 from casae.evaluation.scores import evaluate
 from casae.inspection.inspector import Inspector
-from casae.models.bundle import read_bundle, write_bundle
 from casae.recipes import settings_for
 from casae.training.judge import train_and_judge
 from casae.training.progress import Reporter
 from rows import add, is_there, shown
 
 SCORES = ("accuracy_true_crops", "accuracy_found_regions")
-HEADINGS = ("dataset", "examples", "minutes", "seed", "appearance", *SCORES, "of_each_class", "regions")
+HEADINGS = ("dataset", "examples", "minutes", "seed", *SCORES, "of_each_class", "regions")
 
 
 def main() -> None:
@@ -42,21 +41,19 @@ def main() -> None:
             key = (f"{reader}:{Path(path).name}", str(count), f"{wanted.minutes:g}", str(seed))
             if is_there(wanted.out, key):
                 continue
-            rows = _learned(wanted.dataset, count, wanted.minutes, seed)
-            add(wanted.out, HEADINGS, [[*key, *row] for row in rows])
-            print(*(f"{key} {row}" for row in rows), sep="\n", flush=True)
+            row = [*key, *_learned(wanted.dataset, count, wanted.minutes, seed)]
+            add(wanted.out, HEADINGS, [row])
+            print(*row, flush=True)
 
 
-def _learned(dataset: str, count: int, minutes: float, seed: int) -> list[list[str]]:
+def _learned(dataset: str, count: int, minutes: float, seed: int) -> list[str]:
     data = _few(open_dataset(dataset), count, seed)
     with tempfile.TemporaryDirectory() as folder, Reporter() as reporter:
         file = Path(folder, "model.casae")
         train_and_judge(
             data, file, settings_for("fast", minutes=minutes, seed=seed), split="learned", reporter=reporter
         )
-        rows = [_judged(file, data, "yes" if read_bundle(file).appearance else "not learned")]
-        write_bundle(replace(read_bundle(file), appearance=None), file)
-        return [*rows, _judged(file, data, "no")]
+        return _judged(file, data)
 
 
 def _few(data: Dataset, count: int, seed: int) -> Dataset:
@@ -74,12 +71,12 @@ def _few(data: Dataset, count: int, seed: int) -> Dataset:
     return replace(data, splits={"learned": tuple(sorted(chosen)), "test": data.splits["test"]})
 
 
-def _judged(file: Path, data: Dataset, way: str) -> list[str]:
+def _judged(file: Path, data: Dataset) -> list[str]:
     result = evaluate(Inspector(file), data.split("test"))
     scores = result.scores()
     matrix = result.confusion()
     each = " ".join(f"{matrix[i, i] / max(1, matrix[i].sum()):.3f}" for i in range(len(matrix)))
-    return [way, *(shown(scores[name].value) for name in SCORES), each, " ".join(map(str, matrix.sum(1)))]
+    return [*(shown(scores[name].value) for name in SCORES), each, " ".join(map(str, matrix.sum(1)))]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from casae.decoding import decode_image, is_transparent, read_file
 from casae.errors import BundleError, ImageError, UsageError
 from casae.image import Image, check_image, gray_levels, sharpness, to_gray
 from casae.inspection import segmentation
-from casae.inspection.appearance import appearances, evidence
 from casae.inspection.brightness import in_full_scale, reviewed
 from casae.inspection.classification import Named, classify, input_shapes
 from casae.inspection.detection import Found, reported, thresholds
@@ -30,7 +29,7 @@ from casae.inspection.measurement import Measures, measure, rounded
 from casae.inspection.novelty import Usual
 from casae.inspection.regions import Region
 from casae.inspection.rules import AcceptanceRules, check_names, check_scale, read_rules
-from casae.inspection.sizes import weigh, weighed
+from casae.inspection.sizes import weigh
 from casae.inspection.verdict import judge
 from casae.inspection.zones import Zones, read_zones
 from casae.models.bundle import Bundle, Manifest, read_bundle
@@ -87,7 +86,6 @@ class Inspector:
         network = _segmenter(bundle, str(model), self.settings, kept)
         self.segmenter = network
         size, usual = self.manifest.input, bundle.novelty
-        self._appearance = bundle.appearance
         self._usual_picture = Usual.known(usual.picture) if usual else None
         self._usual_crop = Usual.known(usual.crop) if usual and usual.crop else None
         looks = self.settings.looks or self.manifest.looks
@@ -233,10 +231,6 @@ class Inspector:
         """What the classifier makes of regions of a picture in full scale, (H, W) or (H, W, 3): (regions, F)."""
         return self._classified(image, regions)[1]
 
-    def appearances(self, image: Image, regions: Sequence[Region]) -> NDArray[np.float32]:
-        """What the segmenter makes of regions of a picture in full scale and what is around them: (regions, F)."""
-        return appearances(self.segmenter.with_features, image, regions, self.manifest.input)
-
     def in_full_scale(self, image: Image) -> Image:
         """What the networks see of a camera whose 8 to 15 bits lie in 16: the same image in full scale."""
         return in_full_scale(image, self.manifest)[0]
@@ -256,8 +250,6 @@ class Inspector:
         rows, features = self._classified(image, regions)
         if self.manifest.sizes and regions:
             rows = weigh(self.manifest.sizes, rows, list(measures))
-        if self._appearance and regions:
-            rows = weighed(rows, evidence(self._appearance, self.appearances(image, regions)))
         unlike: list[float | None] = [None] * len(regions)
         if self._usual_crop and regions:
             unlike = [rounded(distance) for distance in self._distances(self._usual_crop, features, "crops")]

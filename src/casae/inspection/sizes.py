@@ -20,12 +20,7 @@ LEAST = 1e-4  # probability that the CNN leaves to a class which sizes speak for
 def weigh(sizes: SizeClasses, probabilities: NDArray[np.float32], measures: Sequence[Measures]) -> NDArray[np.float32]:
     """Class probabilities (defects, classes) of the compact CNN times those that the measures give."""
     table = standardised(features(measures), sizes.mean, sizes.deviation)
-    return weighed(probabilities, table @ np.array(sizes.weights).T + sizes.bias)
-
-
-def weighed(probabilities: NDArray[np.float32], logits: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Class probabilities (defects, classes) times what `logits` (defects, classes) say."""
-    evidence = np.log(probabilities + LEAST) + logits
+    evidence = np.log(probabilities + LEAST) + table @ np.array(sizes.weights).T + sizes.bias
     told = np.exp(evidence - evidence.max(1, keepdims=True))
     return (told / told.sum(1, keepdims=True)).astype(np.float32)
 

@@ -1,8 +1,7 @@
 """One file NAME.casae: everything an inspection needs, and where it came from.
 
 A bundle is a zip of `model.json`, `segmenter.onnx`, `classifier.onnx` (absent with a single class), `novelty.json`
-(absent where it was not learned), `appearance.json` (absent where it does not help), `learned.bin` (absent in models of
-before) and `card.md`.
+(absent where it was not learned), `learned.bin` (absent in models of before) and `card.md`.
 After `casae quantise`, `segmenter-int8.xml` and `segmenter-int8.bin` hold an int8 form for OpenVINO, beside
 `segmenter.onnx` or, with `--only`, in its place.
 Reading one runs nothing from it: sizes and hashes are checked, and what is not understood is refused.
@@ -27,7 +26,7 @@ from casae.files import without_controls, write_whole
 SCHEMA_VERSION = 1
 SUFFIX = ".casae"
 MANIFEST, SEGMENTER, CLASSIFIER, CARD = "model.json", "segmenter.onnx", "classifier.onnx", "card.md"
-NOVELTY, APPEARANCE, LEARNED = "novelty.json", "appearance.json", "learned.bin"
+NOVELTY, LEARNED = "novelty.json", "learned.bin"
 INT8_XML, INT8_WEIGHTS = "segmenter-int8.xml", "segmenter-int8.bin"
 MAX_BYTES = 512 * 2**20  # of one part, unpacked
 MAX_FEATURES = 10_000  # of a picture or crop that tell how unlike others it is
@@ -127,32 +126,6 @@ class SizeClasses(Frozen):
     bias: tuple[Finite, ...]
 
 
-class Appearance(Frozen):
-    """What the segmenter's features of a defect and what is around it tell of classes: a logistic regression.
-
-    `casae.inspection.appearance` makes the features and applies it.
-
-    Attributes:
-        mean: of each feature; `deviation` likewise, by which they are divided.
-        weights: for each class one for each feature.
-        bias: of each class.
-    """
-
-    mean: tuple[Finite, ...] = Field(min_length=1, max_length=MAX_FEATURES)
-    deviation: tuple[Positive, ...] = Field(min_length=1, max_length=MAX_FEATURES)
-    weights: tuple[tuple[Finite, ...], ...]
-    bias: tuple[Finite, ...]
-
-    @model_validator(mode="after")
-    def _fit_each_other(self) -> Self:
-        features = len(self.mean)
-        if len(self.deviation) != features or any(len(each) != features for each in self.weights):
-            raise ValueError(f"mean, deviation and weights must all have {features} values")
-        if len(self.weights) != len(self.bias):
-            raise ValueError(f"{len(self.weights)} classes have {len(self.bias)} biases")
-        return self
-
-
 class Familiar(Frozen):
     """What features of learned pictures or crops are like: a Gaussian, wide in some directions and a ball in others.
 
@@ -250,7 +223,6 @@ class Bundle:
         sha256: of the whole file; empty before it was written.
         int8: the segmenter quantised; None where it is not worth having or nobody tried.
         novelty: what learned pictures are like; None where too few were learned, or by a network without `levels`.
-        appearance: what the segmenter's features tell of classes; None where they are not asked.
         learned: which pictures were learned, see `casae.inspection.grain.Fingerprints`; empty where that is not known.
     """
 
@@ -261,7 +233,6 @@ class Bundle:
     sha256: str = ""
     int8: Int8 | None = None
     novelty: Novelty | None = None
-    appearance: Appearance | None = None
     learned: bytes = b""
 
 
@@ -280,8 +251,6 @@ def write_bundle(bundle: Bundle, path: Path) -> str:
         parts |= {INT8_XML: bundle.int8.xml, INT8_WEIGHTS: bundle.int8.weights}
     if bundle.novelty is not None:
         parts[NOVELTY] = bundle.novelty.model_dump_json().encode()
-    if bundle.appearance is not None:
-        parts[APPEARANCE] = bundle.appearance.model_dump_json().encode()
     if bundle.learned:
         parts[LEARNED] = bundle.learned
     described = {name: Part(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
@@ -311,9 +280,6 @@ def read_bundle(model: str | Path) -> Bundle:
             parts = {name: _read_part(archive, name, part, path) for name, part in manifest.files.items()}
         card = parts[CARD].decode()
         novelty = Novelty.model_validate_json(parts[NOVELTY]) if NOVELTY in parts else None
-        appearance = Appearance.model_validate_json(parts[APPEARANCE]) if APPEARANCE in parts else None
-        if appearance and len(appearance.bias) != len(manifest.classes):
-            raise BundleError(f"{path}: {APPEARANCE} tells {len(appearance.bias)} classes, the model has others")
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except BundleError:
@@ -323,7 +289,7 @@ def read_bundle(model: str | Path) -> Bundle:
     sha256 = hashlib.sha256(data).hexdigest()
     int8 = Int8(parts[INT8_XML], parts[INT8_WEIGHTS]) if INT8_XML in parts else None
     segmenter, classifier, learned = (parts.get(name) for name in (SEGMENTER, CLASSIFIER, LEARNED))
-    return Bundle(manifest, segmenter, classifier, card, sha256, int8, novelty, appearance, learned or b"")
+    return Bundle(manifest, segmenter, classifier, card, sha256, int8, novelty, learned or b"")
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -362,7 +328,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     expected = {CARD} | ({CLASSIFIER} if len(manifest.classes) > 1 else set())
     if INT8_XML in manifest.files:
         expected |= {INT8_XML, INT8_WEIGHTS}
-    expected |= {NOVELTY, APPEARANCE, LEARNED} & manifest.files.keys()
+    expected |= {NOVELTY, LEARNED} & manifest.files.keys()
     if SEGMENTER in manifest.files or INT8_XML not in manifest.files:
         expected.add(SEGMENTER)
     if set(manifest.files) != expected or set(infos) != expected | {MANIFEST}:

@@ -30,7 +30,6 @@ from casae.networks.compact_cnn import CompactCNN
 from casae.networks.weights import begin, write_weights
 from casae.recipes import IMAGENET, SCRATCH, TrainingSettings
 from casae.training import classification, crew, segmentation
-from casae.training.appearance import learn_appearance
 from casae.training.budget import Budget
 from casae.training.loop import COOL_DOWN, fit, seconds_spent
 from casae.training.novelty import learn_novelty
@@ -271,8 +270,7 @@ def _write(
     order = np.random.default_rng(0).permutation(len(images))
     pictures = ((images[index].pixels, images[index].label) for index in order)
     inspector = Inspector(out)
-    known = None if run.settings.preset == "paper" else learn_appearance(inspector, run.crops, len(run.classes))
-    write_bundle(replace(bundle, novelty=learn_novelty(inspector, pictures), appearance=known), out)
+    write_bundle(replace(bundle, novelty=learn_novelty(inspector, pictures)), out)
     return differences
 
 
