@@ -1,6 +1,6 @@
 """What thresholds cost: defects that escape against good regions and parts that are rejected."""
 
-import itertools
+import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -225,8 +225,8 @@ def _with_share(costs: Sequence[Cost], usual: Cost, wanted: Share) -> tuple[Cost
         return usual, "no good image is held out: thresholds as usual"
     curve, few = sensitivity(costs, usual.gs), ""
     if round(total * (1 - share), 6) < 1:
-        sides = (_sensitivity(cost) <= _sensitivity(usual) if good else cost.core_gs >= usual.core_gs for cost in curve)
-        curve = list(itertools.compress(curve, sides))
+        allowed = operator.le if good else operator.ge
+        curve = [cost for cost in curve if allowed(cost.core_gs, usual.core_gs)]
         few = f", which are too few to be {'more sensitive' if good else 'surer'} than usual"
     chosen = Aim(wanted.reached, share, partial(_most_touched, usual) if good else _surest).of(curve)
     reached, does = wanted.reached(chosen), wanted.does.format(f"{share:g} of the {total}")
@@ -235,12 +235,8 @@ def _with_share(costs: Sequence[Cost], usual: Cost, wanted: Share) -> tuple[Cost
     return chosen, f"{'of those' if good else 'the surest'} that {does}{few}{', those that touch most' * good}"
 
 
-def _sensitivity(cost: Cost) -> tuple[float, float]:
-    return cost.gs, cost.core_gs
-
-
 def _surest(costs: Sequence[Cost]) -> Cost:
-    return min(costs, key=_sensitivity)
+    return min(costs, key=lambda cost: (cost.gs, cost.core_gs))
 
 
 def _most_touched(usual: Cost, costs: Sequence[Cost]) -> Cost:

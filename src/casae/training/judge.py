@@ -308,9 +308,9 @@ def _judge(
         minutes,
         titled,
         warnings,
-        len(again),
-        begun.looks,
-        begun.looks_why,
+        known=len(again),
+        looks=begun.looks,
+        looks_why=begun.looks_why,
     )
     write_page(page, shown, unlabelled)
     return replace(begun, chosen=chosen, why=why, result=result, page=page, folds=folds, uses=shown.uses)
