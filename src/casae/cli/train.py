@@ -85,7 +85,8 @@ def train(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Part of the images that judges and is not learned from; 0: none. Default: 0.1 without a list val.",
+            help="Part of the images that judges and is not learned from, of good ones at least ten, or half; 0: none. "
+            "Default: 0.1 without a list val.",
             rich_help_panel=JUDGING,
         ),
     ] = None,
