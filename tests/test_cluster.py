@@ -1,6 +1,7 @@
 import pytest
 
-from casae.cluster import check_cores, needs_ray, said_there
+from casae import cluster
+from casae.cluster import LOCAL, check_cores, joined, needs_ray, said_there
 from casae.errors import OutputError, UsageError
 
 
@@ -44,3 +45,24 @@ def test_ray_tells_its_makers_nothing_and_asks_for_a_token(monkeypatch):
 
     needs_ray()
     assert (os.environ["RAY_USAGE_STATS_ENABLED"], os.environ["RAY_AUTH_MODE"]) == ("0", "token")
+
+
+class Talker:
+    """Prints as Ray does: of workers that end, and at its own end what it kept back."""
+
+    def is_initialized(self):
+        return False
+
+    def init(self, **settings):
+        pass
+
+    def shutdown(self):
+        print("(raylet) kept back")
+
+
+def test_what_ray_prints_is_not_among_results(monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "needs_ray", Talker)
+    with joined(LOCAL):
+        print("(raylet) a worker ended")
+    print("result")
+    assert tuple(capsys.readouterr()) == ("result\n", "(raylet) a worker ended\n(raylet) kept back\n")

@@ -61,11 +61,11 @@ def joined(address: str) -> Iterator[Any]:
     except Exception as error:  # of Ray: ConnectionError, RuntimeError, ValueError and its own
         said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise UsageError(f"--ray {address}: no cluster answers ({said}); see ray status there") from error
-    try:
-        with redirect_stdout(sys.stderr):  # where it prints of workers that end
+    with redirect_stdout(sys.stderr):  # where it prints of workers that end, what it kept back only at its own end
+        try:
             yield ray
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def _knock(address: str) -> None:
