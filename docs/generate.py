@@ -16,7 +16,8 @@ from typer.main import get_command
 import casae
 from casae.cli.main import app
 from casae.config import InspectionSettings
-from casae.inspection.record import DefectRecord, InspectionRecord
+from casae.inspection.inspection import Part
+from casae.inspection.record import DecisionRecord, DefectRecord, InspectionRecord
 from casae.recipes import PRESETS, ClassifierSettings, SegmenterSettings, TrainingSettings
 from casae.service.app import create_app
 from casae.service.home import Home
@@ -30,6 +31,8 @@ ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 ANCHOR = re.compile(r"^#+ (.+)$|<a id=\"([^\"]+)\">", re.MULTILINE)
 LONGEST_PARAGRAPH, MEDIAN_PARAGRAPH, WIDEST_TABLE, README_WORDS = 60, 25, 5, 500
+BELOW = ("casae.line.run.run", "casae.records.database.opened", "casae.records.store.DatabaseStore")
+BELOW += ("casae.client.Client",)
 GENERATED = {"commands.md", "record.md", "settings.md", "python.md", "http.md"}
 
 
@@ -66,6 +69,7 @@ def _option(parameter: Any) -> str:
     kind = _kind(parameter)
     default = "required" if parameter.required else _default(parameter.default)
     meaning = _cell(parameter.help or "").removesuffix(" [required]")
+    meaning += f" In the environment: `{parameter.envvar}`." if getattr(parameter, "envvar", None) else ""
     return f"| {names} | {kind} | {default} | {meaning} |"
 
 
@@ -91,13 +95,14 @@ def record() -> str:
     """The fields of a line of inspections.jsonl."""
     parts = ["# Fields of a record", "", MADE, ""]
     parts += ["Lines of `inspections.jsonl`, schema version 1; also as [JSON Schema](inspection.schema.json).", ""]
-    for fields in (InspectionRecord, DefectRecord):
-        parts += [f"## {fields.__name__}", "", *_paragraphs((fields.__doc__ or "").strip()), ""]
+    for fields in (InspectionRecord, DefectRecord, DecisionRecord, Part):
+        known = meanings(fields)
+        parts += [f"## {fields.__name__}", "", *_paragraphs((fields.__doc__ or "").partition("Attributes:")[0]), ""]
         parts += ["| field | type | meaning |", "| --- | --- | --- |"]
         for name, field in fields.model_fields.items():
-            kind = str(field.annotation).replace("typing.", "").replace("casae.inspection.record.", "")
+            kind = re.sub(r"typing\.|casae\.(\w+\.)+", "", str(field.annotation))
             kind = re.sub(r"<class '([\w.]+)'>", r"\1", kind).replace("|", "or")
-            parts.append(f"| `{field.alias or name}` | {kind} | {_cell(field.description or '')} |")
+            parts.append(f"| `{field.alias or name}` | {kind} | {_cell(field.description or known.get(name, ''))} |")
         parts.append("")
     return "\n".join(parts)
 
@@ -170,8 +175,8 @@ def openapi() -> dict[str, Any]:
 def python() -> str:
     """The public names; the site fills them in from docstrings."""
     parts = ["# Python", "", MADE, "", "[How to use it](../how-to/use-python.md).", ""]
-    for name in casae.__all__:
-        parts += [f"::: casae.{name}", ""]
+    for name in (*(f"casae.{each}" for each in casae.__all__), *BELOW):
+        parts += [f"::: {name}", ""]
     return "\n".join(parts)
 
 

@@ -197,8 +197,13 @@ def test_an_archive_that_is_not_mounted_is_waited_for(inbox, inspector, engine, 
         assert list(done.iterdir()) == []
         mounted.set()
         until(lambda: list(inbox.iterdir()) == [] and not now.stuck and not now.trouble)
+        mounted.clear()
+        picture(inbox / "b.png")
+        until(lambda: now.stuck == {inbox / "b.png"})
+        (inbox / "b.png").unlink()  # somebody else puts it away
+        until(lambda: not now.stuck and not now.trouble)
     assert len(list(done.rglob("a.png"))) == 1
-    assert len(sources(engine)) == 1
+    assert len(sources(engine)) == 2
 
 
 def test_one_picture_that_casae_fails_on_stops_nothing(inbox, inspector, engine, store, monkeypatch):

@@ -24,7 +24,13 @@ def serving(tmp_path: Path, dark_model: Path) -> Iterator[Serving]:
             values = {"room_mb": 0} | settings
             app = create_app(Home(tmp_path / "home"), ServiceSettings.model_validate(values))
             client = stack.enter_context(
-                TestClient(app, base_url="http://localhost", raise_server_exceptions=False, client=("127.0.0.1", 1))
+                TestClient(
+                    app,
+                    base_url="http://localhost",
+                    raise_server_exceptions=False,
+                    root_path=str(settings.get("root_path", "")),
+                    client=("127.0.0.1", 1),
+                )
             )
             if token:
                 client.headers["Authorization"] = f"Bearer {token}"

@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import io
 import threading
@@ -14,6 +15,7 @@ from casae.inspection.record import InspectionRecord
 from casae.records.database import opened
 from casae.records.queries import Filter, page
 from casae.records.store import DatabaseStore, record_by_id
+from casae.service.api import inspections
 
 NOBODY = "01a22af1-6e31-7cde-b5c1-1b98c6e5a79e"
 
@@ -87,6 +89,29 @@ def test_pictures_of_an_inspection_come_by_its_id(client, dark_model):
     crop = cv2.imdecode(np.frombuffer(client.get(f"{at}/crops/2").content, np.uint8), cv2.IMREAD_COLOR)
     assert 10 <= crop.shape[0] <= 12
     assert "has 2" in is_problem(client.get(f"{at}/crops/3"), 404)
+
+
+def test_pictures_that_wait_to_be_drawn_hold_no_inspection_up(client, monkeypatch):
+    record = send(client, png())
+    service = client.app.state.service
+    monkeypatch.setattr(service, "drawing", asyncio.Semaphore(0))  # as many are drawn as may be
+    answers = []
+
+    def ask():
+        answers.append(client.get(f"/api/v1/inspections/{record['id']}/overlay"))
+
+    monkeypatch.setattr(inspections, "LONGEST_S", 5.0)
+    askers = [threading.Thread(target=ask) for _ in range(60)]  # more than there are threads to answer
+    for each in askers:
+        each.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert send(client, png(180), "b.png")["decision"] == "NG"
+    assert time.monotonic() - began < 4
+    for each in askers:
+        each.join()
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["retry-after"] for answer in answers} == {"5"}
 
 
 def test_a_picture_that_is_gone_or_another_one_by_now_is_not_shown(client, tmp_path, dark_model):

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import threading
 import time
 import zipfile
@@ -12,6 +13,7 @@ from asked import is_problem, png
 from casae.config import InspectionSettings
 from casae.models.bundle import read_bundle
 from casae.records.database import opened
+from casae.service import datasets
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
 from casae.service.jobs import JobRunner, Train, _words, job_by_id, page_of_jobs
@@ -153,13 +155,58 @@ def test_what_a_job_names_is_checked_at_once(client, dataset):
 
 def test_a_training_is_the_command_that_does_it(tmp_path):
     home = SimpleNamespace(jobs=tmp_path, dataset=lambda name: name)
-    wanted = Train(kind="train", dataset="folder:rings", name="rings", minutes=5, target="good=0.95", looks=4)
+    wanted = Train(
+        kind="train", dataset="folder:rings", name="rings", split="train", minutes=5, target="good=0.95", looks=4
+    )
     words = _words(home, "key", wanted, resumed=True)
     assert words[:4] == ["train", "folder:rings", "--out", str(tmp_path / "key/rings.casae")]
     given = dict(zip(words[4:-1:2], words[5:-1:2], strict=True))
     known = {"--preset": "fast", "--seed": "0", "--split": "train", "--minutes": "5.0"}
     assert given == known | {"--target": "good=0.95", "--looks": "4"}
     assert words[-1] == "--resume"
+
+
+def test_events_begin_where_a_page_was_drawn(client, monkeypatch):
+    from casae.service.api import events
+
+    monkeypatch.setattr(events, "EVERY_S", 0.02)
+    service = client.app.state.service
+    before, first, second = (
+        client.post("/api/v1/inspections", files={"image": (f"{n}.png", png())}).json()["id"] for n in range(3)
+    )
+    threading.Timer(1, lambda: setattr(service, "stopping", True)).start()
+    with client.stream("GET", "/api/v1/events", params={"since_id": first}) as stream:
+        ids = [line.removeprefix("id: ") for line in stream.iter_lines() if line.startswith("id: ")]
+    assert ids == [first, second]
+    assert before < first
+
+
+def test_without_a_list_a_training_takes_the_usual_pictures(tmp_path):
+    home = SimpleNamespace(jobs=tmp_path, dataset=lambda name: name)
+    wanted = Train(kind="train", dataset="folder:rings", name="rings")
+    assert "--split" not in _words(home, "key", wanted, resumed=False)
+    some = wanted.model_copy(update={"split": "few"})
+    assert _words(home, "key", some, resumed=False)[-2:] == ["--split", "few"]
+
+
+def test_a_dataset_that_cannot_be_packed_leaves_nothing_behind(client, dataset, monkeypatch):
+    home = client.app.state.service.home
+
+    def full(self, file, name):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    assert "the disk of the service fails" in is_problem(client.get("/api/v1/datasets/rings/file"), 503)
+    assert list(home.passing.glob("*.zip")) == []
+    monkeypatch.undo()
+    usage = datasets.shutil.disk_usage(home.passing)
+    monkeypatch.setattr(datasets.shutil, "disk_usage", lambda folder: usage._replace(free=100))
+    assert "the disk of the service fails" in is_problem(client.get("/api/v1/datasets/rings/file"), 503)
+    monkeypatch.undo()
+    (home.datasets / "rings" / "notes.txt").write_text("old")
+    os.utime(home.datasets / "rings" / "notes.txt", (0, 0))  # a zip knows no time before 1980
+    packed = client.get("/api/v1/datasets/rings/file").content
+    assert "rings/notes.txt" in zipfile.ZipFile(io.BytesIO(packed)).namelist()
 
 
 def test_a_job_that_waits_or_runs_is_cancelled(client, dataset, runner):
@@ -218,6 +265,7 @@ def test_events_say_what_is_inspected_and_how_far_jobs_are(client, dataset, runn
 
     monkeypatch.setattr(events, "EVERY_S", 0.02)
     service = client.app.state.service
+    late = client.post("/api/v1/inspections", files={"image": ("0.png", png())}).json()  # maybe recorded after `first`
     first = client.post("/api/v1/inspections", files={"image": ("a.png", png())}).json()
     missed = client.post("/api/v1/inspections", files={"image": ("b.png", png())}).json()
     begin(client, kind="convert", dataset="folder:rings", target="coco:rings-coco")
@@ -238,8 +286,8 @@ def test_events_say_what_is_inspected_and_how_far_jobs_are(client, dataset, runn
     thread.join()
     kinds = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
     ids = [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
-    assert ids == [missed["id"]]
+    assert ids == [late["id"], missed["id"]]
     assert "job" in kinds
     told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-    assert told[0]["id"] == missed["id"]
+    assert [told[0]["id"], told[1]["id"]] == ids
     assert [each["state"] for each in told if "state" in each][-1] == "done"

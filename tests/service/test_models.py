@@ -37,6 +37,28 @@ def test_without_a_model_it_is_not_ready_and_says_what_to_do(serving, dark_model
     )
 
 
+def test_rolled_back_to_nothing_it_is_not_ready(serving, dark_model):
+    client = serving(activate=False)
+    sha256 = add_model(client, dark_model)
+    client.post("/api/v1/activations", json={"model_sha256": sha256, "product": "ring"})
+    client.post("/api/v1/activations/rollback", json={"product": "ring"})
+    assert "no model is active" in is_problem(client.get("/ready"), 503)
+
+
+def test_two_who_roll_back_at_once_go_back_once(client, dark_model, monkeypatch):
+    sha256 = add_model(client, dark_model)
+    for _ in range(3):
+        client.post("/api/v1/activations", json={"model_sha256": sha256, "product": "ring"})
+    catalogue = client.app.state.service.catalogue
+    real, known = catalogue.history, catalogue.history("ring")
+    catalogue.roll_back("ring", "ann", "")
+    monkeypatch.setattr(catalogue, "history", lambda *_: known)  # as the other one read it
+    answer = client.post("/api/v1/activations/rollback", json={"product": "ring"})
+    assert "somebody changed it just now" in is_problem(answer, 409)
+    monkeypatch.setattr(catalogue, "history", real)
+    assert len(catalogue.history("ring")) == 4
+
+
 def test_a_model_is_added_once_described_and_taken_away_again(client, dark_model):
     (listed,) = client.get("/api/v1/models").json()
     assert (listed["name"], listed["added_by"]) == ("dark", "local")

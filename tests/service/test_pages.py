@@ -79,6 +79,32 @@ def test_a_browser_is_led_to_sign_in_and_back(serving, token):
         assert answer.headers["location"] == "/"
 
 
+def test_behind_a_proxy_it_goes_back_to_what_was_asked_for(serving, token):
+    token("operator")
+    client = serving(login=True, activate=False, root_path="/casae")
+    answer = client.get("/casae/history?decision=NG", headers=HTML, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/casae/login?next=%2Fcasae%2Fhistory%3Fdecision%3DNG",
+    )
+    told = {"name": "the operator", "password": "a good password"}
+    for back, place in (("/casae/history?decision=NG",) * 2, ("", "/casae/"), ("/elsewhere", "/casae/")):
+        answer = client.post("/casae/login", data=told | {"back": back}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, place)
+
+
+def test_cookies_of_other_programs_on_the_same_machine_lock_nobody_out(serving, token):
+    token("operator")
+    client = serving(login=True, activate=False)
+    told = {"name": "the operator", "password": "a good password"}
+    client.post("/login", data=told, follow_redirects=False)
+    session = client.cookies["casae_session"]
+    client.cookies.clear()
+    for other in ('view={"a": 1}', "path=/", "flag", "a/b@c=1"):
+        for said in (f"{other}; casae_session={session}", f"casae_session={session}; {other}"):
+            assert client.get("/history", headers=HTML | {"Cookie": said}, follow_redirects=False).status_code == 200
+
+
 def test_who_may_only_look_sees_no_buttons(serving, token, dark_model):
     client = serving(login=True, activate=True, token=token("engineer"))
     key = send(client, png())["id"]

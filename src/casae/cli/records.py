@@ -271,10 +271,12 @@ def restore(
 def _opened(home: str, may_be_new: bool = False) -> "AbstractContextManager[Engine]":
     from casae.errors import UsageError
     from casae.records.database import FILE, opened
+    from casae.service.settings import database_of
 
-    if not may_be_new and "://" not in home and not (Path(home).expanduser() / FILE).exists():
+    place = database_of(home)
+    if not may_be_new and "://" not in place and not (Path(place) / FILE).exists():
         raise UsageError(f"{home}: holds no {FILE}; name the home of casae watch or serve, or import results into it")
-    return opened(home)
+    return opened(place)
 
 
 def _filter(since: str | None, until: str | None, *others: Any) -> "Filter":

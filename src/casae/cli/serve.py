@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 HOME = Path("casae-home")
-Home = Annotated[Path, typer.Option(help="Folder with records, models, pictures and casae.toml.")]
+Home = Annotated[Path, typer.Option(envvar="CASAE_HOME", help="Folder with records, models, pictures and casae.toml.")]
 Database = Annotated[
     str | None, typer.Option(metavar="URL", help="postgresql://USER@HOST/NAME instead of a file in the home.")
 ]
@@ -52,7 +52,7 @@ def serve(
         "login": login,
         "log": log,
     }
-    folder = home.expanduser().absolute()
+    folder = _folder(home)
     run(Files(folder), service_settings(folder, options), model, rules)
 
 
@@ -69,10 +69,11 @@ def add(
     """Make a user. Exit codes: 0 done, 2 usage, 3 database."""
     _needs()
     from casae.records.database import opened
+    from casae.service.settings import database_of
     from casae.service.who import Who, add_user, noted
 
     secret = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if password else None
-    with opened(database or home) as engine:
+    with opened(database_of(_folder(home), database)) as engine:
         add_user(engine, name, role, secret)
         noted(engine, Who("casae users", "admin", "this machine"), "added a user", name, role=role)
     typer.echo(f"{name} is {role}")
@@ -83,9 +84,10 @@ def list_(home: Home = HOME, database: Database = None) -> None:
     """Users and their roles. Exit codes: 0 done, 2 usage, 3 database."""
     _needs()
     from casae.records.database import opened
+    from casae.service.settings import database_of
     from casae.service.who import all_users
 
-    with opened(database or home) as engine:
+    with opened(database_of(_folder(home), database)) as engine:
         for user in all_users(engine):
             typer.echo(f"{user.name}  {user.role}{'  disabled' if user.disabled else ''}")
 
@@ -102,10 +104,11 @@ def change(
     """Change a user, who then signs in anew. Exit codes: 0 done, 2 usage, 3 database."""
     _needs()
     from casae.records.database import opened
+    from casae.service.settings import database_of
     from casae.service.who import Who, change_user, noted
 
     secret = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if password else None
-    with opened(database or home) as engine:
+    with opened(database_of(_folder(home), database)) as engine:
         user = change_user(engine, name, role, secret, disabled)
         noted(engine, Who("casae users", "admin", "this machine"), "changed a user", name, role=user.role)
     typer.echo(f"{name} is {user.role}{', disabled' if user.disabled else ''}")
@@ -124,12 +127,21 @@ def token(
     from datetime import timedelta
 
     from casae.records.database import opened
+    from casae.service.settings import database_of
     from casae.service.who import Who, new_token, noted
 
-    with opened(database or home) as engine:
+    with opened(database_of(_folder(home), database)) as engine:
         key, secret = new_token(engine, name, label, None if days is None else timedelta(days=days))
         noted(engine, Who("casae users", "admin", "this machine"), "made a token", name, id=key, label=label)
     typer.echo(secret)
+
+
+def _folder(home: Path) -> Path:
+    from casae.errors import UsageError
+
+    if str(home).startswith("postgresql"):  # a path has lost one of its slashes
+        raise UsageError("--home: the home of a service is a folder; a server goes with --database URL")
+    return home.expanduser().absolute()
 
 
 def _needs() -> None:

@@ -104,6 +104,7 @@ def watch(
     from casae.line.watch import watch as run
     from casae.records.database import opened
     from casae.records.store import DatabaseStore
+    from casae.service.settings import database_of
 
     told = told_of(parts, product, batch, station, recipe, camera)
     wanted = WatchSettings(
@@ -133,7 +134,7 @@ def watch(
             looks,
             max_megapixels,
         )
-    with opened(home) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
+    with opened(database_of(home)) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
         watching.tell = lambda step, now: _told(tell, step, now)
         if named is None:
             current = _active(

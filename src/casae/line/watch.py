@@ -294,6 +294,7 @@ class Watch:
         if printable(self.folder) in left_out:
             raise OSError(left_out[printable(self.folder)])
         self._seen, self._drive = found, drive
+        self.now.stuck.intersection_update(found)  # somebody else has put the others away
         self._left_out = next((f"{path}: {why}" for path, why in left_out.items()), "")
         ready = [file for file, seen in found.items() if not seen.taken and now >= seen.since]
         return sorted(ready, key=lambda file: (found[file].state.modified_ns, file))

@@ -75,7 +75,6 @@ def create_app(home: Home, settings: ServiceSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        root_path=settings.root_path,
         form_limits={"max_fields": 20, "max_files": 1, "max_part_size": FORM_BYTES},
     )
     install(app)

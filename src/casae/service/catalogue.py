@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from casae.config import InspectionSettings
 from casae.errors import BundleError, OutputError, UsageError
@@ -164,11 +164,12 @@ class Catalogue:
         Before its first activation a product had nothing of its own, and goes back to that.
 
         Raises:
-            UsageError: there was nothing else.
+            UsageError: there was nothing else, or somebody else changed it at the same moment.
             CasaeError: what was active then cannot be used any more; nothing changes.
         """
         stands: list[Activation] = []
-        for each in reversed(self.history(product, MOST_HISTORY)):
+        known = self.history(product, MOST_HISTORY)
+        for each in reversed(known):
             if each.undoes is None:
                 stands.append(each)
             elif stands:
@@ -179,7 +180,13 @@ class Catalogue:
         model, rules = (stands[-1].model_sha256, stands[-1].rules_sha256) if stands else (None, None)
         if model is not None:
             self._inspector(model, rules)
-        return self._activated(Activation(new_id(), now(), who, product, model, rules, why, last.id))
+        made = Activation(new_id(), now(), who, product, model, rules, why, last.id)
+        newest = select(func.max(activations.c.id)).where(activations.c.product == product)
+        with writing(self.engine) as connection:
+            if connection.scalar(newest) != known[0].id:
+                raise UsageError(f"{product or 'all products'}: somebody changed it just now; look again")
+            connection.execute(activations.insert(), vars(made))
+        return made
 
     def _activated(self, made: Activation) -> Activation:
         with writing(self.engine) as connection:
@@ -192,6 +199,13 @@ class Catalogue:
         with reading(self.engine) as connection:
             wanted = query if product is None else query.where(activations.c.product == product)
             return [Activation(**row) for row in connection.execute(wanted).mappings()]
+
+    def judges(self) -> bool:
+        """Whether a model is active, for any product."""
+        newest = select(func.max(activations.c.id)).group_by(activations.c.product)
+        wanted = select(activations.c.id).where(activations.c.id.in_(newest), activations.c.model_sha256.is_not(None))
+        with reading(self.engine) as connection:
+            return connection.scalar(wanted.limit(1)) is not None
 
     def active(self, product: str | None) -> Activation | None:
         """What judges a product now; None where nothing was activated."""

@@ -50,18 +50,24 @@ def pack_dataset(home: Home, name: str) -> Path:
     """A zip of a dataset, which whoever asks deletes. Pictures hardly pack, so they are put in as they are.
 
     Raises:
-        OutputError: the disk does not take it.
+        OutputError: the disk does not take it, and nothing of it stays there.
     """
     folder = home.datasets / name
-    try:
-        with tempfile.NamedTemporaryFile(dir=home.passing, suffix=".zip", delete=False) as out:
-            with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as packed:
-                for file in sorted(folder.rglob("*")):
-                    if file.is_file() and not file.name.startswith("."):
-                        packed.write(file, Path(name) / file.relative_to(folder))
-            return Path(out.name)
-    except OSError as error:
-        raise OutputError(f"{name}: cannot be packed ({error.strerror}); free space, ask again") from error
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    total, free = sum(file.stat().st_size for file in files), shutil.disk_usage(home.passing).free
+    if total > free / 2:
+        raise OutputError(f"{name}: {total / 1e9:.1f} GB are more than half of what is free; free space")
+    with tempfile.NamedTemporaryFile(dir=home.passing, suffix=".zip", delete=False) as out:
+        try:
+            with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed:
+                for file in files:
+                    packed.write(file, Path(name) / file.relative_to(folder))
+        except BaseException as error:
+            Path(out.name).unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise OutputError(f"{name}: cannot be packed ({error.strerror}); free space, ask again") from error
+            raise
+    return Path(out.name)
 
 
 def datasets_of(home: Home) -> list[str]:

@@ -55,7 +55,9 @@ class Train(_Wanted):
     name: ModelName
     minutes: float | None = Field(default=None, gt=0, le=2880)
     preset: Literal["fast", "scratch", "paper"] = "fast"
-    split: Split = Field(default="train", description="list to learn from, or 'all'")
+    split: Split | None = Field(
+        default=None, description="list to learn from, or 'all'; null is 'train' where there are lists, else 'all'"
+    )
     seed: int = Field(default=0, ge=0, le=2**31)
     target: str | None = Field(default=None, pattern=TARGET, description="how thresholds are chosen", examples=["f1"])
     looks: Looks | None = Field(default=None, description="at each picture")
@@ -225,8 +227,8 @@ def _words(home: Home, key: str, wanted: Work, resumed: bool) -> list[str]:
     folder = home.jobs / key
     if isinstance(wanted, Train):
         words = ["train", home.dataset(wanted.dataset), "--out", str(folder / f"{wanted.name}.casae")]
-        words += ["--preset", wanted.preset, "--seed", str(wanted.seed), "--split", wanted.split]
-        chosen = {"minutes": wanted.minutes, "target": wanted.target, "looks": wanted.looks}
+        words += ["--preset", wanted.preset, "--seed", str(wanted.seed)]
+        chosen = {"split": wanted.split, "minutes": wanted.minutes, "target": wanted.target, "looks": wanted.looks}
         words += [word for name, value in chosen.items() if value for word in (f"--{name}", str(value))]
         return words + ["--resume"] * resumed
     if isinstance(wanted, Evaluate):

@@ -1,9 +1,6 @@
 """Pictures of an inspection, made from its record and the picture that was inspected."""
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -21,7 +18,7 @@ from casae.inspection.record import DefectRecord, InspectionRecord
 from casae.labels.results import filled
 from casae.records.queries import kept_at
 from casae.service.home import Home
-from casae.service.problems import ProblemError, come_again
+from casae.service.problems import ProblemError
 
 MEDIA = (
     (b"\x89PNG", "image/png"),
@@ -34,7 +31,6 @@ MEDIA = (
 
 
 QUICK = 1  # of nine levels of compression: a picture is asked for once
-AT_ONCE, LONGEST_S = threading.Semaphore(2), 20.0
 
 
 def original(engine: Engine, home: Home, record: InspectionRecord) -> tuple[bytes, str]:
@@ -63,29 +59,24 @@ def marked(engine: Engine, home: Home, record: InspectionRecord, marks: bool) ->
         ProblemError: it is nowhere any more, or places are in the straightened picture.
     """
     drawn = [Mark(each.number, label(each.number, each.defect_class, each), each.enclosing) for each in record.defects]
-    with _drawing():
-        image = _image(engine, home, record)
-        return encode(draw_marks(image, mask_of(record), drawn) if marks else to_see(image), ".jpg")
+    image = _image(engine, home, record)
+    return encode(draw_marks(image, mask_of(record), drawn) if marks else to_see(image), ".jpg")
 
 
 def seen(engine: Engine, home: Home, record: InspectionRecord) -> bytes:
     """The picture as PNG of 8 bits, pixel for pixel. Raises as `marked`."""
-    with _drawing():
-        picture = to_8bit(_image(engine, home, record))
-        return encode(picture, ".png", cv2.IMWRITE_PNG_COMPRESSION, QUICK)
+    return encode(to_8bit(_image(engine, home, record)), ".png", cv2.IMWRITE_PNG_COMPRESSION, QUICK)
 
 
 def probability(engine: Engine, home: Home, record: InspectionRecord, inspector: Inspector) -> bytes:
     """P(defect) of each pixel as gray PNG, 255 is certain, by the model that inspected it. Raises as `marked`."""
-    with _drawing():
-        found = inspector.probability(_image(engine, home, record))
-        return encode(np.rint(found * 255).astype(np.uint8), ".png", cv2.IMWRITE_PNG_COMPRESSION, QUICK)
+    found = inspector.probability(_image(engine, home, record))
+    return encode(np.rint(found * 255).astype(np.uint8), ".png", cv2.IMWRITE_PNG_COMPRESSION, QUICK)
 
 
 def crop(engine: Engine, home: Home, record: InspectionRecord, defect: DefectRecord) -> bytes:
     """A defect, upright, as JPEG. Raises as `marked`."""
-    with _drawing():
-        return encode(to_rgb(crop_to_see(_image(engine, home, record), defect.enclosing)), ".jpg")
+    return encode(to_rgb(crop_to_see(_image(engine, home, record), defect.enclosing)), ".jpg")
 
 
 def mask(record: InspectionRecord) -> bytes:
@@ -100,21 +91,6 @@ def mask_of(record: InspectionRecord) -> NDArray[np.bool_]:
         pixels, left, top = filled(defect.polygons)
         found[top : top + pixels.shape[0], left : left + pixels.shape[1]] |= pixels
     return found
-
-
-@contextmanager
-def _drawing() -> Iterator[None]:
-    """A decoded picture is large: some are drawn at once, others wait.
-
-    Raises:
-        ProblemError: for too long.
-    """
-    if not AT_ONCE.acquire(timeout=LONGEST_S):
-        raise come_again(503, "too many pictures are asked for at once; ask again", LONGEST_S)
-    try:
-        yield
-    finally:
-        AT_ONCE.release()
 
 
 def _image(engine: Engine, home: Home, record: InspectionRecord) -> Image:

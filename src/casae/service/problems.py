@@ -81,7 +81,9 @@ def problem(request: Request, status: int, detail: str, headers: Mapping[str, st
     root, path = request.scope.get("root_path", ""), request.scope["path"]
     asks_for_a_page = "text/html" in request.headers.get("accept", "") and "/api/" not in path
     if asks_for_a_page and status == 401:
-        return RedirectResponse(f"{root}/login?{urlencode({'next': path.removeprefix(root)})}", 303)
+        asked = f"{root}{path.removeprefix(root)}"  # a proxy may have taken the root away or not
+        asked += f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{root}/login?{urlencode({'next': asked})}", 303)
     if asks_for_a_page:
         title = escape(f"{status} {HTTPStatus(status).phrase}")
         style = (

@@ -113,6 +113,22 @@ def service_settings(
     return settings
 
 
+def database_of(home: str | Path, database: str | None = None) -> str:
+    """Where the records of a home are: a folder, or the URL of a server.
+
+    Args:
+        home: its folder, whose settings may name a server; or the URL of one, which is told as it is.
+        database: counts more than the settings.
+
+    Raises:
+        UsageError: the settings of the home break a rule.
+    """
+    if "://" in str(home):
+        return str(home)
+    folder = Path(home).expanduser()
+    return service_settings(folder, {"database": database}).database or str(folder)
+
+
 def _meant(name: str, unknown: bool) -> str:
     names = list(ServiceSettings.model_fields)
     near = difflib.get_close_matches(name, names, 2) if unknown else []

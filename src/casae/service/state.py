@@ -1,16 +1,17 @@
 """What a process of the service holds, and how requests reach it."""
 
+import asyncio
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
-from http.cookies import SimpleCookie
 from typing import Annotated
 
 from fastapi import Cookie, Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
@@ -21,6 +22,7 @@ from casae.service.who import Role, Who, csrf_of, who_has
 
 SESSION, CSRF = "casae_session", "x-csrf-token"
 SAFE = {"GET", "HEAD", "OPTIONS"}
+DRAWN_AT_ONCE = 2
 bearer = HTTPBearer(auto_error=False, description="A token of `casae users token`.")
 cookie = APIKeyCookie(name=SESSION, auto_error=False, description="Of POST /api/v1/session.")
 
@@ -36,6 +38,7 @@ class Service:
         catalogue: models and rules.
         queue: pictures that wait.
         stopping: whether it shall end.
+        drawing: pictures that are drawn now; a decoded one is large.
     """
 
     settings: ServiceSettings
@@ -44,6 +47,7 @@ class Service:
     catalogue: Catalogue
     queue: InspectionQueue
     stopping: bool = False
+    drawing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DRAWN_AT_ONCE))
 
 
 def service_of(request: Request) -> Service:
@@ -65,18 +69,14 @@ def who_asks(service: Service, headers: Headers, method: str, address: str) -> W
         RecordsError: the database cannot be read.
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    session = SimpleCookie(headers.get("cookie", "")).get(SESSION)
+    session = cookie_parser(headers.get("cookie", "")).get(SESSION)  # which bears with those of other programs
     who = None
     if scheme:
         who = who_has(service.engine, token.strip(), "token", address) if scheme.lower() == "bearer" else None
     elif session is not None:
-        who = who_has(service.engine, session.value, "session", address)
+        who = who_has(service.engine, session, "session", address)
         said = headers.get(CSRF, "")
-        if (
-            who is not None
-            and method not in SAFE
-            and not compare_digest(said.encode(), csrf_of(session.value).encode())
-        ):
+        if who is not None and method not in SAFE and not compare_digest(said.encode(), csrf_of(session).encode()):
             raise ProblemError(403, f"the header {CSRF} is missing or wrong; GET /api/v1/session says it")
     elif not service.settings.needs_login:
         who = Who("local", "admin", address)

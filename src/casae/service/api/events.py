@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from casae.records.database import WAIT
-from casae.records.queries import Filter, first_id, page
+from casae.records.queries import Filter, first_id, moment_of, page
 from casae.service.api.inspections import Item, item_of
 from casae.service.api.values import Id
 from casae.service.jobs import page_of_jobs
@@ -28,13 +28,20 @@ ASK_AGAIN_S = 10.0  # who listens may have lost the right to
 
 @router.get("/events", response_class=EventSourceResponse, responses=documented())
 async def events(
-    request: Request, service: TheService, who: Viewer, last_event_id: Annotated[Id | None, Header()] = None
+    request: Request,
+    service: TheService,
+    who: Viewer,
+    last_event_id: Annotated[Id | None, Header()] = None,
+    since_id: Annotated[Id | None, Query(description="begin with what was inspected from this id on")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """`inspection` events, `job` events of jobs that wait, run or change, and `end` where the right is lost.
 
-    With Last-Event-ID, inspections since then come first, 10,000 at most.
+    With Last-Event-ID, inspections since then come first, 10,000 at most; those of the minute before it come again, as
+    one of them may have been recorded late. So each comes at least once: know them by their id.
     """
-    since = last_event_id or first_id(datetime.now(UTC))
+    since = since_id or first_id(datetime.now(UTC))
+    if last_event_id:
+        since = first_id(moment_of(last_event_id) - LATE)
     seen, told_jobs = {last_event_id or ""}, dict[str, str]()
     asked, is_first = time.monotonic(), True
     yield ServerSentEvent(comment="casae")

@@ -1,6 +1,8 @@
 """Inspect a picture, find inspections, see their pictures, say what the part truly is."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +12,7 @@ import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from starlette.concurrency import run_in_threadpool
 
 from casae.datasets.sample import UNCLASSED
 from casae.errors import UsageError
@@ -25,11 +28,12 @@ from casae.service.api.values import Body, Id, Sha256, Text, Time
 from casae.service.home import NAME
 from casae.service.inspecting import Upload
 from casae.service.pictures import crop, marked, mask, original, probability, seen
-from casae.service.problems import ProblemError, documented
+from casae.service.problems import ProblemError, come_again, documented
 from casae.service.state import Operator, Service, TheService, Viewer
 from casae.service.who import noted
 
 router = APIRouter(prefix="/api/v1", tags=["inspections"])
+LONGEST_S = 20.0  # that a picture waits to be drawn
 Optional = Annotated[Text | None, Form()]
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
@@ -246,42 +250,54 @@ def image(service: TheService, who: Viewer, key: Id) -> Response:
 
 
 @router.get("/inspections/{key}/overlay", response_class=Response, responses=documented(404, 410) | PICTURE)
-def overlay(service: TheService, who: Viewer, key: Id, marks: bool = True) -> Response:
+async def overlay(service: TheService, who: Viewer, key: Id, marks: bool = True) -> Response:
     """The picture as JPEG of a size people can look at, with its defects marked or without."""
-    return _picture(marked(service.engine, service.home, _record(service, key), marks), "image/jpeg")
+
+    def draw() -> bytes:
+        return marked(service.engine, service.home, _record(service, key), marks)
+
+    return await _drawn(service, draw, "image/jpeg")
 
 
 @router.get("/inspections/{key}/view", response_class=Response, responses=documented(404, 410) | PICTURE)
-def view(service: TheService, who: Viewer, key: Id) -> Response:
+async def view(service: TheService, who: Viewer, key: Id) -> Response:
     """The picture as a browser can show it, pixel for pixel: PNG of 8 bits, in full scale."""
-    return _picture(seen(service.engine, service.home, _record(service, key)), "image/png")
+    return await _drawn(service, lambda: seen(service.engine, service.home, _record(service, key)))
 
 
 @router.get("/inspections/{key}/mask", response_class=Response, responses=documented(404) | PICTURE)
-def mask_picture(service: TheService, who: Viewer, key: Id) -> Response:
+async def mask_picture(service: TheService, who: Viewer, key: Id) -> Response:
     """The defective pixels, 255 in a PNG of the picture's size."""
-    return _picture(mask(_record(service, key)), "image/png")
+    return await _drawn(service, lambda: mask(_record(service, key)))
 
 
 @router.get("/inspections/{key}/probability", response_class=Response, responses=documented(404, 410) | PICTURE)
-def probability_picture(service: TheService, who: Viewer, key: Id) -> Response:
+async def probability_picture(service: TheService, who: Viewer, key: Id) -> Response:
     """P(defect) of each pixel, computed again by the model that inspected it: gray PNG, 255 is certain."""
-    record = _record(service, key)
-    try:
-        inspector = service.catalogue.inspector_of(record.model_sha256)
-    except UsageError as error:
-        raise ProblemError(410, f"{record.model}: this model is not here any more; its record is") from error
-    return _picture(probability(service.engine, service.home, record, inspector), "image/png")
+
+    def draw() -> bytes:
+        record = _record(service, key)
+        try:
+            inspector = service.catalogue.inspector_of(record.model_sha256)
+        except UsageError as error:
+            raise ProblemError(410, f"{record.model}: this model is not here any more; its record is") from error
+        return probability(service.engine, service.home, record, inspector)
+
+    return await _drawn(service, draw)
 
 
 @router.get("/inspections/{key}/crops/{number}", response_class=Response, responses=documented(404, 410) | PICTURE)
-def crop_picture(service: TheService, who: Viewer, key: Id, number: int) -> Response:
+async def crop_picture(service: TheService, who: Viewer, key: Id, number: int) -> Response:
     """A defect, upright, as JPEG."""
-    record = _record(service, key)
-    defect = next((each for each in record.defects if each.number == number), None)
-    if defect is None:
-        raise ProblemError(404, f"{key}: has no defect {number}; it has {len(record.defects)}")
-    return _picture(crop(service.engine, service.home, record, defect), "image/jpeg")
+
+    def draw() -> bytes:
+        record = _record(service, key)
+        defect = next((each for each in record.defects if each.number == number), None)
+        if defect is None:
+            raise ProblemError(404, f"{key}: has no defect {number}; it has {len(record.defects)}")
+        return crop(service.engine, service.home, record, defect)
+
+    return await _drawn(service, draw, "image/jpeg")
 
 
 @router.get("/failures", responses=documented())
@@ -337,6 +353,22 @@ def _record(service: Service, key: str) -> InspectionRecord:
         return record_by_id(service.engine, key)
     except UsageError as error:
         raise ProblemError(404, f"{key}: no inspection has this id") from error
+
+
+async def _drawn(service: Service, draw: Callable[[], bytes], media: str = "image/png") -> Response:
+    """A picture that is drawn for this request; those that wait for others hold no thread, which inspecting needs.
+
+    Raises:
+        ProblemError: it waited too long.
+    """
+    try:
+        await asyncio.wait_for(service.drawing.acquire(), LONGEST_S)
+    except TimeoutError as error:
+        raise come_again(503, "too many pictures are asked for at once; ask again", LONGEST_S) from error
+    try:
+        return _picture(await run_in_threadpool(draw), media)
+    finally:
+        service.drawing.release()
 
 
 def _picture(data: bytes, media: str) -> Response:

@@ -47,7 +47,7 @@ async def health() -> Health:
 def ready(service: TheService) -> Ready:
     """Whether the database answers and a model is active."""
     counted(service.engine)
-    if not service.catalogue.history(limit=1):
+    if not service.catalogue.judges():
         raise ProblemError(503, "no model is active; add one (POST /api/v1/models), then activate it")
     return Ready()
 

@@ -120,6 +120,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # name -> English, German
     "minutes": ("Minutes", "Minuten"),
     "train_with": ("Pictures", "Bilder"),
     "all_labelled_pictures": ("all that are labelled", "alle markierten"),
+    "all_but_test": ("labelled, without list test", "markierte, ohne Liste test"),
     "label_book": ("Label book", "Fehlerkatalog"),
     "definition": ("Definition", "Definition"),
     "add_class": ("Add a class", "Klasse hinzufügen"),

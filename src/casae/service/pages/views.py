@@ -1,7 +1,7 @@
 """The pages. What they show comes from the same functions as the API, what they change goes through it."""
 
 import hashlib
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from casae.errors import UsageError
 from casae.inspection.measurement import size
-from casae.records.queries import Filter, Row, counted_since, moment_of, page
+from casae.records.queries import Filter, Row, counted_since, first_id, moment_of, page
 from casae.records.store import record_by_id
 from casae.service.api.inspections import said_of
 from casae.service.api.labels import projects
@@ -29,6 +29,7 @@ router = APIRouter(include_in_schema=False)
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
 POLICY += "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 LATEST, A_PAGE, OF_PART = 24, 50, 20
+LONGEST = 2000  # characters of a place to go back to
 STATIC = files("casae.service") / "static"
 static = StaticFiles(packages=[("casae.service", "static")])
 
@@ -37,8 +38,9 @@ static = StaticFiles(packages=[("casae.service", "static")])
 def live(request: Request, service: TheService, who: Viewer) -> Response:
     """What comes."""
     began = shift_began(datetime.now(), service.settings.shifts)
+    since = first_id(datetime.now(UTC))  # what comes from then on is told by events, also what is a card already
     rows = page(service.engine, Filter(), limit=LATEST)
-    return shown(request, "live", rows=rows, counts=counted_since(service.engine, began), began=began)
+    return shown(request, "live", rows=rows, counts=counted_since(service.engine, began), began=began, since=since)
 
 
 @router.get("/history")
@@ -111,9 +113,9 @@ def review(request: Request, service: TheService, who: Operator) -> Response:
 
 
 @router.get("/login")
-def login(request: Request, back: Annotated[str, Query(alias="next", max_length=500)] = "/") -> Response:
+def login(request: Request, back: Annotated[str, Query(alias="next")] = "") -> Response:
     """Sign in as a person."""
-    return shown(request, "login", back=_inside(back), failed="")
+    return shown(request, "login", back=_inside(request, back), failed="")
 
 
 @router.post("/login")
@@ -122,15 +124,15 @@ def sign_in(
     service: TheService,
     name: Annotated[Text, Form()],
     password: Annotated[str, Form(max_length=200)],
-    back: Annotated[str, Form(max_length=500)] = "/",
+    back: Annotated[str, Form()] = "",
 ) -> Response:
     """Begin a session, or say why not."""
     try:
-        response = RedirectResponse(_inside(back), 303)
+        response = RedirectResponse(_inside(request, back), 303)
         begin_session(service, request, response, name, password)
     except ProblemError as error:
         failed = "too_many_tries" if error.status == 429 else "sign_in_failed"
-        return shown(request, "login", error.status, back=_inside(back), failed=failed)
+        return shown(request, "login", error.status, back=_inside(request, back), failed=failed)
     return response
 
 
@@ -204,6 +206,8 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _inside(back: str) -> str:
-    """A path of this service, never another place."""
-    return back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
+def _inside(request: Request, back: str) -> str:
+    """Where to go back to: with the root of this service, never another place."""
+    root = f"{request.scope.get('root_path', '')}/"
+    inside = back.startswith(root) and not back.startswith(("//", "/\\")) and len(back) <= LONGEST
+    return back if inside else root

@@ -11,7 +11,7 @@ export async function ask(method, path, content) {
   const answer = await fetch(root + path, { method, headers, body: content && JSON.stringify(content) });
   const said = await answer.json().catch(() => ({}));
   if (answer.status === 401) location.assign(`${root}/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-  if (!answer.ok) throw new Error(said.detail ?? answer.statusText);
+  if (!answer.ok) throw Object.assign(new Error(said.detail ?? answer.statusText), { status: answer.status });
   return said;
 }
 

@@ -26,14 +26,18 @@ function mark(number) {
   for (const row of rows) row.setAttribute("aria-selected", String(Number(row.dataset.number) === number));
 }
 
+let judging = false; // a second press says nothing more
 document.getElementById("judge")?.addEventListener("submit", async (event) => {
   event.preventDefault();
+  if (judging) return;
+  judging = true;
   const trouble = document.getElementById("trouble");
   try {
     const why = event.target.elements.why.value;
     await ask("POST", `/api/v1/inspections/${id}/reviews`, { decision: event.submitter.value, why });
     location.reload();
   } catch (error) {
+    judging = false;
     trouble.textContent = place.dataset.notKept + error.message;
     trouble.hidden = false;
   }

@@ -17,7 +17,9 @@ const classes = JSON.parse(at("classes").textContent);
 
 let pictures = []; // names, in the order of the queue
 const whole = new Set(); // those whose label was submitted
+const unread = new Set(); // those that could not be read on this visit, which people go past
 let picture = page.picture;
+let reached = picture; // where the queue stands: the picture, or one after it that could not be read
 let keys = keysOf(kept());
 let labeller = null;
 let version = 0;
@@ -114,18 +116,20 @@ async function settled() {
 
 /** Nothing is drawn, sent or left while this runs, so that a label lands on its own picture. */
 async function alone(does) {
-  if (busy || !labeller) return;
-  busy = labeller.locked = true;
+  if (busy) return;
+  busy = true;
+  if (labeller) labeller.locked = true;
   try {
-    await labeller.answered();
-    labeller.finish();
+    await labeller?.answered();
+    labeller?.finish();
     if (await settled()) await does();
   } finally {
-    busy = labeller.locked = false;
+    busy = false;
+    if (labeller) labeller.locked = false;
   }
 }
 
-const submit = () => alone(async () => {
+const submit = () => labeller && alone(async () => {
   const began = performance.now();
   try {
     ({ version, state } = await post("submit", { version }));
@@ -133,8 +137,9 @@ const submit = () => alone(async () => {
     say("submitted");
     whole.add(picture);
     const [before, after] = [pictures.slice(0, pictures.indexOf(picture)), pictures.slice(pictures.indexOf(picture) + 1)];
-    const name = [...after, ...before].find((each) => !whole.has(each));
+    const name = [...after, ...before].find((each) => !whole.has(each) && !unread.has(each));
     if (name) await open(name);
+    else if (unread.size) say("not_read", [...unread].join(", "));
     else say("all_labelled");
   } catch (error) {
     if (error.status === 409) await conflict();
@@ -197,9 +202,11 @@ function showDifference(mine, theirs, place) {
 
 async function open(name) {
   say("loading");
+  reached = name;
   try {
     const [found, left] = await Promise.all([read(name), unsaved.read(unsavedKey(name)).catch(() => null)]);
     picture = name; // from here on all of it is that of the new picture
+    unread.delete(name);
     ({ version, state } = found);
     const before = labeller;
     const element = at("viewer").cloneNode(false);
@@ -219,7 +226,8 @@ async function open(name) {
     at("accept-all").disabled = true;
     if (labeller.tool === "propose") await propose();
   } catch (error) {
-    say("not_read", error.message);
+    unread.add(name);
+    say("not_read", `${name}: ${error.message}`);
   }
   at("name").textContent = picture;
   const place = pictures.indexOf(picture);
@@ -253,7 +261,7 @@ function restore({ version: base, place, bytes }) {
 const go = (by) => alone(() => step(by));
 
 async function step(by) {
-  const name = pictures[pictures.indexOf(picture) + by];
+  const name = pictures[pictures.indexOf(reached) + by];
   if (name) await open(name);
   else say(by > 0 ? "last" : "is_first");
 }

@@ -1,14 +1,38 @@
 /** Cards and counts as inspections come; the page is whole without this. */
-const list = document.getElementById("cards");
-const root = document.querySelector('meta[name="root"]').content;
-const SIGNS = { OK: "✓", REVIEW: "?", NG: "✗" };
+import { ask, root } from "./ask.js";
 
-const events = new EventSource(`${root}/api/v1/events`);
+const list = document.getElementById("cards");
+const SIGNS = { OK: "✓", REVIEW: "?", NG: "✗" };
+const AGAIN_MS = 3000;
+const MOST_TOLD = 5000;
+
+const told = new Set([...list.children].map((each) => each.dataset.id)); // an event may come twice
+const events = new EventSource(`${root}/api/v1/events?since_id=${list.dataset.since}`);
 events.onopen = () => (document.getElementById("lost").hidden = true);
-events.onerror = () => (document.getElementById("lost").hidden = false);
+events.onerror = () => {
+  document.getElementById("lost").hidden = false;
+  if (events.readyState === EventSource.CLOSED) setTimeout(anew, AGAIN_MS); // it was refused, and will not try again
+};
+events.addEventListener("end", () => {
+  events.close();
+  events.onerror();
+});
+
+/** Load the page again when the service answers; who is signed out is asked to sign in. */
+async function anew() {
+  try {
+    await ask("GET", "/api/v1/session");
+    location.reload();
+  } catch {
+    setTimeout(anew, AGAIN_MS);
+  }
+}
+
 events.addEventListener("inspection", (event) => {
   const row = JSON.parse(event.data);
-  if (list.querySelector(`[data-id="${row.id}"]`)) return;
+  if (told.has(row.id)) return;
+  told.add(row.id);
+  if (told.size > MOST_TOLD) told.delete(told.values().next().value);
   document.getElementById("empty").hidden = true;
   list.prepend(card(row));
   while (list.children.length > Number(list.dataset.most)) list.lastElementChild.remove();

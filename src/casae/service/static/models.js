@@ -13,15 +13,30 @@ function say(what) {
   if (what) at("trouble").scrollIntoView({ block: "nearest" });
 }
 
-const attempt = (does) => async (event) => {
-  event.preventDefault();
-  say("");
-  try {
-    await does(event);
-  } catch (error) {
-    say(error.message);
-  }
+/** What a form or button does; a second press meanwhile does nothing. */
+const attempt = (does) => {
+  let busy = false;
+  return async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    say("");
+    try {
+      await does(event);
+    } catch (error) {
+      say(error.message);
+    } finally {
+      busy = false;
+    }
+  };
 };
+
+/** To another page; nothing more happens on this one. */
+function leave(path) {
+  addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // who comes back may press again
+  location.assign(path);
+  return new Promise(() => {});
+}
 
 /* What judges */
 
@@ -29,13 +44,13 @@ at("activate")?.addEventListener("submit", attempt(async () => {
   const { product, model, rules, why } = Object.fromEntries(new FormData(at("activate")));
   const chosen = rules === "same" ? {} : { rules_sha256: rules || null };
   await ask("POST", "/api/v1/activations", { product, model_sha256: model, why, ...chosen });
-  location.assign(`${root}/models?project=${encodeURIComponent(product)}`);
+  await leave(`${root}/models?project=${encodeURIComponent(product)}`);
 }));
 
 at("roll-back")?.addEventListener("click", attempt(async () => {
   const { product, why } = Object.fromEntries(new FormData(at("activate")));
   await ask("POST", "/api/v1/activations/rollback", { product, why });
-  location.assign(`${root}/models?project=${encodeURIComponent(product)}`);
+  await leave(`${root}/models?project=${encodeURIComponent(product)}`);
 }));
 
 /* Which of two is better */
@@ -194,11 +209,11 @@ at("keep-limits")?.addEventListener("click", attempt(async () => {
   if (!answer.ok) throw new Error(rules.detail);
   const why = `${at("limit-field").value}: ${accept}, ${review}; ${at("cost").textContent}`.slice(0, 200);
   await ask("POST", "/api/v1/activations", { product, model_sha256: now.model_sha256, rules_sha256: rules.sha256, why });
-  location.assign(`${root}/models?project=${encodeURIComponent(product)}`);
+  await leave(`${root}/models?project=${encodeURIComponent(product)}`);
 }));
 
 for (const id of ["accept", "review", "cost-escape", "cost-reject", "cost-look"]) at(id).addEventListener("input", drawLimits);
-for (const id of ["limit-product", "limit-field"]) at(id).addEventListener("change", attempt(load));
+for (const id of ["limit-product", "limit-field"]) at(id).addEventListener("change", () => load().catch((error) => say(error.message)));
 addEventListener("resize", drawLimits);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawLimits);
 await load().catch((error) => say(error.message));

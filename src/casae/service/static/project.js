@@ -21,8 +21,12 @@ async function add(files) {
     const content = new FormData();
     content.set("image", file);
     const headers = csrf ? { "X-CSRF-Token": csrf } : {};
-    const answer = await fetch(`${root}/api/v1/projects/${name}/pictures`, { method: "POST", body: content, headers });
-    if (!answer.ok) troubles.push((await answer.json().catch(() => ({}))).detail ?? `${file.name}: ${answer.statusText}`);
+    try {
+      const answer = await fetch(`${root}/api/v1/projects/${name}/pictures`, { method: "POST", body: content, headers });
+      if (!answer.ok) troubles.push((await answer.json().catch(() => ({}))).detail ?? `${file.name}: ${answer.statusText}`);
+    } catch (error) {
+      troubles.push(`${file.name}: ${error.message}`);
+    }
     at("sent").value = (number + 1) / files.length;
   }
   at("sent").hidden = true;
@@ -101,7 +105,7 @@ at("train")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
   try {
-    const wanted = { kind: "train", dataset: `folder:${name}`, name, minutes: Number(form.get("minutes")), split: form.get("split") };
+    const wanted = { kind: "train", dataset: `folder:${name}`, name, minutes: Number(form.get("minutes")), split: form.get("split") || null };
     show(await ask("POST", "/api/v1/jobs", wanted));
   } catch (error) {
     say(error.message);
@@ -130,13 +134,17 @@ function draw(row, job) {
   }
   if (job.error) row.append(Object.assign(document.createElement("p"), { className: "bad", textContent: job.error }));
   if (job.state === "done") {
-    const page = document.createElement("a");
-    page.href = `${root}/api/v1/jobs/${job.id}/files/${job.arguments.name}-training/training.html`;
-    page.textContent = words.training_page;
     const sha256 = job.result?.model_sha256 ?? "";
     const compare = Object.assign(document.createElement("a"), { textContent: words.compare });
     compare.href = `${root}/models?project=${encodeURIComponent(name)}&model=${sha256}`;
-    row.append(page, " · ", compare);
+    row.append(compare);
+    const file = `${job.arguments.name}.html`; // where pictures were held out
+    ask("GET", `/api/v1/jobs/${job.id}/files`).then((files) => {
+      if (!files.includes(file)) return;
+      const page = Object.assign(document.createElement("a"), { textContent: words.training_page });
+      page.href = `${root}/api/v1/jobs/${job.id}/files/${encodeURIComponent(file)}`;
+      row.append(" · ", page);
+    }, () => {});
   }
 }
 

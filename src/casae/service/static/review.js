@@ -2,6 +2,9 @@
 import { ask, layers, root, viewerOf } from "./ask.js";
 
 const MANY = 100;
+const LOOK_MS = 5000; // how often an empty queue is looked at again
+const HELD = ["+", "-", "d"]; // keys that go on while they are held; a verdict takes a press of its own
+const ALWAYS = ["u", "ArrowRight", "?"]; // keys that do not mean the part on screen
 const at = (id) => document.getElementById(id);
 const words = JSON.parse(at("words").textContent);
 const work = at("work");
@@ -9,7 +12,10 @@ const KEPT = "casae-review-project";
 let queue = [];
 let looked = new Set(); // of this visit, so that what was put off comes at the end
 let viewer = null;
-let record = null;
+let record = null; // of the part on screen
+let seen = false; // whether its picture is there, or was said to be gone: before that nobody judges it
+let turn = 0; // counts the parts that were asked for, of which the last one is shown
+let waits = null; // until an empty queue is looked at again
 let last = null; // id of the part that was judged before
 let chosen = 0;
 let classes = [];
@@ -36,22 +42,44 @@ async function fill() {
 
 async function next() {
   try {
-    if (!queue.length) await fill();
-    await open(queue.shift());
+    do {
+      if (!queue.length) await fill();
+    } while (!(await open(queue.shift())));
     if (queue.length) ask("GET", `/api/v1/inspections/${queue[0]}`); // so that the browser has met it
   } catch (error) {
     say(error.message);
   }
 }
 
-async function open(id) {
+/** Show a part, or that none waits; false where somebody has judged it since the queue was read. */
+async function open(id, isJudged = false) {
+  const mine = (turn += 1);
+  record = null;
+  hold();
+  clearTimeout(waits);
   at("empty").hidden = Boolean(id);
   work.hidden = !id;
-  if (!id) return elsewhere();
+  if (!id) {
+    waits = setTimeout(() => mine === turn && next(), LOOK_MS);
+    await elsewhere();
+    return true;
+  }
   looked.add(id);
-  ({ record } = await ask("GET", `/api/v1/inspections/${id}`));
-  classes = await classesOf(record);
+  const { record: found, reviews } = await ask("GET", `/api/v1/inspections/${id}`);
+  if (reviews.length && !isJudged && mine === turn) return false;
+  const names = await classesOf(found);
+  if (mine !== turn) return true;
+  record = found;
+  classes = names;
   show();
+  viewer.ready.catch(() => {}).then(() => mine === turn && hold(false));
+  return true;
+}
+
+/** Whether a verdict waits for the picture. */
+function hold(waits = true) {
+  seen = !waits;
+  at("ok").disabled = at("ng").disabled = waits;
 }
 
 /** Where this queue is empty: which other one is not. */
@@ -67,12 +95,12 @@ async function elsewhere() {
 
 /** Back to the part that was judged last, to judge it again: the later word counts. */
 async function again() {
-  if (!last || !record) return;
-  queue.unshift(record.id);
+  if (!last) return;
+  if (record) queue.unshift(record.id);
   const id = last;
   last = null;
   at("undo").hidden = true;
-  await open(id).catch((error) => say(error.message));
+  await open(id, true).catch((error) => say(error.message));
 }
 
 /** Of the model; of one that is not here any more, those that it found. */
@@ -193,10 +221,10 @@ function paintMissed(pen) {
 /* What is said */
 
 async function judge(decision) {
-  if (!record) return;
+  if (!record || !seen) return;
   if (drawing) closeMissed();
   const judged = record;
-  record = null; // a second key press judges nothing
+  hold(); // a second key press judges nothing
   const findings = [...corrected].map(([number, name]) => ({ number, class: name }));
   findings.push(...missed.map((each) => ({ class: each.class, polygons: [each.polygon] })));
   try {
@@ -207,11 +235,11 @@ async function judge(decision) {
     at("undo").hidden = false;
     const left = at("waiting").textContent;
     if (/^\d+$/.test(left)) at("waiting").textContent = Math.max(0, Number(left) - 1);
-    await next();
   } catch (error) {
-    record = judged;
-    say(work.dataset.notKept + error.message);
+    if (record === judged) hold(false);
+    return say(work.dataset.notKept + error.message);
   }
+  await next();
 }
 
 /** Into the labels of a project, as a draft that may be mended there. */
@@ -259,6 +287,7 @@ at("undo").addEventListener("click", again);
 document.addEventListener("keydown", (event) => {
   const writes = event.target.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
   if (event.ctrlKey || event.metaKey || event.altKey || writes || at("keys").open) return;
+  if (event.key.startsWith("Arrow") && event.target.matches("[type=range]")) return; // moves the slider
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const does = {
     o: () => judge("OK"), n: () => judge("NG"), u: again, ArrowRight: next, d: nextDefect, "?": () => at("keys").showModal(),
@@ -267,7 +296,9 @@ document.addEventListener("keydown", (event) => {
     "+": () => viewer?.zoomBy(1.25), "-": () => viewer?.zoomBy(0.8), 0: () => viewer?.fit(),
     ...(drawing && { Enter: closeMissed, Escape: () => draw(null) }),
   }[key] ?? (/^[1-9]$/.test(key) ? () => name(Number(key) - 1) : null);
-  if (!does) return;
+  const presses = ["Enter", " "].includes(key) && event.target.matches("button");
+  if (event.repeat && !HELD.includes(key) && (does || presses)) return event.preventDefault();
+  if (!does || (!record && !ALWAYS.includes(key))) return;
   event.preventDefault();
   does();
 });
