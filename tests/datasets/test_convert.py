@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -5,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from casae.datasets import convert as module
 from casae.datasets.convert import TARGETS, convert
 from casae.datasets.registry import open_dataset
 from casae.errors import UsageError
@@ -54,6 +56,38 @@ def test_there_and_back_every_pixel_is_as_before(form, part, tmp_path):
     for name, label in again.items():
         assert (label is None) == (drawn[name] is None)
         assert label is None or np.array_equal(label, drawn[name])
+
+
+@pytest.mark.parametrize("form", ["label-studio", "coco", "cvat", "labelme", "yolo"])
+def test_names_with_signs_of_addresses_come_back(form, part, tmp_path):
+    first = sorted((part / "good").iterdir())[0]
+    first.rename(part / "good" / "Teil #3 100%?.png")
+    done = convert(f"folder:{part}", f"{form}:{tmp_path / 'there'}", lossy=True)
+    assert done.failures == ()
+
+
+def test_a_picture_that_is_not_found_again_is_a_failure(part, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_name_in", lambda form, sample, picture: f"other/{sample.name}")
+    done = convert(f"folder:{part}", f"coco:{tmp_path / 'there'}")
+    assert all("is not found where coco:" in failure for failure in done.failures)
+    assert len(done.failures) == done.pictures > 0
+
+
+def test_lists_name_pictures_that_are_known_to_be_good_as_they_are_called_then(tmp_path):
+    for name, place in (("0001", "Test"), ("0002", "Test"), ("0001", "Train")):
+        file = tmp_path / "Class1" / place / f"{name}.PNG"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), np.zeros((16, 16), np.uint8))
+    label = tmp_path / "Class1" / "Test" / "Label" / "0001_label.PNG"
+    label.parent.mkdir()
+    cv2.imwrite(str(label), np.full((16, 16), 255, np.uint8))
+    data = open_dataset(f"dagm:{tmp_path}")
+    names = tuple(sample.name for sample in data.samples)
+    data = dataclasses.replace(data, splits={"train": names})
+    assert any(sample.known_good for sample in data.samples)
+    done = convert(data, f"folder:{tmp_path / 'mine'}")
+    assert done.failures == ()
+    assert len(open_dataset(f"folder:{tmp_path / 'mine'}").split("train").samples) == len(names)
 
 
 def test_nothing_is_written_over(part, tmp_path):

@@ -221,3 +221,39 @@ def test_a_turned_picture_has_the_pixels_that_the_tool_showed(orientation, tmp_p
         drawn = open_dataset(f"coco:{raw}").samples[0].draw(upright_shape, 1)
         across = {5: [[0, 0], [1, 0]], 6: [[0, 5], [1, 5]], 7: [[7, 5], [8, 5]], 8: [[7, 0], [8, 0]]}
         assert np.argwhere(drawn).tolist() == across[orientation]
+
+
+def test_the_pictures_of_the_file_itself_go_before_those_of_its_neighbours(tmp_path):
+    for level, place in ((10, "images"), (20, "test/images")):
+        (tmp_path / place).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / place / "0001.png"), np.full((6, 8), level, np.uint8))
+    content = {
+        "categories": [{"id": 1, "name": "dent"}],
+        "images": [{"id": 1, "file_name": "0001.png", "width": 8, "height": 6}],
+        "annotations": [],
+    }
+    (tmp_path / "test" / "annotations.json").write_text(json.dumps(content))
+    (sample,) = open_dataset(f"coco:{tmp_path / 'test' / 'annotations.json'}").samples
+    assert sample.image == tmp_path / "test" / "images" / "0001.png"
+
+
+@pytest.mark.parametrize(
+    ("categories", "classes"),
+    [
+        ([(0, "parts", "none"), (1, "dent", "parts"), (2, "scratch", "parts")], ("dent", "scratch")),
+        ([(0, "dent", "none"), (1, "dent", "dent")], ("dent",)),
+        ([(1, "dent", "dent"), (2, "scratch", "scratch")], ("dent", "scratch")),
+    ],
+)
+def test_the_root_that_roboflow_lists_is_no_class(categories, classes, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((6, 8), np.uint8))
+    annotation = {"id": 1, "image_id": 1, "category_id": categories[-1][0], "bbox": [1, 1, 3, 3], "segmentation": []}
+    content = {
+        "categories": [{"id": key, "name": name, "supercategory": above} for key, name, above in categories],
+        "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 6}],
+        "annotations": [annotation],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    data = open_dataset(f"coco:{tmp_path / 'labels.json'}")
+    assert data.classes == classes
+    assert data.samples[0].draw((6, 8), len(classes)).max() == len(classes)

@@ -1,3 +1,4 @@
+import base64
 import json
 
 import cv2
@@ -42,6 +43,46 @@ def test_sizes_are_per_cent_and_brushes_may_have_holes(tmp_path):
     assert np.array_equal(polygon, rectangle)
     assert (polygon.sum(), polygon[1:4, 2:10].all()) == (24, True)
     assert np.array_equal(brush, ring)
+
+
+def test_classes_may_be_named_apart_from_what_is_drawn(tmp_path):
+    size = {"original_width": WIDTH, "original_height": HEIGHT, "from_name": "label"}
+    box = {"x": 10, "y": 10, "width": 40, "height": 30, "rotation": 0}
+    drawn = [size | {"id": key, "type": "rectangle", "value": box} for key in ("one", "two")]
+    named = [size | {"id": "one", "type": "labels", "value": box | {"labels": ["scratch"]}}]
+    labels = read_label_studio(export(tmp_path, {"result": [*named, *drawn]}))
+    assert [shape.defect_class for shape in labels.pictures[0].shapes] == ["scratch", ""]
+    assert (labels.classes, labels.notes) == (("scratch",), ())
+
+
+@pytest.mark.parametrize("alpha", [True, False])
+def test_a_bitmask_is_what_is_not_transparent(alpha, tmp_path):
+    spot = np.zeros((HEIGHT, WIDTH), np.uint8)
+    spot[2:5, 3:9] = 255
+    pixels_of = np.dstack([np.zeros((HEIGHT, WIDTH, 3), np.uint8), spot]) if alpha else spot
+    text = "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", pixels_of)[1]).decode()
+    (mask,) = pixels(tmp_path, result("bitmask", {"imageDataURL": text}))
+    assert np.array_equal(mask, spot > 0)
+    with pytest.raises(DatasetError, match="its PNG is 20 x 10 px, its picture 40 x 10"):
+        pixels(tmp_path, result("bitmask", {"imageDataURL": text}) | {"original_width": 40})
+
+
+def test_results_that_draw_nothing_are_counted_and_alone_are_no_label(tmp_path):
+    choice = {"type": "choices", "value": {"choices": ["NG"]}}
+    point = {"type": "keypointlabels", "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["dent"]}}
+    labels = read_label_studio(export(tmp_path, {"result": [choice, point, point]}))
+    assert not labels.pictures[0].labelled
+    assert labels.notes == (
+        "1 results of type choices draw nothing that casae knows and are left out",
+        "2 results of type keypointlabels draw nothing that casae knows and are left out",
+    )
+
+
+def test_a_class_that_is_listed_twice_is_one(tmp_path):
+    file = export(tmp_path, {"result": [result("rectangle", {"x": 10, "y": 10, "width": 40, "height": 30})]})
+    tags = '<BrushLabels><Label value="dent"/></BrushLabels><PolygonLabels><Label value="dent"/></PolygonLabels>'
+    (tmp_path / "label_config.xml").write_text(f"<View>{tags}</View>")
+    assert read_label_studio(file).classes == ("dent",)
 
 
 def test_a_turned_rectangle_keeps_its_sides_where_the_picture_is_no_square(tmp_path):

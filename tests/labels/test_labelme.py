@@ -28,6 +28,33 @@ def pixels(tmp_path, *shapes):
     return [each.mask(HEIGHT, WIDTH) for each in picture.shapes]
 
 
+def test_background_ends_what_lies_below_it_and_is_no_class(tmp_path):
+    square = shape("rectangle", [[1, 1], [7, 7]])
+    hole = shape("rectangle", [[3, 3], [5, 5]], label="_background_")
+    unsure = shape("rectangle", [[9, 1], [12, 4]], label="__ignore__")
+    whole = shape("rectangle", [[9, 6], [12, 9]])
+    labels = read_labelme(
+        labelme(tmp_path, square, hole, unsure, whole, shape("rectangle", [[0, 0], [1, 1]], label=""))
+    )
+    assert labels.classes == ("dent",)
+    first, second, unnamed = (each.mask(HEIGHT, WIDTH) for each in labels.pictures[0].shapes)
+    assert (first.sum(), first[3:5, 3:5].any(), second.sum(), unnamed.sum()) == (32, False, 9, 1)
+    data = open_dataset(f"labelme:{tmp_path}")
+    assert data.classes == ("dent",)
+    assert data.samples[0].draw((HEIGHT, WIDTH), 1)[0, 0] == 255
+
+
+def test_labels_without_a_picture_are_said_and_hidden_folders_are_passed_over(tmp_path):
+    labelme(tmp_path, shape("rectangle", [[1, 1], [7, 7]]))
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / ".ipynb_checkpoints" / "a-checkpoint.json").write_text(text)
+    (tmp_path / "b.json").write_text(text.replace("a.png", "b.png"))
+    data = open_dataset(f"labelme:{tmp_path}")
+    assert [sample.name for sample in data.samples] == ["a"]
+    assert data.notes == ("b.png: no such picture near b.json",)
+
+
 def test_each_kind_of_shape_covers_its_pixels(tmp_path):
     polygon, rectangle, circle, strip = pixels(
         tmp_path,

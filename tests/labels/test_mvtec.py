@@ -35,7 +35,26 @@ def test_a_category_of_mvtec_is_a_dataset(bottle):
     ]
     assert data.samples[0].draw((6, 8), 2)[2:4, 3:6].tolist() == [[1, 1, 1]] * 2
     assert not data.samples[1].draw((6, 8), 2).any()
-    assert "1 defective pictures have no mask in ground_truth/ and are not learned from" in data.notes
+    rule = "1 defective pictures have no mask in ground_truth/, or one that shows nothing, and are not learned from"
+    assert rule in data.notes
+
+
+def test_white_may_be_1_and_an_empty_mask_is_no_label(bottle):
+    mask = np.zeros((6, 8), np.uint8)
+    mask[2:4, 3:6] = 1
+    save(bottle / "ground_truth" / "broken" / "000_mask.png", mask)
+    save(bottle / "ground_truth" / "scratch" / "000_mask.png", 0)
+    broken, _, scratch, *_ = open_dataset(f"mvtec:{bottle}").samples
+    assert np.array_equal(broken.draw((6, 8), 2), mask)
+    assert not scratch.labelled
+
+
+def test_a_defective_picture_of_train_is_written_where_it_is_judged(bottle, tmp_path):
+    (bottle / "train" / "broken").mkdir()
+    (bottle / "test" / "broken" / "000.png").rename(bottle / "train" / "broken" / "000.png")
+    done = convert(f"mvtec:{bottle}", f"mvtec:{tmp_path / 'again'}")
+    assert (done.differing, done.failures) == (0, ())
+    assert (tmp_path / "again" / "test" / "broken" / "train" / "broken" / "000.png").is_file()
 
 
 def test_there_and_back_names_and_pixels_stay(bottle, tmp_path):

@@ -65,6 +65,17 @@ def test_pictures_that_changed_since_are_left_out(inspected):
         open_dataset(f"results:{inspected / 'out'}")
 
 
+@pytest.mark.parametrize("setting", ['masks = "binary"', 'masks = "any"', "ignore = [255]"])
+def test_nothing_is_added_to_masks_that_hold_no_classes(setting, inspected):
+    part = inspected / "my-part"
+    (part / "images").mkdir(parents=True)
+    cv2.imwrite(str(part / "images" / "x.png"), np.full((9, 9), 99, np.uint8))
+    (part / "dataset.toml").write_text(f'classes = ["stain", "glare"]\n{setting}\n')
+    with pytest.raises(UsageError, match="do not hold a value for each class; convert it"):
+        add(f"results:{inspected / 'out'}", f"folder:{part}")
+    assert not (part / "masks").exists()
+
+
 def test_results_are_added_to_a_dataset_once(inspected):
     part = inspected / "my-part"
     for folder in ("images", "masks", "splits"):

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from casae.datasets.convert import convert
 from casae.datasets.registry import open_dataset
 from casae.errors import DatasetError
 
@@ -50,3 +51,16 @@ def test_a_damaged_row_is_named(row, said, tmp_path):
 def test_another_table_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"line 1: needs the columns ImageId, .*; it has x, y"):
         open_dataset(f"severstal:{severstal(tmp_path, head='x,y')}")
+
+
+def test_a_ragged_region_of_many_runs_is_written_and_read(tmp_path):
+    image = np.zeros((1200, 900), np.uint8)
+    (tmp_path / "part" / "images").mkdir(parents=True)
+    (tmp_path / "part" / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "part" / "images" / "a.png"), image)
+    image[::30, ::2] = 1  # 18,000 runs, more characters than Python's csv takes by itself
+    cv2.imwrite(str(tmp_path / "part" / "masks" / "a.png"), image)
+    (tmp_path / "part" / "dataset.toml").write_text('classes = ["dust"]\nmasks = "classes"\n')
+    done = convert(f"folder:{tmp_path / 'part'}", f"severstal:{tmp_path / 'there'}")
+    assert (tmp_path / "there" / "train.csv").stat().st_size > 131_072
+    assert (done.differing, done.failures) == (0, ())

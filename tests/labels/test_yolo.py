@@ -1,3 +1,5 @@
+import unicodedata
+
 import cv2
 import numpy as np
 import pytest
@@ -52,6 +54,8 @@ def test_names_may_be_numbered(tmp_path):
         ("\n0 0 0 1 0 1", "line 2: 5 numbers are neither a box nor a polygon"),
         ("0 a b c d e f", "line 1: could not convert string to float: 'a'"),
         ("0 0 0 nan 0 1 1", "line 1: a corner is no place"),
+        ("nan 0.5 0.5 0.5 0.5", "line 1: class nan is none of the 2"),
+        ("inf 0.5 0.5 0.5 0.5", "line 1: class inf is none of the 2"),
     ],
 )
 def test_a_damaged_line_is_named(text, said, tmp_path):
@@ -76,3 +80,66 @@ def test_holes_are_lost_counted_and_asked_for(tmp_path):
         convert(f"folder:{part}", f"yolo:{tmp_path / 'out'}")
     done = convert(f"folder:{part}", f"yolo:{tmp_path / 'out'}", lossy=True)
     assert (done.differing, done.lost) == (6, ("1 holes: a polygon of YOLO has none",))
+
+
+def pair(folder, name, text="0 0.5 0.5 0.5 0.5\n", pictures="images", texts="labels"):
+    for place in (folder / pictures, folder / texts):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / pictures / f"{name}.png"), np.zeros((10, 20), np.uint8))
+    (folder / texts / f"{name}.txt").write_text(text)
+
+
+@pytest.mark.parametrize("up", ["", "../"])
+def test_pairs_of_folders_as_roboflow_writes_them_are_lists(up, tmp_path):
+    for title, names in (("train", "ab"), ("valid", "c"), ("test", "d")):
+        for name in names:
+            pair(tmp_path / title, name)
+    lists = "".join(
+        f"{key}: {up}{title}/images\n" for key, title in (("train", "train"), ("val", "valid"), ("test", "test"))
+    )
+    (tmp_path / "data.yaml").write_text(f"{lists}nc: 1\nnames: ['dent']\n")
+    data = open_dataset(f"yolo:{tmp_path / 'data.yaml'}")
+    assert [sample.name for sample in data.samples] == ["test/d", "train/a", "train/b", "valid/c"]
+    assert data.splits == {"train": ("train/a", "train/b"), "val": ("valid/c",), "test": ("test/d",)}
+    assert all(sample.draw((10, 20), 1).sum() == 50 for sample in data.samples)
+    assert data.notes == ()
+
+
+def test_lists_may_be_folders_below_images_or_files_of_paths(tmp_path):
+    for name in ("train/a", "val/b", "c"):
+        pair(tmp_path, name)
+    (tmp_path / "test.txt").write_text("./images/c.png\n")
+    (tmp_path / "data.yaml").write_text(
+        "path: .\ntrain: images/train\nval: [images/val]\ntest: test.txt\nnames: [dent]\n"
+    )
+    data = open_dataset(f"yolo:{tmp_path}")
+    assert data.splits == {"train": ("train/a",), "val": ("val/b",), "test": ("c",)}
+
+
+def test_a_picture_in_two_lists_makes_them_none(tmp_path):
+    pair(tmp_path, "a")
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [dent]\n")
+    assert open_dataset(f"yolo:{tmp_path}").splits == {}
+
+
+@pytest.mark.parametrize("place", ["../../secret/images", "/etc", "linked"])
+def test_a_list_leads_out_of_no_folder(place, tmp_path):
+    pair(tmp_path / "secret", "s")
+    pair(tmp_path / "own", "a")
+    (tmp_path / "own" / "linked").symlink_to(tmp_path / "secret" / "images")
+    (tmp_path / "own" / "data.yaml").write_text(f"path: .\ntrain: {place}\nval: images\nnames: [dent]\n")
+    data = open_dataset(f"yolo:{tmp_path / 'own'}")
+    assert [sample.name for sample in data.samples] == ["a"]
+    assert f"data.yaml: train: {place} is not in its folder and is passed over" in data.notes
+
+
+def test_a_label_file_without_picture_is_said_and_umlauts_of_a_mac_are_met(tmp_path):
+    pair(tmp_path, "a")
+    (tmp_path / "labels" / "gone.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "labels" / "classes.txt").write_text("dent\n")
+    cv2.imwrite(str(tmp_path / "images" / unicodedata.normalize("NFC", "ü.png")), np.zeros((10, 20), np.uint8))
+    (tmp_path / "labels" / unicodedata.normalize("NFD", "ü.txt")).write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text("names: [dent]\n")
+    data = open_dataset(f"yolo:{tmp_path}")
+    assert [sample.draw((10, 20), 1).any() for sample in data.samples] == [True, True]
+    assert "1 files in labels/ belong to no picture, such as labels/gone.txt" in data.notes

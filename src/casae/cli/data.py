@@ -67,6 +67,7 @@ def convert(
     data = open_dataset(source)
     with progress("converting", len(data.samples)) as step:
         done = run(data, target, lossy, step)
+    _tell(data)
     typer.echo(f"{done.pictures} pictures with {done.shapes} regions in {target}")
     for each in done.lost:
         typer.echo(f"lost: {each}")
@@ -154,6 +155,7 @@ def add(
     data = open_dataset(source)
     with progress("adding", len(data.labelled.samples)) as step:
         done = run(data, target, new_classes, step)
+    _tell(data)
     known = f", {done.known} were there already" if done.known else ""
     typer.echo(f"{len(done.added)} pictures added to {target}{known}")
     for failure in done.failures:
@@ -215,6 +217,12 @@ def review(
         typer.echo(f"casae: {failure}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def _tell(data: "Dataset") -> None:
+    """What the files of a dataset could not give."""
+    for note in data.notes:
+        typer.echo(f"note: {note}")
 
 
 def _print(console: "Console", data: "Dataset", findings: "Findings") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from casae.datasets.folder import SETTINGS
+from casae.datasets.folder import SETTINGS, settings_of_folder
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import size_of
@@ -50,7 +50,7 @@ def add(
         done: called after each picture.
 
     Raises:
-        UsageError: the target is of another format, or does not know a class.
+        UsageError: the target is of another format, has masks of another kind, or does not know a class.
         DatasetError: one of both cannot be read.
         OutputError: the folder cannot be written.
     """
@@ -59,6 +59,10 @@ def add(
     data = open_dataset(source) if isinstance(source, str) else source
     own = open_dataset(target)
     root = Path(target.removeprefix(PREFIX)).expanduser()
+    settings = settings_of_folder(root)
+    if settings.masks not in (None, "classes") or settings.ignore:
+        way = f"convert it: casae data convert {target} {target}-labels"
+        raise UsageError(f"{root / SETTINGS}: its masks do not hold a value for each class; {way}")
     classes = _classes(data, own, new_classes, root)
     if classes != own.classes:
         _write_classes(root / SETTINGS, classes)

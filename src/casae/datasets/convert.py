@@ -34,7 +34,7 @@ class Conversion:
         shapes: regions on them.
         differing: label pixels that are others when the result is read again.
         lost: what the new format cannot hold, in words.
-        failures: pictures that could not be read and were left out, and why.
+        failures: pictures that could not be read and were left out, or are not found again, and why.
     """
 
     pictures: int
@@ -71,6 +71,7 @@ def convert(
     again = open_dataset(f"{form}:{folder}")
     known = {sample.name: sample for sample in again.samples}
     pairs = [(sample, known.get(name)) for sample, _, name in written]
+    failures += [f"{sample.image}: is not found where {target} is read again" for sample, after in pairs if not after]
     differing = sum(_differing(before, data, after, again) for before, after in pairs)
     return Conversion(len(written), sum(len(p.shapes) for _, p, _ in written), differing, tuple(lost), tuple(failures))
 
@@ -162,7 +163,9 @@ def _labels(data: Dataset, form: str, pictures: Sequence[Picture]) -> LabelSet:
 
 def _name_in(form: str, sample: Sample, picture: Picture) -> str:
     """What a picture is called in the new dataset."""
-    return sample.name if form == FOLDER else str(PurePosixPath(FORMATS[form].place(picture)).with_suffix(""))
+    if form == FOLDER:
+        return f"good/{sample.name.removeprefix('good/')}" if sample.known_good else sample.name
+    return str(PurePosixPath(FORMATS[form].place(picture)).with_suffix(""))
 
 
 def _named(picture: Picture, form: str) -> Picture:

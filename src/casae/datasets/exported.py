@@ -78,7 +78,7 @@ def reader(form: str) -> Callable[[Path], Dataset]:
     def read(path: Path) -> Dataset:
         labels = read_labels(form, path)
         root = path if path.is_dir() else path.parent
-        classes = tuple(name for name in labels.classes if name != UNNAMED)
+        classes = tuple(name for name in dict.fromkeys(labels.classes) if name not in ("", UNNAMED))
         samples: dict[str, Sample] = {}
         for picture in labels.pictures:
             if picture.file is None:
@@ -98,11 +98,12 @@ def reader(form: str) -> Callable[[Path], Dataset]:
             if file.resolve() not in known:  # labelme has no file for what nobody labelled
                 name = same_form(file.relative_to(root).with_suffix("").as_posix())
                 samples.setdefault(name, Sample(name, file))
+        lists = {title: tuple(map(_name, names)) for title, names in labels.splits.items()}
         return Dataset(
             f"{form}:{path}",
             classes=classes or ("defect",),
             samples=tuple(samples[name] for name in sorted(samples)),
-            splits={**read_splits(root, SETS), **read_splits(root)},
+            splits={**lists, **read_splits(root, SETS), **read_splits(root)},
             notes=_notes(labels.notes, list(samples.values())),
         )
 

@@ -26,7 +26,8 @@ def read_coco(file: Path) -> LabelSet:
         DatasetError: the file is none of COCO; names the place in it.
     """
     whole = Node.of(file)
-    names = {node.at("id").whole(): node.at("name").text() for node in whole.at("categories").each()}
+    categories = list(whole.at("categories").each())
+    names = {node.at("id").whole(): node.at("name").text() for node in categories}
     drawn: dict[int, list[Node]] = {}
     for node in whole.at("annotations").each():
         drawn.setdefault(node.at("image_id").whole(), []).append(node)
@@ -43,9 +44,13 @@ def read_coco(file: Path) -> LabelSet:
         notes.append(
             f"{count} annotations belong to no picture of the file, such as {next(iter(drawn.values()))[0].place}"
         )
+    used = {shape.defect_class for picture in pictures for shape in picture.shapes}
+    pairs = [(str(node.value.get("supercategory")), node.value["name"]) for node in categories]
+    above = {name for name, below in pairs if name != below} - used  # Roboflow lists such a root among the classes
+    classes = dict.fromkeys(names[key] for key in sorted(names) if names[key] not in above)
     others = whole.others("images", "annotations", "categories")
-    extra = others | {"categories": [node.value for node in whole.at("categories").each()]}
-    return LabelSet("coco", tuple(names[key] for key in sorted(names)), tuple(pictures), extra, tuple(notes))
+    extra = others | {"categories": [node.value for node in categories]}
+    return LabelSet("coco", tuple(classes), tuple(pictures), extra, tuple(notes))
 
 
 def _picture(node: Node, drawn: list[Node], names: Mapping[int, str], images: Images) -> Picture:

@@ -4,16 +4,23 @@ Sizes are per cent of the picture; a brush mask is runs of RGBA (`runs.from_labe
 task the one that was changed last counts; cancelled ones do not.
 """
 
+import base64
+import binascii
 import json
 import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from casae.decoding import decode_image
+from casae.errors import ImageError
 from casae.files import write_whole
 from casae.labels.json_node import Node
 from casae.labels.labelset import Images, LabelSet, Picture, known_size
@@ -23,7 +30,8 @@ from casae.labels.xml_file import parsed_xml
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded picture
 CONFIG = "label_config.xml"  # the labelling interface, with the classes in their order
-KINDS = ("brush", "polygon", "rectangle", "ellipse")
+KINDS = ("brush", "bitmask", "polygon", "rectangle", "ellipse")
+PNG = "data:image/png;base64,"  # begins a bitmask
 
 
 def read_label_studio(file: Path) -> LabelSet:
@@ -34,11 +42,14 @@ def read_label_studio(file: Path) -> LabelSet:
     """
     images = Images.near(file)
     pictures, notes = [], []
+    skipped = Counter[str]()
     for task in Node.of(file).each():
-        picture = _picture(task, images)
+        picture = _picture(task, images, skipped)
         pictures.append(picture)
         if picture.file is None:
             notes.append(f"{picture.name}: no such picture near {file.name}")
+    for kind, count in sorted(skipped.items()):
+        notes.append(f"{count} results of type {kind} draw nothing that casae knows and are left out")
     drawn = {shape.defect_class for picture in pictures for shape in picture.shapes if shape.defect_class}
     listed = [name for name in _listed(file.parent / CONFIG) if name in drawn]
     classes = (*listed, *sorted(drawn.difference(listed)))
@@ -50,26 +61,31 @@ def _listed(file: Path) -> list[str]:
     if not file.is_file():
         return []
     root = parsed_xml(file)
-    return [str(node.get("value")) for node in root.iter("Label")]
+    return list(dict.fromkeys(str(node.get("value")) for node in root.iter("Label")))
 
 
-def _picture(task: Node, images: Images) -> Picture:
+def _picture(task: Node, images: Images, skipped: Counter[str]) -> Picture:
+    """A task; `skipped` counts results that draw nothing, by their type. One of such alone is not labelled."""
     name = name_of(address_of(task))
     place = f"{task.file}: {task.place}"
     file = images.find(name, place) or images.find(UPLOADED.sub("", PurePosixPath(name).name), place)
     chosen = _chosen(task)
-    results = [] if chosen is None else [each for each in chosen.at("result").each() if _kind(each)]
+    found = [] if chosen is None else list(chosen.at("result").each())
+    names = _names_apart(found)
+    results = [each for each in found if _kind(each)]
+    skipped.update(each.at("type").text() for each in found if not _kind(each) and _type(each) not in ("", "labels"))
     width = height = 0
     shapes = []
     if not results and file:
         height, width = known_size(file)
     for each in results:
         width, height = each.at("original_width").whole(1), each.at("original_height").whole(1)
-        shape = _shape(each, height, width)
+        shape = _shape(each, height, width, names)
         if shape:
             shapes.append(shape)
+    labelled = chosen is not None and bool(results or not found)
     extra = task.others("annotations", "predictions", "data") | {"data": task.at("data").value}
-    return Picture(name, file, width, height, tuple(shapes), chosen is not None, extra, task.file)
+    return Picture(name, file, width, height, tuple(shapes), labelled, extra, task.file)
 
 
 def address_of(task: Node) -> str:
@@ -103,20 +119,37 @@ def _chosen(task: Node) -> Node | None:
     return max(done, key=lambda each: str(each.value.get("updated_at", "")), default=None)
 
 
+def _type(node: Node) -> str:
+    return node.at("type").text() if node.has("type") else ""
+
+
 def _kind(node: Node) -> str | None:
     """What a result draws: one of `KINDS`; None of a choice, a text or a relation."""
-    kind = node.at("type").text() if node.has("type") else ""
-    return next((each for each in KINDS if kind in (each, f"{each}labels")), None)
+    return next((each for each in KINDS if _type(node) in (each, f"{each}labels")), None)
 
 
-def _shape(node: Node, height: int, width: int) -> Shape | None:
+def _names_apart(results: Sequence[Node]) -> dict[str, str]:
+    """Classes of regions by their id, where `<Labels>` names what `<Brush>` and the like draw: a result of its own."""
+    named: dict[str, str] = {}
+    for each in results:
+        if _type(each) == "labels" and each.has("id") and each.at("value").has("labels"):
+            names = [name.text() for name in each.at("value").at("labels").each()]
+            named[each.at("id").text()] = names[0] if names else ""
+    return named
+
+
+def _shape(node: Node, height: int, width: int, names_apart: Mapping[str, str]) -> Shape | None:
     value, kind = node.at("value"), _kind(node)
     key = f"{kind}labels" if value.has(f"{kind}labels") else "labels"
     names = [each.text() for each in value.at(key).each()] if value.has(key) else []
+    if not names and node.has("id"):
+        names = [names_apart.get(node.at("id").text(), "")]
     scale = np.array([width, height]) / 100
     try:
         if kind == "brush":
             box, left, top = from_label_studio(value.at("rle").value, height, width), 0, 0
+        elif kind == "bitmask":
+            box, left, top = _bitmask(value, height, width), 0, 0
         elif kind == "polygon":
             corners = [each.numbers() for each in value.at("points").each()]
             box, left, top = polygon(np.asarray(corners, np.float64) * scale, height, width)
@@ -131,6 +164,23 @@ def _shape(node: Node, height: int, width: int) -> Shape | None:
         raise value.error(f"{error}; export it again") from error
     extra = node.others("value", "original_width", "original_height", "type", "from_name", "to_name")
     return Shape.of(names[0] if names else "", box, left, top, extra)
+
+
+def _bitmask(value: Node, height: int, width: int) -> NDArray[np.bool_]:
+    """(height, width) bool of a PNG in the value: black pixels on a transparent ground."""
+    texts = [text for text in value.others().values() if isinstance(text, str) and text.startswith(PNG)]
+    if not texts:
+        raise ValueError("holds no PNG in base64")
+    try:
+        data = base64.b64decode(texts[0].removeprefix(PNG), validate=True)
+        size = decode_image(data, "the PNG").shape[:2]
+    except (binascii.Error, ImageError) as error:
+        raise ValueError(f"is no PNG in base64 ({error})") from error
+    if size != (height, width):
+        raise ValueError(f"its PNG is {size[1]} x {size[0]} px, its picture {width} x {height}")
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+    opaque = pixels[..., 3] if pixels.ndim == 3 and pixels.shape[2] == 4 else pixels.reshape(height, width, -1).max(-1)
+    return np.asarray(opaque > 0)
 
 
 def _rectangle(value: Node, across: float, along: float) -> NDArray[np.float64]:
@@ -153,7 +203,7 @@ def write_label_studio(labels: LabelSet, file: Path) -> None:
     own = labels.format == "label-studio"
     tasks = []
     for picture in labels.pictures:
-        task: dict[str, Any] = dict(picture.extra) if own else {"data": {"image": picture.name}}
+        task: dict[str, Any] = dict(picture.extra) if own else {"data": {"image": quote(picture.name)}}
         if picture.labelled:
             task["annotations"] = [{"result": [_written(shape, picture, own) for shape in picture.shapes]}]
         tasks.append(task)

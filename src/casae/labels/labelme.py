@@ -24,6 +24,7 @@ from casae.labels.shapes import Shape, ellipse, line, polygon
 
 VERSION = "5.5.0"  # whose keys we write
 LIST = "labels.txt"  # classes in their order
+NO_CLASSES = ("_background_", "__ignore__")  # what labelme itself calls so; drawn over a defect, it ends there
 Box = tuple[NDArray[np.bool_], int, int]
 
 
@@ -33,7 +34,7 @@ def read_labelme(folder: Path) -> LabelSet:
     Raises:
         DatasetError: a file is damaged; names the place in it.
     """
-    files = sorted(file for file in folder.rglob("*.json") if not file.name.startswith("."))
+    files = sorted(file for file in folder.rglob("*.json") if not _is_hidden(file.relative_to(folder)))
     pictures, notes, classes = [], [], set()
     thin = points = 0
     for file in files:
@@ -46,8 +47,10 @@ def read_labelme(folder: Path) -> LabelSet:
             thin += kind in ("line", "linestrip")
             points += kind in ("point", "points")
         picture = _picture(node, folder)
-        classes |= {shape.defect_class for shape in picture.shapes}
+        classes |= {shape.defect_class for shape in picture.shapes if shape.defect_class}
         pictures.append(picture)
+        if picture.file is None:
+            notes.append(f"{picture.name}: no such picture near {file.relative_to(folder)}")
     if not pictures:
         raise DatasetError(f"{folder}: no labelme file (NAME.json with shapes) in it; name the folder that holds them")
     if thin:
@@ -57,6 +60,10 @@ def read_labelme(folder: Path) -> LabelSet:
     listed = [name for name in _listed(folder / LIST) if name in classes]
     ordered = (*listed, *sorted(classes.difference(listed)))
     return LabelSet("labelme", ordered, tuple(pictures), {}, tuple(notes))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _listed(file: Path) -> list[str]:
@@ -71,16 +78,22 @@ def _picture(node: Node, folder: Path) -> Picture:
     path = node.at("imagePath").text().replace("\\", "/")
     height, width = node.at("imageHeight").whole(1), node.at("imageWidth").whole(1)
     beside = node.file.parent
-    file = Images([beside]).find(path, f"{node.file}: imagePath") or _same_stem(node.file)
+    file = Images([beside], [beside]).find(path, f"{node.file}: imagePath") or _same_stem(node.file)
     name = (beside / PurePosixPath(path).name).relative_to(folder).as_posix()
-    shapes = tuple(shape for each in node.at("shapes").each() if (shape := _shape(each, height, width)))
+    shapes: list[Shape] = []
+    for each in node.at("shapes").each():
+        shape = _shape(each, height, width)
+        if shape and shape.defect_class in NO_CLASSES:
+            shapes = [left for below in shapes if (left := below.without(shape.mask(height, width)))]
+        elif shape:
+            shapes.append(shape)
     extra = node.others("imagePath", "imageData", "imageHeight", "imageWidth", "shapes")
-    return Picture(name, file, width, height, shapes, extra=extra, source=node.file)
+    return Picture(name, file, width, height, tuple(shapes), extra=extra, source=node.file)
 
 
 def _same_stem(file: Path) -> Path | None:
     """The picture beside a JSON file that has its name, where the path in it leads nowhere."""
-    return next((found for found in Images([file.parent]).named(file.stem)), None)
+    return next((found for found in Images([], [file.parent]).named(file.stem)), None)
 
 
 def _shape(node: Node, height: int, width: int) -> Shape | None:

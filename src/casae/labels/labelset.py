@@ -46,6 +46,7 @@ class LabelSet:
         pictures: in the order of the file.
         extra: what else it says, by the tool's own keys.
         notes: what could not be taken over.
+        splits: lists of names of pictures, by their usual names, where the format has such.
     """
 
     format: str
@@ -53,6 +54,7 @@ class LabelSet:
     pictures: tuple[Picture, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def known_size(file: Path) -> tuple[int, int]:
@@ -81,19 +83,20 @@ class Images:
     """The pictures that a label file names: by their path below one of some folders, or by its end.
 
     Args:
-        deep: folders that are searched with their sub-folders, the likeliest first.
-        flat: folders below which the path must stand as it is.
+        roots: folders below which the path may stand as it is, the likeliest first.
+        deep: those that are searched with their sub-folders.
     """
 
-    def __init__(self, deep: Sequence[Path], flat: Sequence[Path] = ()) -> None:
+    def __init__(self, roots: Sequence[Path], deep: Sequence[Path]) -> None:
+        self._roots = roots
         self._deep = [root for root in dict.fromkeys(deep) if root.is_dir()]
-        self._roots = [*self._deep, *flat]
 
     @classmethod
     def near(cls, file: Path) -> Self:
         """Those that a label file may mean: beside it, in `images/` beside it or beside its folder, or above."""
         folder = file.parent
-        return cls([folder, folder.parent / "images"], [folder / "images", folder.parent])
+        above = folder.parent / "images"
+        return cls([folder, folder / "images", above, folder.parent], [folder, above])
 
     def find(self, name: str, place: str) -> Path | None:
         """The picture that is meant; None where there is none.

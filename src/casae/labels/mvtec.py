@@ -12,7 +12,7 @@ import numpy as np
 from casae.decoding import read_image
 from casae.errors import DatasetError
 from casae.files import find_images, write_whole
-from casae.image import FULL_SCALE, encode
+from casae.image import encode
 from casae.labels.labelset import LabelSet, Picture, known_size
 from casae.labels.shapes import Shape
 
@@ -43,18 +43,19 @@ def read_mvtec(folder: Path) -> LabelSet:
             pictures.append(Picture(name.as_posix(), file, width, height, drawn, shapes is not None, source=source))
     if not pictures:
         raise DatasetError(f"{folder}: no pictures in train/ and test/; name the folder of one category")
-    notes = [f"{without} defective pictures have no mask in {TRUTH}/ and are not learned from"] if without else []
+    rule = f"have no mask in {TRUTH}/, or one that shows nothing, and are not learned from"
+    notes = [f"{without} defective pictures {rule}"] if without else []
     return LabelSet("mvtec", tuple(sorted(kinds)), tuple(pictures), {}, tuple(notes))
 
 
 def _shapes(mask: Path, kind: str) -> tuple[Shape, ...] | None:
-    """What a mask shows; None without one."""
+    """What a mask shows; None without one, or where it shows nothing."""
     if not mask.is_file():
         return None
     pixels = read_image(mask)
     gray = pixels if pixels.ndim == 2 else pixels.max(-1)
-    shape = Shape.of(kind, gray > FULL_SCALE.get(gray.dtype, 1.0) / 2)
-    return () if shape is None else (shape,)
+    shape = Shape.of(kind, gray > gray.max() / 2)  # white is 1 in some
+    return None if shape is None else (shape,)
 
 
 def kind_of(picture: Picture) -> str:
@@ -69,7 +70,7 @@ def place_of(picture: Picture) -> str:
     """Where a picture lies: good ones are learned from, others judged, as MVTec has it."""
     kind = kind_of(picture)
     plain = PurePosixPath(picture.name)
-    known = any(plain.parts[:2] == (part, kind) for part in PARTS)
+    known = plain.parts[:2] == ("test", kind) or (kind == GOOD and plain.parts[:2] == ("train", GOOD))
     return plain.as_posix() if known else f"{'train' if kind == GOOD else 'test'}/{kind}/{plain.as_posix()}"
 
 

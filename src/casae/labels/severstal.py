@@ -20,6 +20,7 @@ from casae.labels.shapes import Shape
 
 PICTURES, NAMES = "train_images", "classes.txt"  # beside the CSV; names of its classes, one a line, where there are any
 Row = tuple[int, str, str]  # line of the file, class, runs
+LONGEST = 2**27  # characters of the runs of a region; Python's csv takes 2**17 unless told otherwise
 
 
 def read_severstal(file: Path) -> LabelSet:
@@ -52,20 +53,26 @@ def _names(file: Path) -> list[str]:
 def _rows(file: Path) -> dict[str, list[Row]]:
     """The rows of each picture, those without runs left out."""
     reader = csv.DictReader(io.StringIO(text_of(file)))
-    keys = set(reader.fieldnames or ())
-    joined = "ImageId_ClassId" in keys
-    if "EncodedPixels" not in keys or not (joined or {"ImageId", "ClassId"} <= keys):
-        rule = "needs the columns ImageId, ClassId and EncodedPixels"
-        raise DatasetError(f"{file}: line 1: {rule}; it has {', '.join(sorted(keys)) or 'none'}")
     drawn: dict[str, list[Row]] = {}
-    for row in reader:
-        if joined:
-            name, _, value = (row["ImageId_ClassId"] or "").rpartition("_")
-        else:
-            name, value = row["ImageId"] or "", row["ClassId"] or ""
-        runs = (row["EncodedPixels"] or "").strip()
-        if runs:
-            drawn.setdefault(name.strip(), []).append((reader.line_num, value.strip(), runs))
+    before = csv.field_size_limit(LONGEST)
+    try:
+        keys = set(reader.fieldnames or ())
+        joined = "ImageId_ClassId" in keys
+        if "EncodedPixels" not in keys or not (joined or {"ImageId", "ClassId"} <= keys):
+            rule = "needs the columns ImageId, ClassId and EncodedPixels"
+            raise DatasetError(f"{file}: line 1: {rule}; it has {', '.join(sorted(keys)) or 'none'}")
+        for row in reader:
+            if joined:
+                name, _, value = (row["ImageId_ClassId"] or "").rpartition("_")
+            else:
+                name, value = row["ImageId"] or "", row["ClassId"] or ""
+            runs = (row["EncodedPixels"] or "").strip()
+            if runs:
+                drawn.setdefault(name.strip(), []).append((reader.line_num, value.strip(), runs))
+    except csv.Error as error:
+        raise DatasetError(f"{file}: line {reader.line_num}: {error}; copy the file again") from error
+    finally:
+        csv.field_size_limit(before)
     return drawn
 
 

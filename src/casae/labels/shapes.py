@@ -64,6 +64,11 @@ class Shape:
             inside = self.pixels[top - self.top : bottom - self.top, left - self.left : right - self.left]
             label[top:bottom, left:right][inside] = value
 
+    def without(self, mask: NDArray[np.bool_]) -> Self | None:
+        """The same without the pixels of a mask (H, W) of the picture; None where none are left."""
+        left = self.mask(*mask.shape) & ~mask
+        return self.of(self.defect_class, left, extra=self.extra)
+
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
         """(height, width) bool of a picture of this size."""
         drawn = np.zeros((height, width), np.uint8)

@@ -1,10 +1,17 @@
 """YOLO segmentation (docs.ultralytics.com/datasets/segment): a text file a picture, polygons as shares of its sides.
 
-`images/` and `labels/` hold the same sub-folders; `data.yaml` names the classes. A line of five numbers is a box. As
-YOLO takes it, a picture without a text file shows no defect. Polygons have no holes: writing loses them.
+`data.yaml` names the classes, and may name folders or lists of pictures: `train`, `val`, `test`. The text file of
+`images/x/a.png` is `labels/x/a.txt`, of `train/images/a.png` it is `train/labels/a.txt`. A line of five numbers is a
+box. As YOLO takes it, a picture without a text file shows no defect. Polygons have no holes: writing loses them.
 """
 
+import itertools
+import math
+import os
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import yaml
@@ -16,6 +23,7 @@ from casae.labels.shapes import Shape, polygon
 from casae.outlines import outlines_of, signed_area
 
 PICTURES, LABELS, NAMES = "images", "labels", "data.yaml"
+LISTS = ("train", "val", "test")
 
 
 def read_yolo(file: Path) -> LabelSet:
@@ -25,37 +33,111 @@ def read_yolo(file: Path) -> LabelSet:
         DatasetError: a file is damaged; names the line.
         ImageError: a picture cannot be read.
     """
-    classes, root = _names(file), file.parent
+    content, root, notes = _content(file), file.parent, list[str]()
+    classes, listed = _names(content, file), _listed(content, file, notes)
+    images = dict.fromkeys([*find_images(root / PICTURES), *itertools.chain(*listed.values())])
+    texts = {_same_form(text): text for text in sorted(root.rglob("*.txt"))}
     pictures, without = [], 0
-    for image in find_images(root / PICTURES):
-        name = image.relative_to(root / PICTURES)
-        text = (root / LABELS / name).with_suffix(".txt")
+    for image in images:
+        text = texts.pop(_same_form(_text_of(image, root)), None)
         height, width = known_size(image)
         shapes: tuple[Shape, ...] = ()
-        if text.is_file() and height:
+        if text is not None and height:
             lines = enumerate(text_of(text).splitlines(), start=1)
             found = (_shape(line, f"{text}: line {number}", classes, height, width) for number, line in lines)
             shapes = tuple(shape for shape in found if shape)
-        without += not text.is_file()
-        pictures.append(Picture(name.as_posix(), image, width, height, shapes, source=text if text.is_file() else file))
+        without += text is None
+        pictures.append(Picture(_name_of(image, root), image, width, height, shapes, source=text or file))
     if not pictures:
-        raise DatasetError(f"{root}: no pictures in {PICTURES}/; name the {NAMES} of a folder that has both")
-    notes = [f"{without} pictures have no file in {LABELS}/, which says that they show no defect"] if without else []
-    return LabelSet("yolo", tuple(classes), tuple(pictures), {}, tuple(notes))
+        rule = f"no pictures in {PICTURES}/, nor where {file.name} names them"
+        raise DatasetError(f"{root}: {rule}; name the {NAMES} of a folder that has pictures and {LABELS}/")
+    if without:
+        notes.append(f"{without} pictures have no file in {LABELS}/, which says that they show no defect")
+    others = [text.relative_to(root) for text in texts.values() if text.name != "classes.txt"]
+    left = [text for text in others if LABELS in text.parts]
+    if left:
+        notes.append(f"{len(left)} files in {LABELS}/ belong to no picture, such as {left[0]}")
+    every = list(itertools.chain(*listed.values()))
+    apart = len(listed) > 1 and len(set(every)) == len(every)  # or one picture would be learned from and judged on
+    names = {title: tuple(_name_of(image, root) for image in each) for title, each in listed.items()} if apart else {}
+    return LabelSet("yolo", tuple(classes), tuple(pictures), {}, tuple(notes), names)
 
 
-def _names(file: Path) -> list[str]:
-    """Classes by their number.
+def _same_form(path: Path) -> str:
+    """A path in which umlauts and accents are one character, as `casae.datasets.names.same_form` has them."""
+    return unicodedata.normalize("NFC", path.as_posix())
 
-    Raises:
-        DatasetError: the file names none.
-    """
+
+def _text_of(image: Path, root: Path) -> Path:
+    """The text file of a picture: its last folder `images` is called `labels` there."""
+    parts = list(image.relative_to(root).parts)
+    at = len(parts) - 1 - parts[::-1].index(PICTURES) if PICTURES in parts else None
+    if at is not None:
+        parts[at] = LABELS
+    return root.joinpath(*parts).with_suffix(".txt")
+
+
+def _name_of(image: Path, root: Path) -> str:
+    """What a picture is called: its path without the folder `images`."""
+    parts = list(image.relative_to(root).parts)
+    if PICTURES in parts:
+        del parts[len(parts) - 1 - parts[::-1].index(PICTURES)]
+    return "/".join(parts)
+
+
+def _content(file: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(text_of(file))
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())[:120]
         raise DatasetError(f"{file}: no YAML ({said}); export it again") from error
-    names = content.get("names") if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def _listed(content: Mapping[str, Any], file: Path, notes: list[str]) -> dict[str, list[Path]]:
+    """Pictures of each list that the file names, in its folder alone; `notes` gets what is elsewhere."""
+    listed: dict[str, list[Path]] = {}
+    for title in LISTS:
+        said = content.get(title)
+        for place in said if isinstance(said, list) else [said] if said else []:
+            found = _pictures_at(str(place), str(content.get("path") or "."), file.parent)
+            if found is None:
+                notes.append(f"{file.name}: {title}: {place} is not in its folder and is passed over")
+            else:
+                listed.setdefault(title, []).extend(found)
+    return listed
+
+
+def _pictures_at(place: str, path: str, root: Path) -> list[Path] | None:
+    """Pictures of a folder or of a list of paths; None where there is neither in the folder `root`."""
+    plain = place.replace("\\", "/")
+    for each in (root / path / plain, root / plain, root / plain.removeprefix("../")):  # as Roboflow writes it
+        found = _inside(each, root)
+        if found and found.is_dir():
+            return find_images(found)
+        if found and found.suffix == ".txt" and found.is_file():
+            lines = filter(None, (line.strip().replace("\\", "/") for line in text_of(found).splitlines()))
+            places = ([_inside(base / line, root) for base in (found.parent, root / path, root)] for line in lines)
+            files = (next((file for file in each if file and file.is_file()), None) for each in places)
+            return [file for file in files if file]
+    return None
+
+
+def _inside(place: Path, root: Path) -> Path | None:
+    """A path as one below a folder; None where it leads out of it: who packed the file may not know what is there."""
+    plain, within = Path(os.path.normpath(place)), Path(os.path.normpath(root))
+    if not plain.is_relative_to(within) or not plain.resolve().is_relative_to(within.resolve()):
+        return None
+    return root / plain.relative_to(within)
+
+
+def _names(content: Mapping[str, Any], file: Path) -> list[str]:
+    """Classes by their number.
+
+    Raises:
+        DatasetError: the file names none.
+    """
+    names = content.get("names")
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
@@ -71,7 +153,7 @@ def _shape(line: str, place: str, classes: list[str], height: int, width: int) -
         number, *shares = (float(word) for word in words)
     except ValueError as error:
         raise DatasetError(f"{place}: {error}; write a class and numbers from 0 to 1") from error
-    if number != int(number) or not 0 <= number < len(classes):
+    if not math.isfinite(number) or number != int(number) or not 0 <= number < len(classes):
         raise DatasetError(f"{place}: class {words[0]} is none of the {len(classes)} in {NAMES}; mend one")
     if len(shares) == 4:
         x, y, wide, high = shares
