@@ -1,7 +1,7 @@
 # casae as a service, for a machine without Python. Read-only, as a user without rights, everything in /data:
 #
 #   docker build -t casae .
-#   docker run --read-only --tmpfs /tmp -v casae:/data -p 127.0.0.1:8000:8000 casae
+#   docker run --read-only --tmpfs /tmp -v casae:/data -e TZ=Europe/Berlin -p 127.0.0.1:8000:8000 casae
 #
 # It listens on all addresses of the container, so whoever comes must sign in: make a user first,
 #

@@ -66,6 +66,22 @@ def saved(page, state="saved"):
     playwright.expect(page.locator("#state")).to_have_attribute("data-kind", state)
 
 
+def test_the_queue_goes_past_a_picture_that_cannot_be_read(page, project):
+    url, _, _ = project
+    page.route("**/rings/label/b?*", lambda route: route.fulfill(status=418, json={"detail": "b: is damaged"}))
+    go_to(page, url, "a")
+    page.keyboard.press("ArrowRight")
+    saved(page, "not_read")
+    playwright.expect(page.locator("#state")).to_contain_text("b: is damaged")
+    playwright.expect(page.locator("#name")).to_have_text("a")
+    page.keyboard.press("ArrowRight")
+    playwright.expect(page.locator("#name")).to_have_text("c")
+    go_to(page, url, "b")  # the first one that is opened
+    saved(page, "not_read")
+    page.keyboard.press("ArrowRight")
+    playwright.expect(page.locator("#name")).to_have_text("c")
+
+
 def test_strokes_are_kept_undone_and_submitted_by_keyboard(page, project):
     url, label, _ = project
     go_to(page, url, "a")

@@ -109,6 +109,61 @@ def test_doubtful_parts_are_judged_by_keyboard(page, service):
     assert sorted(len(reviews) for reviews in said) == [1, 2]
     page.keyboard.press("?")
     assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")  # also where nothing waits
+    playwright.expect(part).to_be_visible()
+    playwright.expect(page.locator("#ng")).to_be_enabled()
+    page.keyboard.press("n")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+
+
+def doubtful(client, *serials):
+    image = np.full((480, 640), 200, np.uint8)
+    image[100:118, 200:218] = 10
+    for level, serial in enumerate(serials):
+        image[0, 0] = level
+        client.inspect(cv2.imencode(".png", image)[1].tobytes(), name=f"{serial}.png", serial=serial, product="ring")
+
+
+def test_a_held_key_judges_one_part_and_an_empty_queue_looks_again(page, service):
+    url, client = service
+    page.goto(f"{url}/review")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    doubtful(client, "held 1", "held 2", "held 3")
+    part = page.locator("#part")
+    playwright.expect(part).not_to_be_empty(timeout=15_000)
+    first = part.inner_text()
+    playwright.expect(page.locator("#ng")).to_be_enabled()
+    page.keyboard.down("n")
+    playwright.expect(part).not_to_have_text(first)
+    playwright.expect(page.locator("#ng")).to_be_enabled()
+    second = part.inner_text()
+    for _ in range(5):
+        page.keyboard.down("n")  # the system repeats it
+    page.wait_for_timeout(500)
+    page.keyboard.up("n")
+    assert part.inner_text() == second
+    waiting = [row["serial"] for row in client.inspections(decision="REVIEW", reviewed=False)]
+    assert sorted([*waiting, first]) == ["held 1", "held 2", "held 3"]
+    (third,) = {*waiting} - {second}
+    (row,) = client.inspections(serial=third)
+    client.review(row["id"], "OK", "somebody else was faster")
+    page.keyboard.press("n")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    reviews = client.get(f"/api/v1/inspections/{row['id']}")["reviews"]
+    assert [each["new"] for each in reviews] == ["OK"]
+
+
+def test_the_live_page_comes_back_by_itself(page, service):
+    url, client = service
+    page.route("**/api/v1/events*", lambda route: route.fulfill(status=418))  # after which a browser asks no more
+    page.goto(f"{url}/")
+    playwright.expect(page.locator("#lost")).to_be_visible()
+    page.unroute("**/api/v1/events*")
+    playwright.expect(page.locator("#lost")).to_be_hidden(timeout=15_000)
+    page.wait_for_timeout(700)
+    record = client.inspect(png(170, 0), name="after.png", serial="after")
+    page.locator(f'[data-id="{record.id}"]').wait_for()
 
 
 def test_a_judgement_on_the_page_of_a_part_is_kept(page, service):

@@ -1,5 +1,6 @@
 """Statistics over HTTP: sums of records, limits of a frozen baseline, intervals of what people said."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,6 +47,36 @@ def test_limits_are_those_of_the_frozen_baseline(inspected):
     assert told["rejected"]["values"] == [None] * len(told["points"])
     swapped = {"since": times["until"], "until": times["since"]}
     assert "must be before" in is_problem(client.post(f"{AT}/baselines", json=swapped), 422)
+
+
+@pytest.fixture
+def tokyo(monkeypatch):
+    """A service whose clock is nine hours before that of Greenwich."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_days_begin_and_baselines_are_shown_by_the_clock_of_the_service(tokyo, client):
+    record = send(client, png())
+    assert record["inspected_at"].endswith("+09:00")
+    (item,) = client.get("/api/v1/inspections").json()["items"]
+    assert item["inspected_at"] == record["inspected_at"]
+    today = datetime.fromisoformat(record["inspected_at"]).replace(hour=0, minute=0, second=0, microsecond=0)
+    span = {
+        "since": f"{today - timedelta(days=1):%Y-%m-%d}T00:00",
+        "until": f"{today + timedelta(days=1):%Y-%m-%d}T00:00",
+    }
+    points = client.get(f"{AT}/series", params={"step": "day", **span}).json()["points"]
+    assert [datetime.fromisoformat(each["start"]) for each in points][:2] == [today - timedelta(days=1), today]
+    assert [each["parts"] for each in points][:2] == [0, 1]
+    made = client.post(f"{AT}/baselines", json=span).json()
+    assert made["since"] == (today - timedelta(days=1)).isoformat()
+    assert client.get(f"{AT}/series", params=span).json()["baseline"] == made
+    wrong = client.get(f"{AT}/series", params={"since": "0001-01-01T00:00:00"})
+    assert "clocks" in is_problem(wrong, 422)
 
 
 def test_pareto_sizes_and_places(inspected):

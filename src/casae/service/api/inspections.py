@@ -310,7 +310,9 @@ def failures(
 
 def item_of(row: Row) -> Item:
     """A row of a list."""
-    return Item.model_validate(row._asdict() | {"inspected_at": moment_of(row.id).isoformat(timespec="milliseconds")})
+    return Item.model_validate(
+        row._asdict() | {"inspected_at": moment_of(row.id).astimezone().isoformat(timespec="milliseconds")}
+    )
 
 
 def said_of(service: Service, key: str) -> list[Review]:

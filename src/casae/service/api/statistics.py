@@ -211,7 +211,7 @@ def freeze(service: TheService, who: Engineer, wanted: NewBaseline) -> Baseline:
     with writing(service.engine) as connection:
         connection.execute(baselines.insert(), row)
     noted(service.engine, who, "froze a baseline", wanted.product, since=row["since"], until=row["until"])
-    return Baseline.model_validate(row)
+    return _shown(row)
 
 
 @router.get("/classes", responses=documented())
@@ -323,7 +323,13 @@ def _baseline(service: Service, product: str) -> Baseline | None:
     query = select(baselines).where(baselines.c.product == product).order_by(baselines.c.id.desc()).limit(1)
     with reading(service.engine) as connection:
         row = connection.execute(query).mappings().first()
-    return None if row is None else Baseline.model_validate(dict(row))
+    return None if row is None else _shown(dict(row))
+
+
+def _shown(row: dict[str, Any]) -> Baseline:
+    """With times as the clock of this machine shows them."""
+    here = {name: datetime.fromisoformat(row[name]).astimezone().isoformat() for name in ("since", "until")}
+    return Baseline.model_validate(row | here)
 
 
 def _chart(kind: Kind, found: list[Bucket], frozen: Baseline | None) -> ControlChart | None:

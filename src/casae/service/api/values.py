@@ -1,9 +1,10 @@
 """Values that requests carry, and what they may be."""
 
 import re
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 
@@ -15,11 +16,19 @@ def _iso(value: object) -> object:
     return value
 
 
+def _here(value: datetime) -> datetime:
+    """A time without an offset is one of this machine's clock, as people read it on the pages."""
+    try:
+        return value if value.tzinfo else value.astimezone()
+    except (OverflowError, OSError, ValueError) as error:
+        raise ValueError("lies outside of what clocks know; write such as 2026-11-30T06:00:00Z") from error
+
+
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Time = Annotated[AwareDatetime, BeforeValidator(_iso)]
+Time = Annotated[datetime, BeforeValidator(_iso), AfterValidator(_here)]
 
 
 class Body(BaseModel):

@@ -82,7 +82,7 @@ function card(row) {
   const head = facts.appendChild(make("div", "row"));
   const words = list.dataset[row.decision.toLowerCase()];
   head.appendChild(make("span", `verdict ${row.decision}`, `${SIGNS[row.decision]} ${words}`));
-  head.appendChild(make("span", "soft", time(row.id)));
+  head.appendChild(make("span", "soft", row.inspected_at.slice(0, 19).replace("T", " ")));
   facts.appendChild(make("b", "", row.serial ?? row.source.split("/").at(-1)));
   const about = [row.product, row.batch, row.station, `${list.dataset.defects}: ${row.defects}`];
   facts.appendChild(make("span", "soft", about.filter(Boolean).join(" · ")));
@@ -94,12 +94,4 @@ function make(name, kind, text = "") {
   made.className = kind;
   made.textContent = text;
   return made;
-}
-
-/** When an inspection ended: its id begins with the milliseconds. */
-function time(id) {
-  const moment = new Date(parseInt(id.replaceAll("-", "").slice(0, 12), 16));
-  const two = (number) => String(number).padStart(2, "0");
-  const day = [moment.getFullYear(), two(moment.getMonth() + 1), two(moment.getDate())].join("-");
-  return `${day} ${[moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(two).join(":")}`;
 }

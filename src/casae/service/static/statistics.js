@@ -9,15 +9,20 @@ const tables = {}; // chart -> rows of its CSV, the first one names the columns
 const form = at("filters");
 const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
 
-/** The last moment before an end that does not belong to it. */
-const lastOf = (end) => new Date(new Date(end) - 1).toISOString();
+const iso = (date) =>
+  `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, "0")}-${String(date.getDate()).padStart(2, "0")}`;
+
+/** From the midnight of a day to that after another one, by the clock of the service, which says times without offset. */
+function days(since, until) {
+  const after = new Date(`${until}T00:00`);
+  after.setDate(after.getDate() + 1);
+  return { since: `${since}T00:00`, until: `${iso(after)}T00:00` };
+}
 
 function span() {
   const { product, since, until, step } = Object.fromEntries(new FormData(form));
   if (until < since) throw new Error(words.dates_reversed);
-  const after = new Date(`${until}T00:00`);
-  after.setDate(after.getDate() + 1);
-  const query = { since: new Date(`${since}T00:00`).toISOString(), until: after.toISOString() };
+  const query = days(since, until);
   return { query: product ? { ...query, product } : query, step };
 }
 
@@ -67,8 +72,9 @@ const axis = (more) => ({
   axisLine: { lineStyle: { color: colour("--soft") } }, nameTextStyle: { color: colour("--soft") }, ...more,
 });
 
-const moment = (text) =>
-  new Date(text).toLocaleString(document.documentElement.lang, { dateStyle: "short", ...(span().step === "hour" || span().step === "shift" ? { timeStyle: "short" } : {}) });
+/** A time as the clock of the service shows it, some milliseconds later. */
+const moment = (text, later = 0) =>
+  new Date(new Date(text.slice(0, 19)).getTime() + later).toLocaleString(document.documentElement.lang, { dateStyle: "short", ...(span().step === "hour" || span().step === "shift" ? { timeStyle: "short" } : {}) });
 
 /** Lines where model or rules changed, at the point in which that fell. */
 function changes(series) {
@@ -101,7 +107,7 @@ function control(name, series, chart, what) {
   });
   const rules = [...new Set(chart.broken.flat())].sort().map((rule) => `${rule}: ${words[`nelson_${rule}`]}`);
   const usual = series.baseline
-    ? `${words.baseline} ${moment(series.baseline.since)} – ${moment(lastOf(series.baseline.until))}, ${series.baseline.who}`
+    ? `${words.baseline} ${moment(series.baseline.since)} – ${moment(series.baseline.until, -1)}, ${series.baseline.who}`
     : words.provisional;
   at(`about-${name}`).textContent = [`${words.centre} ${number.format(chart.centre)}`, usual, rules.length ? `${words.signal}: ${rules.join("; ")}` : words.no_signal].join(" · ");
   const head = ["start", "parts", what, "value", "low", "high", "centre", "nelson_rules"];
@@ -242,12 +248,8 @@ form.addEventListener("submit", (event) => {
 at("baseline")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { since, until, why } = Object.fromEntries(new FormData(event.target));
-  const after = new Date(`${until}T00:00`);
-  after.setDate(after.getDate() + 1);
   try {
-    await ask("POST", "/api/v1/statistics/baselines", {
-      product: form.elements.product.value, since: new Date(`${since}T00:00`).toISOString(), until: after.toISOString(), why,
-    });
+    await ask("POST", "/api/v1/statistics/baselines", { product: form.elements.product.value, ...days(since, until), why });
     await show();
   } catch (error) {
     fault(error);
@@ -259,7 +261,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 const day = (back) => {
   const then = new Date();
   then.setDate(then.getDate() - back);
-  return `${then.getFullYear()}-${String(then.getMonth() + 1).padStart(2, "0")}-${String(then.getDate()).padStart(2, "0")}`;
+  return iso(then);
 };
 form.elements.since.value = day(29);
 form.elements.until.value = day(0);
