@@ -60,7 +60,9 @@ def main() -> None:
         for order in ORDERS:
             chosen = at_first[order]
             while len(chosen) <= wanted.most:
-                chosen = _round((order,), seed, chosen, pool, judge, wanted)[order]
+                before, chosen = chosen, _round((order,), seed, chosen, pool, judge, wanted)[order]
+                if len(chosen) == len(before):  # there is none left to choose
+                    break
 
 
 def _round(

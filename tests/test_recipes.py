@@ -66,3 +66,14 @@ def test_settings_of_the_classifier_are_named_with_it():
 def test_an_assignment_that_is_none_is_explained(text):
     with pytest.raises(UsageError, match="write NAME=VALUE"):
         parsed(text)
+
+
+@pytest.mark.parametrize("given", [{"tile": True}, {"tile": False}, {"scale": 0.5}])
+def test_what_decides_the_fit_is_said_once(given):
+    with pytest.raises(UsageError, match="leave one out"):
+        settings_for("fast", fit="letterbox", **given)
+
+
+def test_every_network_has_a_part_of_the_time():
+    with pytest.raises(UsageError, match="minutes_share"):
+        settings_for("fast", minutes=10, minutes_share=(0.8, 0.2, 0.0))

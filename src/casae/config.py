@@ -30,9 +30,10 @@ class Frozen(BaseModel):
 
 
 def first_problem(error: ValidationError, whole_path: bool = True) -> str:
-    """What is wrong with values, in one line: where, what it is, and the rule."""
+    """What is wrong with values, in one line: where, from the last name on without `whole_path`, what, and the rule."""
     first = error.errors()[0]
-    place = first["loc"] if whole_path else first["loc"][-1:]
+    names = [index for index, step in enumerate(first["loc"]) if isinstance(step, str)]
+    place = first["loc"] if whole_path else first["loc"][names[-1] if names else 0 :]
     where = "".join(f" #{step + 1}" if isinstance(step, int) else f".{step}" for step in place).strip(".")
     rule = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

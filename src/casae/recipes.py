@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -16,6 +16,7 @@ from casae.config import (
 from casae.errors import UsageError
 
 Strength = Literal["strong", "medium"]
+Part = Annotated[float, Field(gt=0)]
 
 
 ENOUGH_DEFECTIVE = 8  # held-out images with a defect; with fewer, the best weights and the best F1 are luck
@@ -142,7 +143,7 @@ class TrainingSettings(Frozen):
     classifier: ClassifierSettings
     start: str = SCRATCH
     minutes: float | None = Field(default=None, gt=0)
-    minutes_share: tuple[float, float, float] = (0.70, 0.18, 0.12)
+    minutes_share: tuple[Part, Part, Part] = (0.70, 0.18, 0.12)
     seed: int = Field(default=0, ge=0, lt=2**32)
     min_area_px: int | None = Field(default=None, ge=1)
     join_px: float = Field(default=0, ge=0, le=10**6)
@@ -236,6 +237,8 @@ def _check_together(wanted: Mapping[str, Any], tile: bool | None) -> None:
     Raises:
         UsageError: they do not.
     """
+    if "fit" in wanted and ("scale" in wanted or tile is not None):
+        raise UsageError("fit: how images are scaled or cut follows from scale and --tile; leave one out")
     if "minutes" in wanted and wanted.keys() & {"epochs_1", "epochs_2"}:
         raise UsageError("minutes and epochs: choose one way to say how long; leave the other out")
     if "scale" in wanted and tile is False:

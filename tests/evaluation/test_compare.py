@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -5,8 +7,12 @@ import pytest
 from casae import Inspector
 from casae.config import InspectionSettings
 from casae.datasets.registry import open_dataset
+from casae.decoding import read_image
 from casae.evaluation.compare import compare, difference
+from casae.inspection.grain import Fingerprints
 from casae.labelled.show import colour_of, drawn, sheet, write_labels
+from casae.metrics import Interval
+from casae.models.bundle import read_bundle, write_bundle
 
 
 @pytest.fixture
@@ -31,11 +37,40 @@ def test_who_wins_where(dark_model, data):
     found = compare(strict, lenient, data)
     assert found.wins == (1, 0, 3)
     assert [pair.first.name for pair in found.pairs][-1] == "3"
-    gain, low, high = found.gain
-    assert low <= gain <= high
-    assert gain == pytest.approx(found.second.scores()["iou"].value - found.first.scores()["iou"].value)
+    assert found.gain.value == pytest.approx(found.second.scores()["iou"].value - found.first.scores()["iou"].value)
+    assert (found.gain.low, found.gain.high) == (None, None)  # four pictures tell nothing of others
     same = compare(strict, strict, data)
-    assert (same.wins, same.gain) == ((0, 4, 0), (0, 0, 0))
+    assert (same.wins, same.gain.value) == ((0, 4, 0), 0)
+
+
+def test_many_pictures_have_an_interval(dark_model, data):
+    copies = [replace(each, name=f"{each.name}-{n}") for each in data.samples for n in range(3)]
+    strict, lenient = (Inspector(dark_model, InspectionSettings(gs=gs)) for gs in (1, 200))
+    gain = compare(strict, lenient, replace(data, samples=tuple(copies))).gain
+    assert gain.low < gain.value < gain.high
+    assert compare(strict, strict, replace(data, samples=tuple(copies))).gain == Interval(0, 0, 0)
+
+
+def test_a_score_that_one_model_alone_tells_stands_without_the_other(dark_model, telling_model, data):
+    dark, telling = Inspector(dark_model), Inspector(telling_model)
+    for first, second, place in ((telling, dark, 0), (dark, telling, 1)):
+        found = compare(first, second, data)
+        pair = found.scores()["images_unlike_learned"]
+        assert pair[place].total == 4
+        assert pair[1 - place].value is None
+        assert found.to_dict()["scores"]["images_unlike_learned"][1 - place]["value"] is None
+
+
+def test_a_model_that_has_learned_the_pictures_is_said_to_have(dark_model, data, tmp_path):
+    grain = np.random.default_rng(0).integers(0, 9, (48, 64), np.uint8)
+    for sample in data.samples:  # or there is nothing to know a picture by
+        cv2.imwrite(str(sample.image), cv2.imread(str(sample.image), cv2.IMREAD_GRAYSCALE) + grain)
+    bundle = read_bundle(dark_model)
+    images = [read_image(sample.image) for sample in data.samples]
+    write_bundle(replace(bundle, learned=Fingerprints.of(images).written()), tmp_path / "knows.casae")
+    found = compare(Inspector(dark_model), Inspector(tmp_path / "knows.casae"), data)
+    assert found.learned == (0, 4)
+    assert found.to_dict()["learned"] == {"first": 0, "second": 4}
 
 
 def test_pictures_of_labels_and_differences(data, tmp_path):

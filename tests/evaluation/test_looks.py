@@ -132,6 +132,15 @@ def test_the_model_keeps_how_often_it_looks(
     assert (f"| looks at each picture | {chosen} |" in read_bundle(file).card) == (held or chosen != 1)
 
 
+def test_where_too_few_tell_the_model_looks_once(dark_model, components, tmp_path, monkeypatch):
+    file = Path(shutil.copy(dark_model, tmp_path / "dark.casae"))
+    part = open_dataset(f"folder:{components}").split("train")
+    unsure = [TRIED[0], Looking(2, -0.55, math.inf, 40, 0.5)]
+    monkeypatch.setattr(judge, "try_looks", lambda *_: unsure)
+    _, said = judge._choose_looks(Trained(file, {}, part, tmp_path, 0.0, False), None, 100.0, Reporter())
+    assert said == "1, too few defective pictures are held out to tell whether more do harm"
+
+
 def test_where_directions_matter_the_model_looks_once(dark_model, components, tmp_path, monkeypatch):
     file = Path(shutil.copy(dark_model, tmp_path / "dark.casae"))
     part = open_dataset(f"folder:{components}").split("train")
@@ -147,7 +156,14 @@ def test_an_inspection_says_how_often_it_looked(dark_model):
     by_looks = [Inspector(dark_model, InspectionSettings(looks=looks)).inspect(image) for looks in (None, 2, 8)]
     assert [record_of(each).looks for each in by_looks] == [1, 2, 8]
     assert all(len(each.defects) == 1 for each in by_looks)
-    assert len({each.novelty for each in by_looks}) == 1
+
+
+def test_novelty_is_that_of_the_first_look(telling_model):
+    image = np.full((64, 64), 150, np.uint8)
+    image[20:40, 20:40] = 20
+    found = [Inspector(telling_model, InspectionSettings(looks=looks)).inspect(image).novelty for looks in (1, 2, 8)]
+    assert found[0] is not None
+    assert len(set(found)) == 1
 
 
 def test_nothing_tells_of_a_single_defective_picture():

@@ -90,12 +90,15 @@ def test_what_the_held_out_images_chose_is_said(components, dark_model, tmp_path
     few = evaluate(inspector, part)
     many = replace(few, images=tuple(image for image in few.images if image.defective) * 8)
 
-    def said(result, gs, folds):
-        training = Training(inspector, part, result, [], Cost(gs, 25.0), "", tmp_path, 1.0, folds)
+    def said(result, gs, folds, core=25.0, always=False):
+        cost = Cost(gs, core)
+        training = Training(inspector, part, result, [], cost, "", tmp_path, 1.0, folds, always_by_score=always)
         return training.chosen_by_them
 
     assert [said(few, 100.0, {}), said(few, 80.0, {}), said(few, 80.0, {"mean": {}})] == ["", "thresholds", ""]
     assert [said(many, 100.0, {}), said(many, 80.0, {})] == ["weights", "weights and thresholds"]
+    assert said(few, 100.0, {}, core=100.0) == "thresholds"
+    assert said(few, 100.0, {}, always=True) == "weights"
 
 
 def test_a_single_epoch_is_a_dot_with_one_number_below():

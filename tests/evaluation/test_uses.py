@@ -35,6 +35,8 @@ def test_a_good_model_is_good_for_everything():
         ((0, 12), (1, 12), "not shown"),  # nothing escaped, of too few
         ((20, 100), (5, 100), "no"),  # surely more than a twentieth
         ((0, 100), (40, 100), "no"),
+        ((0, 100), (0, 1), "not shown"),  # of so few good parts
+        ((0, 100), (2, 8), "not shown"),
         ((0, 100), (0, 0), "not shown"),  # nothing tells how many good parts are rejected
     ],
 )
@@ -50,6 +52,7 @@ def test_how_many_bad_parts_would_show_it():
 
 
 def test_each_use_has_a_need_of_its_own():
+    assert grades({"iou": Interval(None)}) == ["yes", "yes", "not shown", "yes"]
     assert grades({"iou": Interval(0.6)}) == ["yes", "yes", "no", "yes"]
     assert grades({"false_regions_per_image": Interval(1.5)}) == ["yes", "no", "yes", "yes"]
     assert grades({"accuracy_found_regions": proportion(80, 100)}) == ["yes", "yes", "yes", "no"]

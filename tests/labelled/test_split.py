@@ -34,6 +34,15 @@ def test_parts_stay_whole(tmp_path):
     assert draw_test(open_dataset(f"folder:{tmp_path}"), 0.25, 1, "^[^_]+").test != drawn.test
 
 
+def test_groups_that_are_too_large_are_no_empty_list(tmp_path):
+    data = folder_of(tmp_path, [f"lot{lot}/{n}" for lot in "AB" for n in range(10)])
+    with pytest.raises(
+        DatasetError, match=r"smallest group \(their folders\) has 10 of 20 pictures.* share of 0.2; say --group"
+    ):
+        draw_test(data, 0.2)
+    assert len(draw_test(data, 0.5).test) == 10
+
+
 def test_folders_are_groups_and_else_neighbours(tmp_path):
     folders = draw_test(folder_of(tmp_path / "one", [f"lot{lot}/{n}" for lot in range(5) for n in range(4)]), 0.2)
     assert (folders.by, len({name.split("/")[0] for name in folders.test})) == ("their folders", 1)

@@ -194,6 +194,21 @@ def test_halves_share_no_image_and_are_drawn_by_the_seed(dataset):
     assert any(a is not b for a, b in zip(halves.judged, table4.halved(by_image, 1).judged, strict=False))
 
 
+def test_copies_of_an_image_stay_on_one_side(dataset, tmp_path, monkeypatch):
+    names = sorted(sample.name for sample in dataset.samples)
+    copied = replace(dataset, copies=dict.fromkeys(names[: len(names) // 2], "one scene"))
+    halves = []
+    real = table4.halved
+    monkeypatch.setattr(table4, "halved", lambda *given: halves.append(real(*given)) or halves[-1])
+    monkeypatch.setattr(table4, "_row", lambda *_: (_ for _ in ()).throw(InterruptedError))
+    with pytest.raises(InterruptedError):
+        reproduce("table4", copied, tmp_path, SMALL)
+    sides = [
+        {crop.image.name for crop in side} & copied.copies.keys() for side in (halves[-1].learned, halves[-1].judged)
+    ]
+    assert sorted(map(bool, sides)) == [False, True]
+
+
 def test_one_class_cannot_be_compared(dataset, tmp_path):
     with pytest.raises(DatasetError, match="needs two"):
         reproduce("table4", replace(dataset, classes=("defect",)), tmp_path, SMALL)

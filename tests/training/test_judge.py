@@ -48,7 +48,7 @@ def test_the_chosen_thresholds_are_those_of_the_model(components, dark_model, tm
         for gs, core, hit in ((100.0, 25.0, 800), (100.0, 100.0, 800), (150.0, 25.0, 900), (150.0, 150.0, 900))
     ]
     add_scores(file, "as trained", {}, core_gs=25.0)
-    judged = judge._judge(judge.JudgedModel(trained), [], "f1", [], costs, Reporter())
+    judged = judge._judge(judge.JudgedModel(trained), settings_for(), [], "f1", [], costs, Reporter())
     manifest = read_bundle(file).manifest
     assert (manifest.gs, manifest.core_gs) == (judged.chosen.gs, judged.chosen.core_gs) == (150, 25)
 
@@ -77,8 +77,7 @@ def test_unlabelled_pictures_that_lie_beside_the_labelled_ones_are_asked_for_onc
     for index in range(3):
         cv2.imwrite(str(tmp_path / f"masks/{index}.png"), np.eye(9, dtype=np.uint8))
     data = open_dataset(f"folder:{tmp_path}")
-    trained = Trained(tmp_path / "a.casae", {}, data.only(["2"], "held"), tmp_path, 0.0, False)
-    asked = judge._without_label(data, data.split("all"), trained, tmp_path / "images")
+    asked = judge._without_label(data, "all", tmp_path / "images")
     assert sorted(sample.name for sample in asked) == ["3", "4"]
 
 
@@ -92,7 +91,7 @@ def test_folds_stand_on_page_and_card(components, dark_model, tmp_path):
     fold = Path(shutil.copy(dark_model, tmp_path / "fold.casae"))
     parts = [data.split("train"), data.split("test")]
     models = [(fold, part) for part in parts]
-    judged = judge._judge(judge.JudgedModel(trained), [], "recall=1.0", models, costs, Reporter())
+    judged = judge._judge(judge.JudgedModel(trained), settings_for(), [], "recall=1.0", models, costs, Reporter())
     html, card = judged.page.read_text("utf-8"), read_bundle(file).card
     manifest = read_bundle(file).manifest
     chosen = InspectionSettings(gs=manifest.gs, core_gs=manifest.core_gs)
@@ -109,6 +108,24 @@ def test_folds_stand_on_page_and_card(components, dark_model, tmp_path):
     assert "12 images" not in html
     assert "of which its start weights had learned 1" in html
     assert "did not learn from" not in html.split("Thresholds")[0]
+    assert f"count the {judged.chosen.images} pictures of all folds" in html
+    assert "thresholds were chosen on them, so they are a little too good" in html
+
+
+def test_a_score_that_one_fold_alone_tells_is_left_out(components, dark_model, telling_model, tmp_path):
+    part = open_dataset(f"folder:{two_classes(components, tmp_path / 'part')}").split("train")
+    for models in ((telling_model, dark_model), (dark_model, telling_model)):
+        scores = judge._fold_scores([(file, part) for file in models], Cost(100.0, 25.0), 1)
+        assert "iou" in scores
+        assert "images_unlike_learned" not in scores
+
+
+def test_a_target_without_held_out_images_is_refused_at_once(components, tmp_path):
+    data = replace(open_dataset(f"folder:{components}"), splits={})
+    settings = settings_for("scratch", hold_out_share=0.0)
+    with pytest.raises(UsageError, match=r"--target good=0\.95: nothing is held out to choose thresholds by"):
+        train_and_judge(data, tmp_path / "part.casae", settings, target="good=0.95")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from casae.datasets.registry import open_dataset
 from casae.errors import BundleError, DatasetError
 from casae.models.bundle import read_bundle
 from casae.synthetic.components import write_components
-from casae.training.novelty import relearn
+from casae.training.novelty import FEWEST, MOST_INPUTS, _some, relearn
 
 
 @pytest.fixture
@@ -44,6 +44,14 @@ def test_what_cannot_tell_is_refused(dark_model, telling_model, gray_pictures, t
     with pytest.raises(DatasetError, match="2 pictures of 'few' can be read, 8 tell at least what is usual"):
         relearn(telling_model, few, tmp_path / "new.casae")
     assert not (tmp_path / "new.casae").exists()
+
+
+def test_pictures_of_many_tiles_are_all_counted():
+    rows = np.arange(6000, dtype=np.float32).reshape(3000, 2)
+    some = _some(rows)
+    assert len(some) * FEWEST <= MOST_INPUTS < 2 * len(some) * FEWEST
+    assert (some[0, 0], some[-1, 0]) == (0, 5998)
+    assert np.array_equal(_some(rows[:3]), rows[:3])
 
 
 @pytest.mark.slow

@@ -328,6 +328,13 @@ def test_starting_anew_from_ones_own_weights_can_be_resumed(small, dataset, tmp_
     monkeypatch.undo()
     trained = train(everything, out, again, split="all", resume=True)
     assert not any(learned.knows(to_gray(read_image(sample.image))) for sample in trained.validation.samples)
+    learned = learned_by(first.folder / "weights.pt")
+    fewer = everything.only([sample.name for sample in everything.samples[1:]], "all")
+    train(fewer, out, again, split="all", resume=True)  # of other pictures: it begins anew, from weights that know more
+    images = [to_gray(read_image(sample.image)) for sample in everything.samples]
+    assert any(learned.knows(image) for image in images)
+    now = learned_by(first.folder / "weights.pt")
+    assert all(now.knows(image) for image in images if learned.knows(image))
 
 
 def test_a_camera_of_twelve_bits_is_brought_to_full_scale(small, dataset, tmp_path):

@@ -59,8 +59,9 @@ def more(tmp_path_factory):
 def test_labelled_held_out_and_test_images_are_left_out(components):
     dataset = open_dataset(f"folder:{components}")
     part = dataset.split("train")
-    files = unlabelled_images(components / "images", dataset, (part,), seed=0)
-    expected = {s.name for s in dataset.samples} - {s.name for s in (*part.samples, *dataset.split("test").samples)}
+    files = unlabelled_images(components / "images", dataset, "train", seed=0)
+    lists = (part, dataset.split("val"), dataset.split("test"))
+    expected = {s.name for s in dataset.samples} - {s.name for each in lists for s in each.samples}
     assert {file.stem for file in files} == expected
 
 
@@ -70,7 +71,7 @@ def test_copies_in_another_folder_are_left_out_as_well(components, more, tmp_pat
     for number, file in enumerate((part.samples[0].image, dataset.split("test").samples[0].image)):
         shutil.copy(file, tmp_path / f"camera-{number}{file.suffix}")
     shutil.copy(next(more.iterdir()), tmp_path / "other.png")
-    assert [file.name for file in unlabelled_images(tmp_path, dataset, (part,), seed=0)] == ["other.png"]
+    assert [file.name for file in unlabelled_images(tmp_path, dataset, "train", seed=0)] == ["other.png"]
 
 
 def test_the_order_is_drawn_by_the_seed(components, more):

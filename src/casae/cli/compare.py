@@ -1,6 +1,5 @@
 """`casae compare`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,10 @@ import typer
 from casae.cli import DATASET_HELP, Precision
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from casae.datasets.sample import Dataset
+    from casae.evaluation.compare import Comparison
     from casae.inspection.inspector import Inspector
 
 SHOWN = 10
@@ -37,12 +39,11 @@ def compare(
     from rich.markup import escape
     from rich.table import Table
 
-    from casae.cli.arguments import inspection_settings
+    from casae.cli.arguments import inspection_settings, write_json
     from casae.cli.progress import progress
     from casae.datasets.registry import open_dataset
     from casae.evaluation.compare import compare as run
     from casae.evaluation.judgement import part_to_judge, shown
-    from casae.files import write_whole
     from casae.inspection.inspector import Inspector
 
     part = part_to_judge(open_dataset(dataset), split)
@@ -56,15 +57,10 @@ def compare(
     )
     for heading in ("score", "A", "B"):
         table.add_column(heading)
-    one, two = found.first.scores(seed), found.second.scores(seed)
-    for name in one:
-        table.add_row(name, shown(one[name]), shown(two[name]))
+    for name, (one, two) in found.scores(seed).items():
+        table.add_row(name, shown(one), shown(two))
     console.print(table)
-    worse, alike, better = found.wins
-    gain, low, high = found.gain
-    console.print(f"B is better in {better} images, A in {worse}, alike in {alike}", highlight=False)
-    sure = "B is better" if low > 0 else "A is better" if high < 0 else "these images do not tell which is better"
-    console.print(f"IoU of B less A: {gain:+.3f} (95 % interval {low:+.3f} .. {high:+.3f}): {sure}", highlight=False)
+    _print_gain(console, found)
     changed = sorted(found.pairs, key=lambda pair: -abs(pair.gain))[:SHOWN]
     for pair in changed:
         if pair.gain:
@@ -73,12 +69,28 @@ def compare(
         _write_sheet(sheet, inspectors, part, [pair.first.name for pair in changed if pair.gain])
         console.print(f"What changed most: {sheet}", soft_wrap=True, markup=False)
     if json_file is not None:
-        write_whole(json_file, json.dumps(found.to_dict(seed), indent=2) + "\n")
+        write_json(json_file, found.to_dict(seed))
     failures = found.first.failures | found.second.failures
     for reason in failures.values():
         typer.echo(f"casae: {reason}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def _print_gain(console: "Console", found: "Comparison") -> None:
+    worse, alike, better = found.wins
+    gain, low, high = found.gain.value or 0.0, found.gain.low, found.gain.high
+    console.print(f"B is better in {better} images, A in {worse}, alike in {alike}", highlight=False)
+    if low is None or high is None:
+        sure = f"({len(found.pairs)} images, too few for an interval): they do not tell which is better"
+    else:
+        said = "B is better" if low > 0 else "A is better" if high < 0 else "these images do not tell which is better"
+        sure = f"(95 % interval {low:+.3f} .. {high:+.3f}): {said}"
+    console.print(f"IoU of B less A: {gain:+.3f} {sure}", highlight=False)
+    for name, count in zip("AB", found.learned, strict=True):
+        if count:
+            rule = f"Too good for {name}: it has learned {count} of these images or their copies"
+            console.print(rule, style="yellow", highlight=False)
 
 
 def _write_sheet(file: Path, inspectors: "tuple[Inspector, Inspector]", part: "Dataset", names: list[str]) -> None:

@@ -13,6 +13,7 @@ from casae.evaluation.scores import Evaluation, ImageScore, evaluate
 from casae.image import Image
 from casae.inspection.inspector import Inspector
 from casae.labelled.show import drawn
+from casae.metrics import FEWEST_IMAGES, Interval
 
 EQUAL = 0.005  # of IoU; less is no difference
 DRAWS = 2000  # of the bootstrap
@@ -43,13 +44,14 @@ class Comparison:
     Attributes:
         first, second: their evaluations.
         pairs: the pictures, those first in which the second model gains most.
-        gain: IoU of all pixels, second less first, with its 95 % interval (bootstrap over pictures).
+        gain: IoU of all pixels, second less first, with its 95 % interval (bootstrap over pictures); of few pictures
+            there is none.
     """
 
     first: Evaluation
     second: Evaluation
     pairs: tuple[Compared, ...]
-    gain: tuple[float, float, float]
+    gain: Interval
 
     @property
     def wins(self) -> tuple[int, int, int]:
@@ -57,13 +59,23 @@ class Comparison:
         gains = [pair.gain for pair in self.pairs]
         return sum(g < -EQUAL for g in gains), sum(abs(g) <= EQUAL for g in gains), sum(g > EQUAL for g in gains)
 
+    @property
+    def learned(self) -> tuple[int, int]:
+        """How many of the pictures, or their copies, each model has learned: by these it is judged too well."""
+        return sum(bool(pair.first.learned) for pair in self.pairs), sum(bool(p.second.learned) for p in self.pairs)
+
+    def scores(self, seed: int = 0) -> dict[str, tuple[Interval, Interval]]:
+        """Each score of both models; without a value where a model does not tell."""
+        one, two = self.first.scores(seed), self.second.scores(seed)
+        return {name: (one.get(name, Interval(None)), two.get(name, Interval(None))) for name in {**one, **two}}
+
     def to_dict(self, seed: int = 0) -> dict[str, Any]:
         """Scores with intervals, wins, and every picture, as JSON has it."""
-        one, two = self.first.scores(seed), self.second.scores(seed)
         return {
-            "scores": {name: [asdict(one[name]), asdict(two[name])] for name in one},
+            "scores": {name: [asdict(one), asdict(two)] for name, (one, two) in self.scores(seed).items()},
             "wins": dict(zip(("first", "alike", "second"), self.wins, strict=True)),
-            "gain": dict(zip(("value", "low", "high"), self.gain, strict=True)),
+            "learned": dict(zip(("first", "second"), self.learned, strict=True)),
+            "gain": {"value": self.gain.value, "low": self.gain.low, "high": self.gain.high},
             "pictures": [
                 {
                     "name": pair.first.name,
@@ -100,13 +112,7 @@ def compare(
     if not pairs:
         raise DatasetError(f"{part.name}: no picture was judged by both models; check them with casae evaluate")
     counts = np.array([[_pixels(pair.first), _pixels(pair.second)] for pair in pairs], np.float64)
-    rng = np.random.default_rng(seed)
-    totals = np.array([counts[rng.integers(len(pairs), size=len(pairs))].sum(0) for _ in range(DRAWS)])
-    gains = _iou(totals[:, 1]) - _iou(totals[:, 0])
-    whole = counts.sum(0)
-    low, high = np.quantile(gains, [0.025, 0.975])
-    gain = float(_iou(whole[1:2])[0] - _iou(whole[0:1])[0])
-    return Comparison(one, two, tuple(sorted(pairs, key=lambda pair: -pair.gain)), (gain, float(low), float(high)))
+    return Comparison(one, two, tuple(sorted(pairs, key=lambda pair: -pair.gain)), _gain(counts, seed))
 
 
 def difference(image: Image, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -123,6 +129,18 @@ def _quality(score: ImageScore) -> float:
 
 def _pixels(score: ImageScore) -> tuple[int, int]:
     return score.pixels.tp, score.pixels.tp + score.pixels.fp + score.pixels.fn
+
+
+def _gain(counts: NDArray[np.float64], seed: int) -> Interval:
+    """IoU of the second model less that of the first, from pixels (pictures, models, right and all)."""
+    first, second = _iou(counts.sum(0))
+    gain = float(second - first)
+    if len(counts) < FEWEST_IMAGES:
+        return Interval(gain)
+    rng = np.random.default_rng(seed)
+    draws = [_iou(counts[rng.integers(len(counts), size=len(counts))].sum(0)) for _ in range(DRAWS)]
+    low, high = np.quantile(np.subtract(*np.transpose(draws)[::-1]), [0.025, 0.975])
+    return Interval(gain, float(low), float(high))
 
 
 def _iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """What more looks at a picture bring on labelled images, and what they cost in time."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -36,6 +37,11 @@ class Looking:
     error: float
     milliseconds: float
     false_regions: float
+
+    @property
+    def tells(self) -> bool:
+        """Whether enough defective images were judged to tell a gain from chance."""
+        return self.gain is not None and math.isfinite(self.error)
 
     @property
     def harms(self) -> bool:

@@ -67,6 +67,7 @@ class Training:
         known: how many of the held-out images its start weights had learned.
         looks: what more looks at each picture bring, one first; nothing where that was not tried.
         looks_why: how many looks it takes, and why.
+        always_by_score: whether the held-out images chose the weights, however few they are.
     """
 
     inspector: Inspector
@@ -82,15 +83,20 @@ class Training:
     known: int = 0
     looks: Sequence[Looking] = ()
     looks_why: str = ""
+    always_by_score: bool = False
 
     @property
     def chosen_by_them(self) -> str:
         """What the held-out images chose that they judge now, in words; empty if nothing."""
         few = sum(image.defective for image in self.result.images) < ENOUGH_DEFECTIVE
-        usual = self.chosen.gs == DEFAULT_GS and self.chosen.core_gs in (CORE_GS, DEFAULT_GS)
-        always = self.inspector.manifest.training.preset == "paper"
-        chosen = {"weights": always or not few, "thresholds": not (usual or self.folds)}
+        chosen = {"weights": self.always_by_score or not few, "thresholds": not (self.usual or self.folds)}
         return " and ".join(name for name, by_them in chosen.items() if by_them)
+
+    @property
+    def usual(self) -> bool:
+        """Whether the thresholds are those of the preset, which no picture chose."""
+        core = DEFAULT_GS if self.inspector.manifest.training.preset == "paper" else CORE_GS
+        return (self.chosen.gs, self.chosen.core_gs) == (DEFAULT_GS, core)
 
     @property
     def escaped(self) -> Interval:
@@ -107,6 +113,7 @@ class Training:
         """What the model was shown to be good enough for."""
         chosen = self.chosen
         pooled = {
+            "iou": Interval(chosen.pixels.iou if chosen.defective else None),
             "region_recall": proportion(chosen.touched, chosen.regions),
             "false_regions_per_image": Interval(chosen.false_regions / chosen.images),
         }

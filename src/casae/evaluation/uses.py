@@ -16,7 +16,7 @@ class Needs:
 
     Attributes:
         escaped: share of bad parts that may pass where nobody looks, even at the upper end of the interval.
-        rejected: share of good parts that may be rejected where nobody looks.
+        rejected: share of good parts that may be rejected where nobody looks, of `fewest` at least.
         touched: share of the defects that a finding must overlap where a person looks at what is found.
         false_regions: false findings in a picture that such a person puts up with.
         overlap: IoU from which outlines, and so areas, can be relied on.
@@ -88,13 +88,13 @@ def _alone(escaped: Interval, rejected: Interval, needs: Needs) -> Use:
     grade: Grade = "not shown"
     if _above(escaped, needs.escaped) or _above(rejected, needs.rejected):
         grade = "no"
-    elif (escaped.high or 1) <= needs.escaped and rejected.total and (rejected.value or 0) <= needs.rejected:
-        grade = "yes"
+    elif (escaped.high or 1) <= needs.escaped and (rejected.total or 0) >= needs.fewest:
+        grade = "yes" if (rejected.value or 0) <= needs.rejected else "not shown"
     elif escaped.hits == 0:
         enough = math.ceil(math.log(ALPHA / 2) / math.log(1 - needs.escaped))
         why += f"; it takes {enough} bad parts of which none escapes"
-    need = f"surely at most {_percent(needs.escaped)} of the bad parts escape, {_percent(needs.rejected)} of the good"
-    return Use("sort parts where nobody looks", f"{need} are rejected", grade, why)
+    need = f"surely at most {_percent(needs.escaped)} of the bad parts escape, and of {needs.fewest} good ones or more"
+    return Use("sort parts where nobody looks", f"{need} {_percent(needs.rejected)} are rejected", grade, why)
 
 
 def _above(share: Interval, most: float) -> bool:
@@ -114,7 +114,8 @@ def _beside(scores: Mapping[str, Interval], needs: Needs) -> Use:
 def _measuring(scores: Mapping[str, Interval], needs: Needs) -> Use:
     overlap, total = scores["iou"].value, scores["region_recall"].total or 0
     why = "nothing was labelled" if overlap is None else f"outlines overlap the labels by {_percent(overlap)} (IoU)"
-    grade: Grade = "not shown" if total < needs.fewest else "yes" if (overlap or 0) >= needs.overlap else "no"
+    told = overlap is not None and total >= needs.fewest
+    grade: Grade = "not shown" if not told else "yes" if (overlap or 0) >= needs.overlap else "no"
     return Use("measure areas", f"an overlap of {_percent(needs.overlap)}", grade, why)
 
 

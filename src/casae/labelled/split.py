@@ -48,7 +48,7 @@ def draw_test(dataset: Dataset, share: float, seed: int = 0, pattern: str | None
 
     Raises:
         UsageError: the pattern is none, or finds nothing in a name.
-        DatasetError: all pictures are one group.
+        DatasetError: all pictures are one group, or every group is too large for the share.
     """
     part = dataset.labelled
     names = [sample.name for sample in part.samples]
@@ -63,6 +63,10 @@ def draw_test(dataset: Dataset, share: float, seed: int = 0, pattern: str | None
         raise DatasetError(f"{dataset.name}: all {len(names)} pictures are one group ({by}); say --group PATTERN")
     shown = [set(np.unique(image.label[image.label > 0]).tolist()) or {0} for image in images]
     chosen = _best(list(members.values()), shown, share, seed)
+    if not chosen:
+        least = min(map(len, members.values()))
+        rule = f"the smallest group ({by}) has {least} of {len(names)} pictures, too many for a share of {share:g}"
+        raise DatasetError(f"{dataset.name}: {rule}; say --group for smaller ones, or a larger --share")
     test = tuple(sorted(names[index] for index in chosen))
     total = Counter(value for values in shown for value in values)
     inside = Counter(value for index in chosen for value in shown[index])

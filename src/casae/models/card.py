@@ -40,8 +40,9 @@ The model knows surfaces, lamps, lenses and defects like those it learned from. 
 
 
 CHOSEN = (
-    "Validation images choose the weights where eight or more have defects, of preset paper always, and the thresholds "
-    "where eight or more have, or --target asks for it. Then their scores are a little too good. Judge by a test split."
+    "Validation images, or those of all folds, may choose the thresholds; validation images choose the weights where "
+    "eight or more have defects, and always without a one-cycle schedule. Then their scores are a little too good. "
+    "Judge by a test split."
 )
 NOT_HELD = "No image was held out of the training. Judge by a test split."
 

@@ -72,7 +72,7 @@ class Parts:
     @classmethod
     def of(cls, dataset: Dataset, split: str, test: str, settings: SegmenterSettings) -> "Parts":
         """Decode the parts; `test` is never learned from or chosen by."""
-        learned, held = hold_out(dataset, split, VALIDATION_SHARE, VALIDATION_SEED)
+        learned, held = hold_out(dataset, split, VALIDATION_SHARE, VALIDATION_SEED, groups=dataset.copies)
         images = load(learned)
         return cls(images, load(held), load(dataset.split(test)), segmentation.input_of(images, settings)[0])
 

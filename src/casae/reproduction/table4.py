@@ -56,7 +56,11 @@ def table4(experiment: Experiment, dataset: Dataset, iterations: int, seeds: int
         raise DatasetError(f"{dataset.name}: has one class; table4 compares classifiers and needs two or more")
     images = load(dataset)
     classes = dataset.classes
-    by_image = [labelled_crops([image], len(classes), MIN_AREA_PX) for image in images]
+    by_scene: dict[str, list[LabelledCrop]] = {}  # copies of an image stay together
+    for image in images:
+        crops = labelled_crops([image], len(classes), MIN_AREA_PX)
+        by_scene.setdefault(dataset.copies.get(image.name, image.name), []).extend(crops)
+    by_image = list(by_scene.values())
     _check(dataset, by_image)
     experiment.claim()
     rows: list[Row] = []

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -140,6 +141,9 @@ def train_and_judge(
     _check_folds(dataset, chosen_split, out, settings, folds, resume)
     if ray is not None and (crew.count() > 1 or reporter.mlflow):
         raise UsageError("--ray: trains in processes of its own; leave out torchrun and --mlflow")
+    if target and not (settings.hold_out_share or folds or has_own_list(dataset, chosen_split)):
+        rule = "nothing is held out to choose thresholds by; drop --hold-out 0, or say --folds 5"
+        raise UsageError(f"--target {target}: {rule}")
     shares = settings.hold_out_share != TrainingSettings.model_fields["hold_out_share"].default
     if shares and has_own_list(dataset, chosen_split) and not resume:
         rule = f"list 'val' of {dataset.name} is held out; rename it, or drop --hold-out"
@@ -176,9 +180,9 @@ def train_and_judge(
         models.append((of_fold.file, of_fold.validation))
         costs = cost_curve(Inspector(of_fold.file, as_chosen), of_fold.validation, costs)
     target = target or ("keep" if settings.preset == "paper" else None)
-    unlabelled_samples = _without_label(dataset, dataset.split(chosen_split), trained, unlabelled)
+    unlabelled_samples = _without_label(dataset, chosen_split, unlabelled)
     judged = JudgedModel(trained, looks=tried, looks_why=why)
-    return _judge(judged, unlabelled_samples, target, models, costs, reporter)
+    return _judge(judged, settings, unlabelled_samples, target, models, costs, reporter)
 
 
 def _choose_looks(
@@ -199,7 +203,12 @@ def _choose_looks(
     else:
         chosen = most_within(tried, cycle_ms)
         why = f"the most of those tried that fit into {cycle_ms:g} ms and do no harm"
-        if tried[0].milliseconds > cycle_ms:
+        if not tried[-1].tells:
+            chosen, why = (
+                1,
+                "too few defective pictures are held out to tell whether more do harm",
+            )
+        elif tried[0].milliseconds > cycle_ms:
             why = f"even one takes {tried[0].milliseconds:.0f} ms of the {cycle_ms:g} ms; see casae benchmark"
         elif chosen == 1 and any(each.harms and each.milliseconds <= cycle_ms for each in tried):
             why = "the direction in which this part lies matters: turned looks make it worse"
@@ -247,19 +256,20 @@ def _fold_file(out: Path, index: int) -> Path:
     return out.with_name(f"{out.stem}-fold-{index + 1}.casae")
 
 
-def _without_label(dataset: Dataset, part: Dataset, trained: Trained, unlabelled: Path | None) -> list[Sample]:
+def _without_label(dataset: Dataset, split: str, unlabelled: Path | None) -> list[Sample]:
     """Images that could be labelled next: of the dataset, and of the folder of unlabelled ones."""
     judged = set(dataset.splits.get("test", ()))
     found = [sample for sample in dataset.samples if not sample.labelled and sample.name not in judged]
     if unlabelled:
         known = {sample.image.resolve() for sample in found}
-        more = unlabelled_images(unlabelled, dataset, (part.labelled, trained.validation), seed=0)
+        more = unlabelled_images(unlabelled, dataset, split, seed=0)
         found += [Sample(file.stem, file) for file in more if file.resolve() not in known]
     return found
 
 
 def _judge(
     begun: JudgedModel,
+    settings: TrainingSettings,
     unlabelled: Sequence[Sample],
     target: str | None,
     models: Sequence[tuple[Path, Dataset]],
@@ -311,6 +321,7 @@ def _judge(
         known=len(again),
         looks=begun.looks,
         looks_why=begun.looks_why,
+        always_by_score=not settings.segmenter.one_cycle,
     )
     write_page(page, shown, unlabelled)
     return replace(begun, chosen=chosen, why=why, result=result, page=page, folds=folds, uses=shown.uses)
@@ -320,7 +331,10 @@ def _fold_scores(models: Sequence[tuple[Path, Dataset]], chosen: Cost, looks: Lo
     """How much a score at the chosen thresholds depends on which images are learned from, by its name."""
     settings = InspectionSettings(gs=chosen.gs, core_gs=chosen.core_gs, looks=looks)
     rows = [evaluate(Inspector(file, settings), held).scores() for file, held in models]
-    known = {name: [value for row in rows if (value := row[name].value) is not None] for name in (rows or [{}])[0]}
+    known: dict[str, list[float]] = {}
+    for name, score in chain.from_iterable(row.items() for row in rows):
+        if score.value is not None:
+            known.setdefault(name, []).append(score.value)
     return {name: FoldScore(values) for name, values in known.items() if len(values) > 1}
 
 

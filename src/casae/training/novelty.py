@@ -48,7 +48,7 @@ def learn_novelty(inspector: Inspector, pictures: Iterable[Picture]) -> Novelty 
     crops: list[NDArray[np.float32]] = []
     classes = range(1, len(inspector.manifest.classes) + 1)
     for image, label in pictures:
-        rows.append(inspector.features(image))
+        rows.append(_some(inspector.features(image)))
         if inspector.classifier is not None and label is not None and sum(map(len, crops)) < MOST_INPUTS:
             found = (find_regions(label == value, inspector.conditions.min_area_px) for value in classes)
             regions = list(chain.from_iterable(found))
@@ -62,6 +62,11 @@ def learn_novelty(inspector: Inspector, pictures: Iterable[Picture]) -> Novelty 
         return None
     crop = learned(np.concatenate(crops), np.arange(sum(map(len, crops)))) if crops else None
     return Novelty(picture=picture.familiar, crop=crop.familiar if crop else None)
+
+
+def _some(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of a picture, evenly chosen where it has so many that too few pictures would fill the limit."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_INPUTS // FEWEST)).round().astype(int)]
 
 
 def relearn(

@@ -170,7 +170,9 @@ def prepare(
     if fold is None:  # a fold's images are judged by no other
         held, validation, left = affordable(held, validation, size, settings)
         notes += left
-    more = unlabelled_images(unlabelled, dataset, (part, held), settings.seed) if unlabelled else []
+    more = unlabelled_images(unlabelled, dataset, split, settings.seed) if unlabelled else []
+    if unlabelled and not more:
+        raise DatasetError(f"--unlabelled {unlabelled}: no image besides the labelled and test ones; add some")
     smallest = settings.min_area_px or smallest_region([*images, *validation])
     run = Run(
         settings, part, held, images, validation, size, smallest, white, folder, reporter, stop, device, more, seen

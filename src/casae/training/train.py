@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -126,8 +127,8 @@ def train(
     folder = folder_of(out)
     kept = folder / START  # the file that was asked for may be gone when the training goes on
     start = str(kept) if resume and kept.exists() and started_from(folder) == settings.start else settings.start
-    known = learned_by(start)
-    run, notes = prepare(
+    prepared = partial(
+        prepare,
         dataset,
         folder,
         settings,
@@ -137,8 +138,12 @@ def train(
         reporter=reporter,
         stop=stop,
         device=device,
-        known=known,
     )
+    known = learned_by(start)
+    run, notes = prepared(known=known)
+    if start != settings.start and not goes_on(folder, _identity(run), resume):  # it begins anew, from weights of now
+        start, known = settings.start, learned_by(settings.start)
+        run, notes = prepared(known=known)
     if settings.start not in (SCRATCH, IMAGENET) and not len(known):
         rule = f"Which pictures {Path(settings.start).name} has learned is not known: scores may be too good"
         notes.append(Note("warning", rule))

@@ -34,20 +34,19 @@ LOOKS: Looks = 4  # of the teacher at each image
 MOST_PIXELS = 500_000_000  # of all images together: 0.5 GB, and as much again for their masks
 
 
-def unlabelled_images(folder: Path, dataset: Dataset, known: Sequence[Dataset], seed: int) -> list[Path]:
-    """Images under `folder` in an order drawn by `seed`, without `known` ones and those of list `test`.
+def unlabelled_images(folder: Path, dataset: Dataset, split: str, seed: int) -> list[Path]:
+    """Images under `folder` in an order drawn by `seed`, without labelled ones of a split and of lists `val`, `test`.
 
     Raises:
-        DatasetError: no folder, or no image is left.
+        DatasetError: no folder.
     """
     if not folder.is_dir():
         raise DatasetError(f"--unlabelled {folder}: no such folder; name one with images")
-    parts = [*known, dataset.split("test")] if "test" in dataset.splits else known
+    lists = [dataset.split(name) for name in ("val", "test") if name in dataset.splits]
+    parts = [dataset.split(split).labelled, *lists]
     taken = {_content(sample.image) for part in parts for sample in part.samples}
     sizes = {size for size, _ in taken}
     files = [file for file in find_images(folder) if file.stat().st_size not in sizes or _content(file) not in taken]
-    if not files:
-        raise DatasetError(f"--unlabelled {folder}: no image besides the labelled and test ones; add some")
     return [files[index] for index in np.random.default_rng([seed, 2]).permutation(len(files))]
 
 

@@ -89,11 +89,12 @@ const told = (score) => {
   return `${score.value.toFixed(3)}${score.low === null ? "" : ` (${score.low.toFixed(3)} – ${score.high.toFixed(3)})`}${counted}`;
 };
 
-function showCompared({ scores, wins, gain, pictures }, project) {
-  const better = gain.low > 0 ? words.b_is_better : gain.high < 0 ? words.a_is_better : words.not_told;
+function showCompared({ scores, wins, learned, gain, pictures }, project) {
+  const better = gain.low > 0 ? words.b_is_better : gain.high !== null && gain.high < 0 ? words.a_is_better : words.not_told;
+  const spread = gain.low === null ? words.too_few_pictures : `95 %: ${gain.low.toFixed(3)} – ${gain.high.toFixed(3)}`;
+  const known = learned.first + learned.second ? ` · ${words.has_learned} A ${learned.first}, B ${learned.second}` : "";
   at("gain").textContent =
-    `${better} · IoU B − A ${gain.value.toFixed(3)} (95 %: ${gain.low.toFixed(3)} – ${gain.high.toFixed(3)}) · ` +
-    `A ${wins.first}, = ${wins.alike}, B ${wins.second}`;
+    `${better} · IoU B − A ${gain.value.toFixed(3)} (${spread}) · A ${wins.first}, = ${wins.alike}, B ${wins.second}${known}`;
   at("scores").replaceChildren(...Object.entries(scores).map(([name, [a, b]]) => row([name.replaceAll("_", " "), told(a), told(b)])));
   const most = [...pictures].sort((a, b) => Math.abs(b.gain) - Math.abs(a.gain)).slice(0, 20);
   at("wins").replaceChildren(...most.map((each) => {
