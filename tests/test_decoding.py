@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import tifffile
 
-from casae.decoding import decode_image, read_image
+from casae.decoding import decode_image, read_image, size_of
 from casae.errors import ImageError
 
 
@@ -204,3 +204,10 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path):
         file.truncate(4 * 2**30)
     with pytest.raises(ImageError, match=r"has 4\.3 GB, more than 400 megapixels can have"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_of_a_tiff_is_that_of_the_upright_picture(tmp_path, orientation):
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, np.zeros((4, 9), np.uint8), extratags=[(274, 3, 1, orientation, True)])
+    assert size_of(file) == read_image(file).shape

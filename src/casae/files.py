@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ UNREAD_SUFFIXES = frozenset(  # of pictures that nothing here reads
     {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".pfm", ".dng", ".cr2", ".cr3", ".nef"}
     | {".arw", ".raw", ".dcm", ".fits", ".svg", ".psd", ".ico", ".tga", ".mpo", ".czi", ".nd2", ".lif", ".svs"}
 )
+COMMANDS = ("Cc", "Cs", "Zl", "Zp")  # categories of Unicode that nothing shows
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the order in which text is read
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs what begins so
 
 
@@ -133,7 +136,12 @@ def without_controls(text: str) -> str:
     >>> without_controls("part\x1b[31m.png")
     'part\\x1b[31m.png'
     """
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(f"\\x{ord(c):02x}" if _commands(c) else c for c in text)
+
+
+def _commands(character: str) -> bool:
+    """Whether a character does something to a terminal or turns the order of what is read, instead of being shown."""
+    return character not in "\n\t" and (character in TURNS or unicodedata.category(character) in COMMANDS)
 
 
 def unusable_name(path: Path) -> str:

@@ -137,6 +137,11 @@ def test_an_inspection_states_scale_and_error_of_its_calibration(dark_model, spo
     json.dumps(straight.to_dict())
 
 
+def test_a_side_that_cannot_be_straightened_is_said():
+    with pytest.raises(ImageError, match=r"strip.png: has a side of 40000 px, and 32766 is the longest"):
+        some().straightened(np.zeros((2, 40000), np.uint8), "strip.png")
+
+
 def test_a_calibration_holds_for_pictures_of_its_size(dark_model, spotted):
     inspector = Inspector(dark_model, calibration=some(width_px=100))
     with pytest.raises(ImageError, match="array: has 64 x 48 px, calibration 'bench' is of 100 x 48"):

@@ -70,6 +70,18 @@ def test_recorded_inspections_are_judged_again(dark_model, folder, tmp_path):
     assert tally.escaped == ["b"]
 
 
+def test_parts_of_one_name_are_all_judged_again_and_the_newest_has_the_label(dark_model, folder, tmp_path):
+    (tmp_path / "line").mkdir()
+    for name in "abc":
+        (tmp_path / "line" / "a.png").write_bytes((folder / "images" / f"{name}.png").read_bytes())
+        inspect_files(Inspector(dark_model), [tmp_path / "line" / "a.png"], tmp_path / "out")
+    changes = list(judge_again(records_of(tmp_path / "out"), rules(**LIMIT)))
+    assert [change.verdict.decision for change in changes] == ["OK", "REVIEW", "NG"]
+    tally = tally_of(changes, rules(**LIMIT), open_dataset(f"folder:{folder}"))
+    assert sum(tally.counts.values()) == 1
+    assert [now for _, now in tally.counts] == ["NG"]
+
+
 def test_judging_again_says_the_same_as_inspecting_again(dark_model, folder, tmp_path):
     files = sorted((folder / "images").glob("*.png"))
     inspect_files(Inspector(dark_model), files, tmp_path / "one")

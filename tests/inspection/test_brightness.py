@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from casae import Inspector
-from casae.inspection.brightness import full_scale_of, reviewed
+from casae.inspection.brightness import full_scale_of, has_colour, reviewed
 from casae.inspection.verdict import Verdict
 from casae.models.bundle import Brightness, Bundle, write_bundle
 from conftest import brightness_classifier, dark_manifest, dark_segmenter
@@ -39,6 +39,15 @@ def test_a_gray_picture_is_not_silently_judged_by_a_model_of_colours():
     assert (verdict.decision, verdict.reason) == ("REVIEW", "a gray picture, and the model has learned colours")
     assert reviewed(Verdict("OK", "no defect"), gray, colours, in_colour=True).decision == "OK"
     assert reviewed(Verdict("OK", "no defect"), gray, manifest).decision == "OK"
+
+
+def test_a_gray_picture_that_is_kept_as_rgb_shows_no_colour():
+    gray = np.random.default_rng(0).integers(0, 256, (3000, 1000), np.uint8)
+    assert not has_colour(gray)
+    kept = np.dstack([gray] * 3)
+    assert not has_colour(kept)
+    kept[1, 1, 2] ^= 1  # between those that are looked at first
+    assert has_colour(kept)
 
 
 def test_why_it_is_reviewed_is_said():

@@ -166,6 +166,16 @@ def test_nothing_is_found_outside_the_region_of_interest(dark_model, spotted, tm
         Inspector(dark_model, roi=np.zeros_like(roi))
 
 
+def test_masks_may_be_as_large_as_pictures_may(dark_model, spotted, tmp_path):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.full(spotted.shape, 255, np.uint8))
+    (tmp_path / "zones.toml").write_text('mask = "mask.png"\n[[zone]]\nname = "seal"\nvalue = 255\n')
+    small, large = InspectionSettings(max_megapixels=0.001), InspectionSettings(max_megapixels=0.01)
+    for masks in ({"roi": tmp_path / "mask.png"}, {"zones": tmp_path / "zones.toml"}):
+        with pytest.raises(ImageError, match=r"0.001 megapixels are the limit"):
+            Inspector(dark_model, small, **masks)
+        assert Inspector(dark_model, large, **masks).inspect(spotted).verdict.decision == "NG"
+
+
 def test_a_region_of_interest_with_transparency_is_refused(dark_model, tmp_path):
     roi = np.full((48, 64, 4), 255, np.uint8)
     roi[:20, :, 3] = 0

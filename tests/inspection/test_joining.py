@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from casae.inspection.classification import Named
-from casae.inspection.distances import Outline, densest, distances, nearest
+from casae.inspection.distances import Outline, densest, nearest, together
 from casae.inspection.joining import join
 from casae.inspection.regions import find_regions
 
@@ -41,18 +42,17 @@ def test_distances_are_those_of_the_pixels_squares(places):
         mask[y : y + 2, x : x + 2] = True
     regions = find_regions(mask)
     outlines = [Outline(region.outlines) for region in regions]
-    found = distances(outlines)
+    gaps = np.full((len(regions), len(regions)), np.inf)
     for one, own in enumerate(regions):
         for other, foreign in enumerate(regions):
-            if one == other:
-                assert np.isinf(found[one, one])
-                continue
-            apart = np.maximum(np.abs(own.pixels[:, None] - foreign.pixels[None]) - 1, 0)
-            assert found[one, other] == pytest.approx(np.hypot(*np.moveaxis(apart, 2, 0)).min())
-    assert nearest(outlines) == found.min()
-    if len(regions) > 1:
-        assert np.isfinite(distances(outlines, found.min())).any()
-        assert np.isinf(distances(outlines, found.min() - 0.1)).all()
+            if one != other:
+                apart = np.maximum(np.abs(own.pixels[:, None] - foreign.pixels[None]) - 1, 0)
+                gaps[one, other] = np.hypot(*np.moveaxis(apart, 2, 0)).min()
+                assert outlines[one].distance(outlines[other]) == pytest.approx(gaps[one, other])
+    assert nearest(outlines) == pytest.approx(gaps.min())
+    for most in (0.5, 3.0, 8.0):
+        _, groups = connected_components(gaps <= most)
+        assert together(outlines, most) == [groups.tolist().index(group) for group in groups]
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=12), st.integers(1, 30))

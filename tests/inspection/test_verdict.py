@@ -220,6 +220,16 @@ def test_a_defect_in_two_zones_keeps_the_rules_of_both():
     table = rules(rule=[{"zone": "a", "max_length_px": 9}, {"zone": "b", "max_length_px": 3}])
     assert judge_all([at(1, length=5, zones=("a", "b"))], table).zone == "b"
     assert judge_all([at(1, length=5, zones=("a",))], table).decision == "OK"
+    strict = rules(rule=[{"class": "pore", "zone": "a", "max_length_px": 9}, {"zone": "b", "max_count": 0}])
+    assert judge_all([at(1, length=5, zones=("a", "b"))], strict).zone == "b"  # though the other is more special
+    assert judge_all([at(1, length=5, zones=("a",))], strict).decision == "OK"
+
+
+def test_a_rule_of_one_zone_makes_no_other_less_sure():
+    table = rules(rule=[{"zone": "a", "max_length_px": 9, "min_probability": 0.3}, {"zone": "b", "max_length_px": 9}])
+    doubtful = at(1, zones=("a", "b"))._replace(probability=0.5)
+    assert judge_all([doubtful], table).decision == "REVIEW"
+    assert judge_all([doubtful._replace(zones=("a",))], table).decision == "OK"
     assert judge_all([at(1, length=5)], table).kind == "no rule"
 
 
@@ -285,6 +295,7 @@ def test_a_rule_may_ask_for_a_sure_class():
         ("[[rule]]\nmax_area_px = { accept = 5, review = 3 }", "max_area_px: accept 5 lies beyond review 3; swap them"),
         ("[[rule]]\nmin_distance_px = { accept = 3, review = 5 }", "accept 3 lies beyond review 5; swap them"),
         ("[[rule]]\nmax_in_square = 5", "max_in_square goes with the side of its square"),
+        ("[[rule]]\nmax_count = inf", "must be whole numbers"),
         ("[[rule]]\nzone = 'seal'\nmax_count = 1", r"line 2, column 1: there is no zone 'seal'; name a file of zones"),
         ("[picture]\nmax_cuont = 1", "line 2, column 1: picture.max_cuont: no such setting"),
         ("[[rule]]\nmax_count = = 3", r"at line 2, column 13"),

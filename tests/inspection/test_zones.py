@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from casae.errors import ImageError, UsageError
+from casae.inspection.inspector import Inspector
 from casae.inspection.regions import find_regions
 from casae.inspection.zones import read_zones
 
@@ -33,6 +34,15 @@ def test_a_defect_knows_every_zone_it_touches(tmp_path):
     assert zones.of(spot(17, 19), (20, 20)) == ("rim",)
 
 
+def test_a_picture_without_a_zone_is_refused_whatever_is_found_in_it(tmp_path, dark_model):
+    (tmp_path / "zones.toml").write_text(POLYGONS)
+    inspector = Inspector(dark_model, zones=tmp_path / "zones.toml")
+    assert inspector.inspect(np.full((20, 20), 200, np.uint8)).verdict.decision == "OK"
+    cv2.imwrite(str(tmp_path / "small.png"), np.full((20, 7), 200, np.uint8))
+    with pytest.raises(ImageError, match=r"small.png: zone 'rim' lies outside of its 7 x 20 px; draw zones for"):
+        inspector.inspect(tmp_path / "small.png")
+
+
 def test_a_mask_gives_zones_by_value(tmp_path):
     mask = np.zeros((20, 20), np.uint8)
     mask[:, 10:] = 7
@@ -42,8 +52,9 @@ def test_a_mask_gives_zones_by_value(tmp_path):
     zones = read_zones(file)
     assert zones.of(spot(9, 3), (20, 20)) == ("seal",)
     assert zones.of(spot(3, 3), (20, 20)) == ()
-    with pytest.raises(ImageError, match="mask of zones has 20 x 20 px, the picture 30 x 20"):
-        zones.of(spot(3, 3), (20, 30))
+    with pytest.raises(ImageError, match=r"a.png: is 30 x 20 px, the mask of zones 20 x 20; draw it as large"):
+        zones.check((20, 30), "a.png")
+    zones.check((20, 20), "a.png")
     before = zones.sha256
     mask[0, 0] = 7
     cv2.imwrite(str(tmp_path / "zones.png"), mask)

@@ -17,6 +17,7 @@ from casae.files import settings_of, write_whole
 from casae.image import Image
 
 Pixels = Annotated[int, Field(ge=1, le=10**6)]
+LONGEST = 32766  # px of a side that OpenCV's remap takes
 Method = Literal["chessboard", "circles", "asymmetric circles", "ruler", "coin"]
 
 
@@ -99,12 +100,16 @@ class Calibration(Frozen):
             its = f"{shape[1]} x {shape[0]} px, calibration '{self.name}' is of {self.width_px} x {self.height_px}"
             raise ImageError(f"{source}: has {its}; calibrate at that size, or give --mm-per-pixel")
 
-    def straightened(self, image: Image) -> Image:
+    def straightened(self, image: Image, source: str = "image") -> Image:
         """The image without what the lens bends, of the same size; its border repeats outwards.
 
         Raises:
             UsageError: nothing is known of the lens.
+            ImageError: a side is longer than OpenCV can straighten.
         """
+        if max(image.shape[:2]) > LONGEST:
+            rule = f"has a side of {max(image.shape[:2])} px, and {LONGEST} is the longest that can be straightened"
+            raise ImageError(f"{source}: {rule}; leave out --straighten")
         across, down = self._maps
         return cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 

@@ -83,3 +83,8 @@ def _warn_of_unseen(console: "Console", rules: "tuple[Rule, ...]", changes: "lis
             found = ", ".join(sorted(seen)) or "none"
             text = f"no recorded defect is of class '{rule.defect_class}'; found were: {found}"
             console.print(text, style="yellow", markup=False, soft_wrap=True)
+    touched = {zone for change in changes for defect in change.record.defects for zone in defect.zones}
+    for zone in dict.fromkeys(rule.zone for rule in rules if rule.zone is not None and rule.zone not in touched):
+        found = ", ".join(sorted(touched)) or "none"
+        text = f"no recorded defect touches zone '{zone}'; touched were: {found}"
+        console.print(text, style="yellow", markup=False, soft_wrap=True)

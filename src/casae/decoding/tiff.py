@@ -42,7 +42,7 @@ def tiff_header(data: bytes) -> Declared:
     if page.samplesperpixel * max(1, page.bitspersample // 8) > 2 * LARGEST_PIXEL:
         bands = f"{page.samplesperpixel} bands of {page.bitspersample} bits"
         raise ImageError(f"holds {bands}; save one gray or RGB picture")
-    return Declared(page.imagewidth, page.imagelength, density)
+    return Declared(page.imagewidth, page.imagelength, density, _orientation(page))
 
 
 def _only_page(data: bytes) -> "TiffPage":
@@ -81,7 +81,11 @@ def decode_tiff(data: bytes, declared: Declared) -> Image:
         image = _colours_of(page, stored)
     if _compression(page) == "NONE" and not page.is_tiled and image.ndim <= 3:
         check_written(image)
-    return upright(image, int(page.tags.valueof("Orientation", 1)))
+    return upright(image, _orientation(page))
+
+
+def _orientation(page: "TiffPage") -> int:
+    return int(page.tags.valueof("Orientation", 1))
 
 
 def _check_segments(page: "TiffPage", data: bytes) -> None:

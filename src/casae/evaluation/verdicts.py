@@ -144,13 +144,15 @@ class Change:
 
 
 def records_of(folder: Path) -> list[InspectionRecord]:
-    """The newest record of each source in a results folder, or a file of records; nothing is written.
+    """The newest record of each picture in a results folder, or a file of records; nothing is written.
+
+    Another picture under the name of an earlier one is another part.
 
     Raises:
         UsageError: there are none, or they are of another schema.
     """
     file = folder / LINES if folder.is_dir() else folder
-    newest: dict[str, InspectionRecord] = {}
+    newest: dict[tuple[str, str], InspectionRecord] = {}
     try:
         lines = file.read_bytes().splitlines(keepends=True)
     except OSError as error:
@@ -158,7 +160,9 @@ def records_of(folder: Path) -> list[InspectionRecord]:
     for number, line in enumerate(lines, start=1):
         if line.endswith(b"\n"):  # else it is being written
             record = _record(line, f"{file}: line {number}")
-            newest[record.source if record.file_bytes is not None else record.id] = record
+            own = (record.source, record.sha256) if record.file_bytes is not None else (record.id, "")
+            newest.pop(own, None)  # so that the newest of a name comes last
+            newest[own] = record
     if not newest:
         raise UsageError(f"{file}: holds no inspection; inspect something first")
     return list(newest.values())
@@ -194,14 +198,15 @@ def judge_again(records: Iterable[InspectionRecord], rules: AcceptanceRules) -> 
 
 
 def tally_of(changes: Iterable[Change], rules: AcceptanceRules, truth: Dataset, zones: Zones | None = None) -> Tally:
-    """Compare verdicts with those that the labels of a dataset give; pictures are told by their names.
+    """Compare verdicts with those that labels give; pictures are told by their names, the newest of each counts.
 
     Raises:
         UsageError: none of the pictures is one of the dataset.
     """
     known = _by_name(truth)
     tally = Tally()
-    for change in changes:
+    newest = {each.record.source if each.record.file_bytes is not None else each.record.id: each for each in changes}
+    for change in newest.values():
         record, sample = change.record, known.get(Path(change.record.source).name)
         if sample is None:
             continue

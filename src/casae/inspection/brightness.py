@@ -36,6 +36,14 @@ def full_scale_of(image: Image, manifest: Manifest) -> float:
     return min(possible, key=lambda white: abs(math.log(max(mean, 1e-6) / white / wanted)))
 
 
+def has_colour(image: Image) -> bool:
+    """Whether a picture shows colours: not one that is gray, also where that is kept as RGB."""
+    if image.ndim == 2:
+        return False
+    step = max(1, math.isqrt(image.size // SAMPLED_PX))
+    return any(bool((part[..., :1] != part[..., 1:]).any()) for part in (image[::step, ::step], image))
+
+
 def in_full_scale(image: Image, manifest: Manifest) -> tuple[Image, float]:
     """The image as the networks see it, and its `full_scale_of`."""
     white = full_scale_of(image, manifest)

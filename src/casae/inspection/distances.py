@@ -35,19 +35,27 @@ class Outline:
         return min(float(_gaps(part, other.sides).min()) for part in parts)
 
 
-def distances(outlines: Sequence[Outline], most: float = math.inf) -> NDArray[np.float64]:
-    """Of each to each, (N, N), px; infinite from itself, and where it is more than `most`."""
-    found = np.full((len(outlines), len(outlines)), math.inf)
+def together(outlines: Sequence[Outline], most: float) -> list[int]:
+    """Which belong together: the first of those that each reaches by steps of at most `most` px, itself where alone."""
+    first = list(range(len(outlines)))
+
+    def of(one: int) -> int:
+        while first[one] != one:
+            first[one] = one = first[first[one]]
+        return one
+
     if len(outlines) < 2:
-        return found
+        return first
     boxes = np.concatenate([outline.box for outline in outlines])
-    for one in range(len(outlines) - 1):
-        near = np.flatnonzero(_gaps(boxes[one : one + 1], boxes[one + 1 :])[0] <= most)
-        for other in (one + 1 + near).tolist():
-            gap = outlines[one].distance(outlines[other])
-            if gap <= most:
-                found[one, other] = found[other, one] = gap
-    return found
+    order = np.argsort(boxes[:, 0], kind="stable")  # from the left, so that only the next ones can be near
+    ends = np.searchsorted(boxes[order, 0], boxes[order, 2] + most, "right")
+    for place, (one, end) in enumerate(zip(order.tolist(), ends.tolist(), strict=True)):
+        others = order[place + 1 : end]
+        for other in others[_gaps(boxes[one : one + 1], boxes[others])[0] <= most].tolist():
+            low, high = sorted((of(one), of(other)))
+            if low != high and outlines[one].distance(outlines[other]) <= most:
+                first[high] = low
+    return [of(one) for one in first]
 
 
 def nearest(outlines: Sequence[Outline]) -> float:

@@ -5,6 +5,8 @@ encloses the squares of all pixels is therefore up to 1.4 px too long. Here an e
 near it, seen from the side, filled a shape as wide as they are there.
 """
 
+from collections.abc import Iterator, Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ DEEPEST = 3.0  # px from it that count
 MOST = 0.6  # px from the outermost centre to the end; a pixel's half, and what the tip of a curve hides
 ROUND = 1.5  # depth of an end that is a parabola, in units of its area by its width; 1 where it is flat
 THIN = 4.0  # px; of less, both ends would be looked at at once
+AT_ONCE = 2**20  # pixels that are looked at in one step; bounds memory
 FEW = 500  # pixels of which all are looked at; of more, those near an end
 
 Directions = NDArray[np.float64]
@@ -22,13 +25,24 @@ Directions = NDArray[np.float64]
 
 def extents(x: NDArray[np.int32], y: NDArray[np.int32], directions: Directions) -> NDArray[np.float64]:
     """Of pixels with centres (x, y), (N,) each, along each direction, px."""
-    along = directions @ np.stack([x, y]).astype(np.float64)
-    lowest, highest = along.min(1, keepdims=True), along.max(1, keepdims=True)
-    if along.shape[1] > FEW:
-        along = along[:, ((highest - along < DEEPEST) | (along - lowest < DEEPEST)).any(0)]
+    parts = [(x[start : start + AT_ONCE], y[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
+    bounds = [(each.min(1, keepdims=True), each.max(1, keepdims=True)) for each in _along(parts, directions)]
+    lowest, highest = np.minimum.reduce([low for low, _ in bounds]), np.maximum.reduce([high for _, high in bounds])
+    ends_of = [
+        each[:, ((highest - each < DEEPEST) | (each - lowest < DEEPEST)).any(0)] if len(x) > FEW else each
+        for each in _along(parts, directions)
+    ]
+    along = np.concatenate(ends_of, axis=1)
     span, half = highest - lowest, np.abs(directions).sum(1, keepdims=True) / 2
     ends = [_beyond(depths, span, half) for depths in (highest - along, along - lowest)]
     return (span + ends[0] + ends[1])[:, 0]
+
+
+def _along(
+    parts: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]], directions: Directions
+) -> Iterator[NDArray[np.float64]]:
+    """How far pixels lie along each direction, (directions, N), part by part."""
+    return (directions @ np.stack(part).astype(np.float64) for part in parts)
 
 
 def feret_directions(boundary: NDArray[np.int32]) -> Directions:

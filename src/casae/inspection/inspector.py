@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.calibration.calibration import Calibration
-from casae.config import InspectionSettings
+from casae.config import MAX_MEGAPIXELS, InspectionSettings
 from casae.decoding import decode_image, is_transparent, read_file
 from casae.errors import BundleError, ImageError, UsageError
 from casae.image import Image, check_image, gray_levels, sharpness, to_gray
 from casae.inspection import segmentation
-from casae.inspection.brightness import in_full_scale, reviewed
+from casae.inspection.brightness import has_colour, in_full_scale, reviewed
 from casae.inspection.classification import Named, classify, input_shapes
 from casae.inspection.detection import Found, reported, thresholds
 from casae.inspection.grain import Fingerprints
@@ -80,8 +80,9 @@ class Inspector:
         self.card = bundle.card
         self.learned = Fingerprints.read(bundle.learned)
         self.settings = settings or InspectionSettings()
-        self.roi = None if roi is None else region_of_interest(roi)
-        self.zones = zones if zones is None or isinstance(zones, Zones) else read_zones(zones)
+        most = self.settings.max_megapixels
+        self.roi = None if roi is None else region_of_interest(roi, most)
+        self.zones = zones if zones is None or isinstance(zones, Zones) else read_zones(zones, most)
         kept = CompiledNetworks.of_user()
         network = _segmenter(bundle, str(model), self.settings, kept)
         self.segmenter = network
@@ -158,17 +159,20 @@ class Inspector:
             lap: called with the name of each stage when it is over; `casae benchmark` takes the time there.
 
         Raises:
-            ImageError: it is no usable image, or has another size than the region of interest.
+            ImageError: it is no usable image, or has another size than the region of interest, zones or calibration.
         """
         conditions = self.conditions
         picture = image if isinstance(image, Picture) else Picture.of(image, self.settings.max_megapixels)
         shown, full_scale = in_full_scale(picture.image, self.manifest)
         if conditions.calibration is not None:
             conditions.calibration.check(shown.shape, picture.source)
-            shown = conditions.calibration.straightened(shown) if conditions.straightened else shown
+            if conditions.straightened:
+                shown = conditions.calibration.straightened(shown, picture.source)
         lap("read")
         gray = to_gray(shown)
         self._check_roi(gray, picture.source)
+        if self.zones:
+            self.zones.check(gray.shape, picture.source)
         probability, novelty = self._look(gray if self.manifest.input.channels == 1 else shown)
         lap("segment")
         found = self._find(probability, conditions)
@@ -206,7 +210,7 @@ class Inspector:
             novelty=novelty,
             brightness=brightness,
             sharpness=sharpness(gray),
-            verdict=reviewed(verdict, brightness, self.manifest, shown.ndim == 3),
+            verdict=reviewed(verdict, brightness, self.manifest, has_colour(shown)),
         )
 
     def probability(self, image: Image) -> NDArray[np.float32]:
@@ -329,11 +333,12 @@ def _one_map(shape: Shape) -> Shape:
     return (shape[0], 1, *shape[2:])
 
 
-def region_of_interest(roi: Image | str | Path) -> NDArray[np.bool_]:
+def region_of_interest(roi: Image | str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.bool_]:
     """Where to look, (H, W): what is brighter than half of the brightest value.
 
     Args:
         roi: the mask (H, W) or (H, W, 3), or its file; 0 and 255, 0 and 1, and what a JPEG made of them mean the same.
+        max_megapixels: larger files are refused.
 
     Raises:
         ImageError: it cannot be read, is partly transparent, or 0 everywhere.
@@ -341,8 +346,8 @@ def region_of_interest(roi: Image | str | Path) -> NDArray[np.bool_]:
     if isinstance(roi, np.ndarray):
         image = check_image(roi.astype(np.uint8) if roi.dtype == np.bool_ else roi, "region of interest")
     else:
-        data = read_file(roi)
-        image = decode_image(data, str(roi))
+        data = read_file(roi, max_megapixels)
+        image = decode_image(data, str(roi), max_megapixels)
         if is_transparent(data, image):
             raise ImageError(f"{roi}: is partly transparent; draw the area to inspect in white on black")
     gray = to_gray(image)

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from casae.inspection.classification import Named
-from casae.inspection.distances import Outline, distances
+from casae.inspection.distances import Outline, together
 from casae.inspection.regions import Region
 
 
@@ -17,14 +15,13 @@ def join(found: Sequence[Named], gap_px: float) -> list[Named]:
     """
     if not gap_px:
         return list(found)
-    group = list(range(len(found)))
-    for name in {each.name for each in found}:
-        members = [index for index, each in enumerate(found) if each.name == name]
-        gaps = distances([Outline(found[index].region.outlines) for index in members], gap_px)
-        for one, other in np.argwhere(np.isfinite(gaps)).tolist():
-            here, there = sorted((group[members[one]], group[members[other]]))
-            group = [here if each == there else each for each in group]
-    joined = [_one([each for each, own in zip(found, group, strict=True) if own == number]) for number in set(group)]
+    groups: dict[tuple[str, int], list[Named]] = {}
+    for name in dict.fromkeys(each.name for each in found):
+        members = [each for each in found if each.name == name]
+        firsts = together([Outline(each.region.outlines) for each in members], gap_px)
+        for each, first in zip(members, firsts, strict=True):
+            groups.setdefault((name, first), []).append(each)
+    joined = [_one(pieces) for pieces in groups.values()]
     return sorted(joined, key=lambda each: (-each.region.area, each.region.offset[1], each.region.offset[0]))
 
 

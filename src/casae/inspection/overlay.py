@@ -19,6 +19,7 @@ GREEN_SHARE = 0.3  # of the colour of a defective pixel: what lies under it is t
 SHORTEST_SIDE = 480  # smaller images are enlarged, or labels would cover them
 LONGEST_SIDE = 2000  # larger ones are reduced
 TEXT, TEXT_SIDE = 0.55, 640  # size of the text, in OpenCV's units, where the shorter side is so many px
+LABELLED = 300  # defects that are labelled, the largest
 CROP_CONTEXT = 0.15  # of the rectangle's longer side, around the crop that a person sees
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -66,8 +67,8 @@ def draw_marks(image: Image, mask: NDArray[np.bool_], marks: Sequence[Mark]) -> 
     cv2.polylines(picture, [_fixed(corners) for corners in rectangles], True, RED, line, cv2.LINE_AA, 4)
     defects = [_around(corners) for corners in rectangles]
     labels: list[Box] = []
-    for mark, corners in zip(marks, rectangles, strict=True):
-        labels += _write(picture, (mark.text, str(mark.number)), corners, line, labels, defects)
+    for mark, corners in zip(marks[:LABELLED], rectangles, strict=False):  # of more, no picture has room
+        labels += _write(picture, (mark.text, str(mark.number)), corners, line, labels, defects[:LABELLED])
     return picture
 
 

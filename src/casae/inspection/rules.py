@@ -67,7 +67,7 @@ def _band_of(value: Any) -> Any:
 
 def _band_of_whole(value: Any) -> Any:
     band = _band_of(value)
-    if isinstance(band, dict) and any(isinstance(each, float) and each != int(each) for each in band.values()):
+    if isinstance(band, dict) and any(isinstance(each, float) and not each.is_integer() for each in band.values()):
         raise ValueError("must be whole numbers")
     return band
 
@@ -221,13 +221,14 @@ class AcceptanceRules(Frozen):
         return self.picture is not None and not self.rule
 
     def for_defect(self, defect_class: str, zones: Sequence[str]) -> list[Rule]:
-        """The rules that judge a defect; several where it touches several zones, none where nothing accepts it."""
-        ways = ((defect_class, zones), (None, zones), (defect_class, (None,)), (None, (None,)))
-        for name, places in ways:
-            found = [rule for rule in self.rule if rule.defect_class == name and rule.zone in places]
-            if found:
-                return found
-        return []
+        """The rules that judge a defect: of each zone that it touches the most special one, else that of no zone.
+
+        None where nothing accepts it.
+        """
+        known = {(rule.defect_class, rule.zone): rule for rule in self.rule}
+        own = [known.get((defect_class, zone)) or known.get((None, zone)) for zone in (*zones, None)]
+        *zonal, general = own
+        return [rule for rule in zonal if rule] or ([general] if general else [])
 
 
 def read_rules(

@@ -200,8 +200,9 @@ def _doubts(defects: Sequence[Judged], applying: Sequence[Sequence[Rule]], rules
         if defect.name == UNKNOWN and not any(rule.defect_class == UNKNOWN for rule in own):
             yield Verdict("REVIEW", "unknown defect", defect_class=UNKNOWN)
             continue
-        asked = [(rule.min_probability, rule.of) for rule in own if rule.min_probability is not None]
-        limit, rule = max(asked, default=(rules.review_below, "review_below"))
+        usual = rules.review_below, "review_below"
+        asked = [usual if rule.min_probability is None else (rule.min_probability, rule.of) for rule in own]
+        limit, rule = max(asked, default=usual)
         if defect.probability < limit:
             yield Verdict(
                 "REVIEW", "class probability", rule, defect.name, None, "probability", defect.probability, limit

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from casae.config import Frozen
+from casae.config import MAX_MEGAPIXELS, Frozen
 from casae.decoding import decode_image, read_file
 from casae.errors import ImageError, UsageError
 from casae.files import settings_of
@@ -77,25 +77,36 @@ class Zones:
         told = repr([zone.model_dump() for zone in self.zones]).encode()
         return hashlib.sha256(told if self.mask is None else told + self.mask.tobytes()).hexdigest()
 
-    def of(self, region: Region, shape: tuple[int, ...]) -> tuple[str, ...]:
-        """The zones that a region touches in a picture (H, W).
+    def check(self, shape: tuple[int, ...], source: str) -> None:
+        """Whether they are of a picture (H, W): a zone that is not on it would let pass what it is there for.
 
         Raises:
-            ImageError: the picture has another size than the mask.
+            ImageError: the picture has another size than the mask, or a zone lies outside of it.
         """
+        height, width = shape
+        if self.mask is not None and self.mask.shape != shape:
+            its = f"{self.mask.shape[1]} x {self.mask.shape[0]}"
+            raise ImageError(f"{source}: is {width} x {height} px, the mask of zones {its}; draw it as large")
+        outside = [name for name, pixels in self._of_shape(shape).items() if not pixels.any()]
+        if outside:
+            rule = f"zone '{outside[0]}' lies outside of its {width} x {height} px"
+            raise ImageError(f"{source}: {rule}; draw zones for pictures of this size")
+
+    def of(self, region: Region, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """The zones that a region touches in a picture (H, W) that was checked."""
+        return tuple(name for name, pixels in self._of_shape(shape).items() if pixels[region.at].any())
+
+    def _of_shape(self, shape: tuple[int, ...]) -> dict[str, NDArray[np.bool_]]:
         drawn = self._drawn.get(shape)
         if drawn is None:
             drawn = {zone.name: self._draw(zone, shape) for zone in self.zones}
             self._drawn = {shape: drawn}
-        return tuple(name for name, pixels in drawn.items() if pixels[region.at].any())
+        return drawn
 
     def _draw(self, zone: Zone, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         height, width = shape
         if zone.polygon is None:
             assert self.mask is not None  # `_File` sees to it
-            if self.mask.shape != shape:
-                its = f"{self.mask.shape[1]} x {self.mask.shape[0]}"
-                raise ImageError(f"the mask of zones has {its} px, the picture {width} x {height}; draw it as large")
             return self.mask == zone.value
         drawn = np.zeros(shape, np.bool_)
         box, left, top = polygon(np.array(zone.polygon) + 0.5, height, width)
@@ -103,7 +114,7 @@ class Zones:
         return drawn
 
 
-def read_zones(path: str | Path) -> Zones:
+def read_zones(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Zones:
     """Read a file of zones (TOML): `[[zone]]` tables with `name` and `polygon` or `value`, and `mask`.
 
     Raises:
@@ -115,7 +126,7 @@ def read_zones(path: str | Path) -> Zones:
     mask = None
     if content.mask is not None:
         where = Path(path).parent / content.mask
-        mask = decode_image(read_file(where), str(where))
+        mask = decode_image(read_file(where, max_megapixels), str(where), max_megapixels)
         if mask.ndim != 2 or mask.dtype != np.uint8:
             raise ImageError(f"{where}: a mask of zones is a gray picture of 8 bits, one value a zone; draw it so")
         absent = [zone for zone in content.zone if zone.value is not None and not (mask == zone.value).any()]

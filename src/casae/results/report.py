@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.calibration.calibration import Calibration
+from casae.config import MAX_MEGAPIXELS
 from casae.decoding import decode_image, read_file
 from casae.errors import ImageError
 from casae.files import common_folder, path_of, printable, within, write_whole
@@ -189,7 +190,7 @@ def _share_looked_at(inspector: Inspector) -> str:
 
 def _card(record: InspectionRecord, folder: Path, calibration: Calibration | None) -> _Card:
     overlay = _readable(folder / "overlays" / path_of(f"{record.name}.jpg"), None)
-    image = _readable(path_of(record.source), record.sha256)
+    image = _readable(path_of(record.source), record.sha256, record.width_px * record.height_px / 1e6)
     image = None if image is None else brightened(image, record.full_scale)
     if image is not None and record.straightened:  # its places are in the straightened picture
         image = calibration.straightened(image) if calibration is not None else None
@@ -200,13 +201,14 @@ def _card(record: InspectionRecord, folder: Path, calibration: Calibration | Non
     return _Card(record, picture, long, pairs, len(record.defects) - len(shown))
 
 
-def _readable(file: Path, sha256: str | None) -> Image | None:
+def _readable(file: Path, sha256: str | None, megapixels: float = 0) -> Image | None:
     """None for an image that was moved, replaced or damaged since, or is too large by now: the report does without."""
+    most = max(MAX_MEGAPIXELS, megapixels)  # it was inspected, so nobody is surprised by its size
     try:
-        data = read_file(file)
+        data = read_file(file, most)
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
             return None
-        return decode_image(data, str(file))
+        return decode_image(data, str(file), most)
     except (ImageError, MemoryError, cv2.error):
         return None
 
