@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from casae.batch.job import Batch, begin, read_batch
@@ -18,7 +19,7 @@ from casae.batch.places import Place
 from casae.batch.plan import plan
 from casae.batch.records import import_batch
 from casae.batch.rows import read_rows, record_in, table_of
-from casae.batch.run import Engine, runs_of
+from casae.batch.run import Engine, run_batch, runs_of
 from casae.batch.shard import ENDED, WORKING, Tally, inspect_shard
 from casae.batch.sources import Entry, Listing
 from casae.batch.summary import write_summary
@@ -94,6 +95,33 @@ def test_another_model_of_the_same_name_is_refused(begun, archive, dark_model, t
     other.write_bytes(dark_model.read_bytes() + b" ")
     with pytest.raises(UsageError, match="was begun with another model"):
         begin(place, read_batch(place), {"model": other})
+
+
+def test_what_was_left_out_is_said_by_each_run(begun, archive):
+    (archive / "raw.cr2").touch()
+    _, run = begun(archive)
+    _, again = begun(archive)
+    assert again.left == 0
+    assert again.left_out == run.left_out == {f"{archive}/raw.cr2": ".cr2 is not read; save it as PNG"}
+
+
+def test_zones_keep_their_mask_and_another_one_is_refused(archive, tmp_path, dark_model):
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:20] = 7
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks" / "zones.png"), mask)
+    zones, rules = tmp_path / "zones.toml", tmp_path / "rules.toml"
+    zones.write_text('mask = "masks/zones.png"\n[[zone]]\nname = "seal"\nvalue = 7\n')
+    rules.write_text('[[rule]]\nmax_count = 9\n[[rule]]\nzone = "seal"\nmax_count = 0\n')
+    batch = Batch.model_validate({"sources": (str(archive / "a"),), "model": "", "shard": 2})
+    files = {"model": dark_model, "zones": zones, "rules": rules}
+    place = Place.of(str(tmp_path / "out"))
+    run_batch(place, batch, files, Engine(workers=1))
+    (row, *_) = read_rows(place)
+    assert record_in(row).decided_by.zone == "seal"
+    cv2.imwrite(str(tmp_path / "masks" / "zones.png"), mask[::-1])
+    with pytest.raises(UsageError, match="was begun with another mask of zones"):
+        run_batch(place, batch, files, Engine(workers=1))
 
 
 def test_results_are_sorted_by_product_or_day(begun, archive):

@@ -39,6 +39,30 @@ def test_masks_and_results_are_no_images_of_the_archive(archive):
     assert len(names(Listing([str(archive)]))) == 6
 
 
+def test_a_pattern_means_what_it_means_elsewhere(archive, tmp_path):
+    odd = tmp_path / "lot [1]"
+    odd.mkdir()
+    (odd / "x.png").write_bytes((archive / "a/1.png").read_bytes())
+    (tmp_path / "lot 1").mkdir()
+    (tmp_path / "lot 1" / "y.png").touch()
+    assert names(Listing([str(odd / "*.png")])) == ["x.png"]
+    assert sorted(names(Listing([str(archive / "*")]))) == sorted(names(Listing([str(archive)])))  # folders as a whole
+    (archive / "out/overlays").mkdir(parents=True)
+    (archive / "out/inspections.jsonl").touch()
+    (archive / "out/overlays/1.png").touch()
+    (archive / "set/masks").mkdir(parents=True)
+    (archive / "set/dataset.toml").touch()
+    (archive / "set/masks/1.png").touch()
+    assert len(names(Listing([str(archive / "**/*.png")]))) == 6  # none that casae made
+
+
+def test_what_is_written_to_holds_no_images(archive):
+    (archive / "out/inputs").mkdir(parents=True)
+    (archive / "out/inputs/roi-mask.png").write_bytes((archive / "a/1.png").read_bytes())
+    assert len(names(Listing([str(archive)], own=archive / "out"))) == 6
+    assert len(names(Listing([str(archive / "**/*.png")], own=archive / "out"))) == 6
+
+
 def test_an_image_that_two_sources_name_is_there_once(archive):
     assert len(names(Listing([str(archive), str(archive / "a"), str(archive / "*.png")]))) == 6
 
@@ -123,7 +147,7 @@ def test_a_tar_that_is_not_as_it_should_be_says_so_and_gives_what_it_has(archive
     assert sorted(Path(name).name for name in listing.left_out) in (["1.png", "soft.png"], ["link.png", "soft.png"])
     listing = Listing([str(first)])
     assert names(listing) == ["x.png", r"caf\xe9.png"]
-    assert not listing.left_out
+    assert "stands in its tar again; the first one is inspected" in listing.left_out[f"{first}/x.png"]
     (tmp_path / "cut.tar").write_bytes(whole[: 3 * 10240 // 2])
     listing = Listing([str(tmp_path / "cut.tar")])
     assert 0 < len(list(listing)) < 6

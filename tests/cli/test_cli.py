@@ -386,6 +386,8 @@ def test_records_are_kept_found_reviewed_and_exported(dark_model, spotted, tmp_p
     for words, code, said in (
         (("show", "x"), 2, "x: no inspection has this id"),
         (("find", "--since", "soon"), 2, "--since soon: is no time"),
+        (("find", "--since", "9999999d"), 2, "--since 9999999d: is no time"),
+        (("restore", "copy.db", "--home", "postgresql://x@y/z"), 2, "its records are a server's"),
         (("import", "nowhere"), 2, "nowhere: holds no inspections.jsonl"),
         (("list", "--home", "a.png"), 2, "a.png: holds no records.db"),
         (("import", "results", "--home", "a.png"), 3, "a.png"),

@@ -107,7 +107,14 @@ def test_pruning_says_what_would_go_and_leaves_what_was_reviewed(engine, made):
     assert prune(engine, before) == 2
     assert [row.id for row in page(engine, Filter())] == [made(n).id for n in (4, 3, 1)]
     assert counted(engine) == {"NG": 5}
-    assert forget_images(engine) == [made(0).sha256, made(2).sha256]
+
+    def killed(sha256):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        forget_images(engine, killed)
+    gone = []
+    assert forget_images(engine, gone.append) == [made(0).sha256, made(2).sha256] == gone  # all of it, once more
     assert forget_images(engine) == []
 
 
@@ -226,6 +233,17 @@ def test_a_backup_is_restored_and_the_database_before_stays(tmp_path, made):
     assert _count(tmp_path / "home" / FILE) == 1
 
 
+@pytest.mark.parametrize("damage", [b"", b"no database" * 500])
+def test_a_backup_takes_the_place_of_a_damaged_database(tmp_path, kept, damage):
+    with opened(kept) as engine:
+        backup(engine, tmp_path / "copy.db")
+    (kept / FILE).write_bytes(damage)
+    restore(tmp_path / "copy.db", kept)
+    assert _count(kept / FILE) == 1
+    before = kept / f"{FILE}.before-restore"
+    assert not damage or before.read_bytes() == damage
+
+
 def _count(file: Path) -> int:
     with closing(sqlite3.connect(file)) as connection:
         return connection.execute("SELECT count(*) FROM inspections").fetchone()[0]
@@ -237,7 +255,7 @@ def _second_step(folder: Path, body: str) -> Path:
         target = folder / file.relative_to(database.MIGRATIONS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(file.read_text())
-    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "9003", "0003"\n'
+    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "9003", "0004"\n'
     (folder / "versions" / "9003_second.py").write_text(f"{head}def upgrade():\n{body}")
     return folder
 
@@ -256,7 +274,7 @@ def test_a_migration_keeps_what_was_there_and_a_copy_of_the_file(tmp_path, kept,
     with opened(kept) as engine, reading(engine) as connection:
         assert connection.exec_driver_sql("SELECT id, line FROM inspections").all() == [(made(1).id, None)]
     with closing(sqlite3.connect(kept / f"{FILE}.before-9003")) as before:
-        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0003",)
+        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0004",)
 
 
 FIRST_SCHEMA = """

@@ -10,6 +10,7 @@ import pytest
 from asked import is_problem, png, send
 from casae.datasets.folder import read_folder
 from casae.decoding import decode_image
+from casae.errors import RecordsError
 
 PROJECTS = "/api/v1/projects"
 
@@ -75,6 +76,21 @@ def test_of_many_who_paint_at_once_one_wins_each_version(project):
     assert len(wins) == 1
     drawn, version, _ = label(project, "a")
     assert (np.flatnonzero(drawn).tolist(), version) == (wins, 1)
+
+
+def test_what_was_not_submitted_is_not_learned_from(project, tmp_path, monkeypatch):
+    from casae.labelling import project as module
+
+    def away(table):
+        raise RecordsError("the database is away")
+
+    paint(project, "a", 0, 0, 0, [[1]])
+    monkeypatch.setattr(module, "insert", away)
+    is_problem(project.post(f"{PROJECTS}/rings/submit/a", params={"version": 1}), 503)
+    assert not (tmp_path / "home/datasets/rings/masks/a.png").exists()
+    monkeypatch.undo()
+    assert project.post(f"{PROJECTS}/rings/submit/a", params={"version": 1}).status_code == 200
+    assert (tmp_path / "home/datasets/rings/masks/a.png").exists()
 
 
 def test_a_draft_is_dropped_back_to_what_was_submitted(project):
@@ -171,6 +187,9 @@ def test_the_label_book_and_classes(project):
     answer = project.put(f"{PROJECTS}/rings/classes", json={"classes": ["very dark", "fibre", "dent"]})
     assert answer.json()["classes"] == ["very dark", "fibre", "dent"]
     assert project.get(f"{PROJECTS}/rings/book").json()["classes"]["very dark"]["definition"] == "darker than 50"
+    stale = {"classes": ["very dark", "fibre", "hole"], "was": ["dark", "fibre"]}  # of a page from before
+    assert "very dark, fibre, dent by now" in is_problem(project.put(f"{PROJECTS}/rings/classes", json=stale), 409)
+    assert project.get(f"{PROJECTS}/rings").json()["classes"] == ["very dark", "fibre", "dent"]
     fewer = project.put(f"{PROJECTS}/rings/classes", json={"classes": ["dark"]})
     assert "has 3 classes" in is_problem(fewer, 422)
     assert "is no class" in is_problem(project.put(f"{PROJECTS}/rings/book", json={"classes": {"x": {}}}), 422)

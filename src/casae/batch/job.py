@@ -16,6 +16,7 @@ from casae.errors import OutputError, UsageError
 from casae.inspection.inspection import Part
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import version
+from casae.inspection.zones import with_mask
 from casae.line.parts import PartPattern, Told
 
 JOB, INPUTS = "batch.json", "inputs"
@@ -78,12 +79,14 @@ class Batch(Frozen):
 CALLED = {
     "sources": "archive",
     "roi": "region of interest",
+    "mask": "mask of zones",
     "settings": "threshold, scale or the like",
     "part": "product, batch or station",
     "parts": "pattern of parts",
     "shard": "shard size",
 }
 FREE = ("casae_version", "image_seconds")  # fields that a later run may change
+ZONES_MASK = "mask-of-zones"  # beside the file of zones, which calls it so
 FILES = ("model", "rules", "roi", "zones", "calibration")
 
 
@@ -99,21 +102,24 @@ def begin(place: Place, batch: Batch, files: dict[str, Path]) -> Batch:
         UsageError: another batch was begun there.
         OutputError: the place does not take it.
     """
-    contents = {name: (Path(file).name, Path(file).read_bytes()) for name, file in files.items()}
-    batch = batch.model_copy(update={name: f"{name}-{file}" for name, (file, _) in contents.items()})
+    batch = batch.model_copy(update={name: f"{name}-{Path(file).name}" for name, file in files.items()})
+    contents = {str(getattr(batch, name)): Path(file).read_bytes() for name, file in files.items() if name != "zones"}
+    if batch.zones:
+        contents[batch.zones], mask = with_mask(files["zones"], ZONES_MASK)
+        contents |= {} if mask is None else {ZONES_MASK: mask}
     earlier = read_batch(place) if place.has(MANIFEST) else None  # without one, nothing was found to do yet
     if earlier is None:
-        for name, (_, data) in contents.items():
-            place.write(f"{INPUTS}/{getattr(batch, name)}", data)
+        for name, data in contents.items():
+            place.write(f"{INPUTS}/{name}", data)
         batch = batch.model_copy(update={"casae_version": version("casae")})
         place.write(JOB, batch.model_dump_json(indent=2).encode())
         return batch
     for name in Batch.model_fields:
         if name not in FREE and getattr(batch, name) != getattr(earlier, name):
             raise _other(place, name)
-    for name, (_, data) in contents.items():
-        if place.read(f"{INPUTS}/{getattr(batch, name)}") != data:
-            raise _other(place, name)
+    for name, data in contents.items():
+        if place.read(f"{INPUTS}/{name}") != data:
+            raise _other(place, name.partition("-")[0])
     if batch.image_seconds != earlier.image_seconds:
         earlier = earlier.model_copy(update={"image_seconds": batch.image_seconds})
         place.write(JOB, earlier.model_dump_json(indent=2).encode())
@@ -170,6 +176,8 @@ def inspector_of(place: Place, batch: Batch, threads: int) -> Inspector:
 
         model = local(batch.model)
         assert model is not None
+        if place.folder is None and batch.zones and place.has(f"{INPUTS}/{ZONES_MASK}"):
+            local(ZONES_MASK)
         settings = batch.settings.model_copy(update={"threads": threads})
         return Inspector(
             model,

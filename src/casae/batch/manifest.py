@@ -82,6 +82,7 @@ def write_manifest(
     size: int,
     partition_of: Callable[[Entry], str] = lambda entry: "",
     step: Callable[[int], object] = lambda images: None,
+    known: Callable[[], object] = lambda: None,
 ) -> None:
     """Write which images there are, as a stream; nothing is there before all are known.
 
@@ -91,6 +92,7 @@ def write_manifest(
         size: most images of a shard.
         partition_of: folder that the results of an image go to.
         step: called now and then with the number of images so far.
+        known: called when all are known, before the manifest is there.
 
     Raises:
         OutputError: the place does not take it.
@@ -119,6 +121,7 @@ def write_manifest(
                 step(images)
         flush()
         writer.add_key_value_metadata({"images": str(images), "shards": str(shards), "together": str(together)})
+        known()
     step(images)
 
 

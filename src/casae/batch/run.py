@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from casae.inspection.record import version
 from casae.lock import lock
 
 RUNS = "runs"  # folder: a file for each run
+LEFT_OUT = "left-out.json"  # what the listing passed over, and why
 EVERY_S = 30.0  # s between two notes of how far a run is
 
 
@@ -148,11 +150,10 @@ def run_batch(
         if not place.has(MANIFEST):
             if finished(place):
                 raise OutputError(f"{place.path(MANIFEST)}: is gone, and results are there; choose another --out")
-            listing = Listing(batch.sources)
-            write_manifest(place, listing, batch.shard, batch.partition_of, listed)
-            run.left_out = listing.left_out
-            told = {"left_out": listing.left_out, "more": listing.more, "files_of_other_types": listing.others}
-            place.write("left-out.json", json.dumps(told, indent=2).encode())
+            listing = Listing(batch.sources, own=place.folder)
+            known = partial(_keep_left_out, place, listing)
+            write_manifest(place, listing, batch.shard, batch.partition_of, listed, known)
+        run.left_out = _left_out(place)
         manifest = Manifest(place)
         if not manifest.images:
             place.remove(MANIFEST)
@@ -172,6 +173,17 @@ def run_batch(
             if run.done:
                 run.note()
         return run
+
+
+def _keep_left_out(place: Place, listing: Listing) -> None:
+    told = {"left_out": listing.left_out, "more": listing.more, "files_of_other_types": listing.others}
+    place.write(LEFT_OUT, json.dumps(told, indent=2).encode())
+
+
+def _left_out(place: Place) -> dict[str, str]:
+    """What the listing left out, in this run or an earlier one."""
+    found: dict[str, str] = json.loads(place.read(LEFT_OUT) or b"{}").get("left_out", {})
+    return found
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 from casae.batch.places import Place, filesystem, first_line, is_url, local_path
 from casae.errors import MissingExtraError, OutputError, UsageError
 from casae.files import SUFFIXES, UNREAD_SUFFIXES, files_under, is_file, printable
-from casae.line.files import is_label
+from casae.line.files import is_label, matching
 from casae.results.folder import is_result
 
 COLUMNS = ("path", "source", "file", "filename", "url", "image")  # of a table; the first one that it has counts
@@ -53,12 +53,14 @@ class Listing:
 
     Attributes:
         sources: as `casae batch` takes them.
+        own: folder that is being written to, in which no image counts.
         left_out: path -> why a picture, a link, a tar or a folder is not looked at; the first `NAMED` of them.
         more: how many besides.
         others: files of other types.
     """
 
     sources: Sequence[str]
+    own: Path | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     more: int = 0
     others: int = 0
@@ -83,16 +85,19 @@ class Listing:
             yield from self._named(path.absolute(), asked=True)
             return
         found = False
-        for match in glob.iglob(str(path), recursive=True):
+        passed_over = functools.lru_cache(64)(lambda parent: self._is_ours(parent, Path(parent.anchor)))
+        for match in matching(str(path)):
             found = True
-            yield from self._named(Path(match).absolute(), asked=_kind(source) in (TAR, *TABLES))
+            whole = match.absolute()
+            if whole.is_dir() or not passed_over(whole.parent):
+                yield from self._named(whole, asked=whole.is_dir() or _kind(source) in (TAR, *TABLES))
         if not found:
             raise UsageError(f"{source}: no such file or folder, and no file matches it; check the path")
 
     def _named(self, path: Path, asked: bool) -> Iterator[Entry]:
         """What a path is, that a person named (`asked`), or that a pattern matched."""
         if path.is_dir():
-            yield from self._in_folder(path.resolve()) if asked else ()
+            yield from self._in_folder(path.resolve())
             return
         where = path.parent.resolve() / path.name
         if asked and (_kind(path.name) in (TAR, *TABLES) or path.name.endswith(PACKED)):
@@ -102,7 +107,7 @@ class Listing:
 
     def _in_folder(self, folder: Path) -> Iterator[Entry]:
         """As `casae.line.files.gather` finds them, one after the other; tars among them too."""
-        passed_over = functools.lru_cache(1)(lambda parent: _is_ours(parent, folder))
+        passed_over = functools.lru_cache(1)(lambda parent: self._is_ours(parent, folder))
         found: dict[str, str] = {}
         for file in files_under(folder, found):
             if passed_over(file.parent):
@@ -163,7 +168,10 @@ class Listing:
             for member in _members(opened):
                 name = printable(member.name.removeprefix("./"))
                 whole = f"{tar}/{name}"
-                if not self._is_image(PurePosixPath(name).name, whole) or name in seen:
+                if not self._is_image(PurePosixPath(name).name, whole):
+                    continue
+                if name in seen:
+                    self._leave(whole, "stands in its tar again; the first one is inspected; pack the tar anew")
                     continue
                 seen.add(name)
                 if member.isfile() and not member.sparse:
@@ -173,6 +181,13 @@ class Listing:
             problem = _wrong_end(stream, opened.offset)
             if problem:
                 self._leave(tar, problem)
+
+    def _is_ours(self, parent: Path, asked: Path) -> bool:
+        """Whether a folder holds labels of a dataset, or what casae made of images."""
+        if is_result(parent) or is_label(parent, asked) or (self.own and parent.is_relative_to(self.own.resolve())):
+            return True
+        within = [parent, *(each for each in parent.parents if asked in each.parents or each == asked)]
+        return any(all((each / name).is_file() for name in OF_A_BATCH) for each in within)
 
     def _is_image(self, name: str, whole: str) -> bool:
         suffix = PurePosixPath(name).suffix.lower()
@@ -210,14 +225,6 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 
 def _kind(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
-
-
-def _is_ours(parent: Path, asked: Path) -> bool:
-    """Whether a folder holds labels of a dataset, or what casae made of images."""
-    if is_result(parent) or is_label(parent, asked):
-        return True
-    within = [parent, *(each for each in parent.parents if asked in each.parents or each == asked)]
-    return any(all((each / name).is_file() for name in OF_A_BATCH) for each in within)
 
 
 def _once(found: Iterable[Entry]) -> Iterator[Entry]:

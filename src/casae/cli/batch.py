@@ -153,7 +153,7 @@ def _run(
     wanted: "Batch", files: dict[str, Path], out: str, workers: int, ray: str | None, cores: int, failed_again: bool
 ) -> None:
     from casae.batch.places import Place
-    from casae.batch.run import Engine, run_batch
+    from casae.batch.run import LEFT_OUT, Engine, run_batch
     from casae.batch.summary import REPORT, write_summary
 
     place = Place.of(out)
@@ -176,7 +176,7 @@ def _run(
     for path, why in list(run.left_out.items())[:SAID]:
         typer.echo(f"casae: {path}: {why}", err=True)
     if len(run.left_out) > SAID:
-        typer.echo(f"casae: more that was left out stands in {place.path('left-out.json')}", err=True)
+        typer.echo(f"casae: more that was left out stands in {place.path(LEFT_OUT)}", err=True)
     counts = ", ".join(f"{found.decisions[name]:,} {name}" for name in ("OK", "REVIEW", "NG"))
     failed = f", {found.failed:,} not inspected" if found.failed else ""
     before = f"; {run.images - run.left:,} were done before" if run.left < run.images else ""

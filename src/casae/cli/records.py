@@ -90,11 +90,12 @@ def _import_folder(folder: Path, home: str) -> tuple[int, int]:
     from casae.cli.progress import progress
     from casae.records.store import import_records
     from casae.results.folder import LINES
-    from casae.results.lines import RecordLines
+    from casae.results.lines import every_record
 
-    lines = RecordLines(folder / LINES)
-    with _opened(home, may_be_new=True) as engine, progress("keeping", len(lines)) as step:
-        return import_records(engine, lines.read(lines), step), len(lines)
+    file = folder / LINES
+    count = sum(1 for _ in every_record(file))
+    with _opened(home, may_be_new=True) as engine, progress("keeping", count) as step:
+        return import_records(engine, every_record(file), step), count
 
 
 def _import_batch(place: "Place", home: str) -> tuple[int, int]:
@@ -173,7 +174,7 @@ def review(
     from casae.records.store import review as run
 
     with _opened(home) as engine:
-        typer.echo(run(engine, key, decision, who or getpass.getuser(), why))
+        typer.echo(run(engine, key, decision, who or _user(), why))
 
 
 @app.command()
@@ -220,8 +221,8 @@ def prune(
     moment = _time(before, "--before")
     with _opened(home) as engine:
         count = run(engine, moment) if yes else prunable(engine, moment)
-        for sha256 in forget_images(engine) if yes else ():
-            Files(Path(files or home).expanduser()).forget_image(sha256)
+        if yes:
+            forget_images(engine, Files(Path(files or home).expanduser()).forget_image)
     done = "are gone" if yes else "would go; say --yes"
     typer.echo(f"{count:,} inspections from before {moment:%Y-%m-%d %H:%M} {done}")
 
@@ -258,14 +259,29 @@ def backup(file: Annotated[Path, typer.Argument(help="New file.")], home: Home =
 def restore(
     file: Annotated[Path, typer.Argument(help="That backup wrote.")],
     home: Annotated[
-        Path, typer.Option(envvar="CASAE_HOME", help="Folder; casae serve and watch must not run on it meanwhile.")
-    ] = Path(HOME),
+        str, typer.Option(envvar="CASAE_HOME", help="Folder; casae serve and watch must not run on it meanwhile.")
+    ] = HOME,
 ) -> None:
     """Put a backup in the place of the database, which stays beside it. Exit codes: 0 done, 2 usage, 3 database."""
+    from casae.errors import UsageError
     from casae.records.database import restore as run
+    from casae.service.settings import database_of
 
-    run(file, home)
+    place = database_of(home)
+    if "://" in place:
+        way = "restore them with its own tool, such as pg_restore"
+        raise UsageError(f"--home {home}: its records are a server's; {way}")
+    run(file, Path(place))
     typer.echo(f"{home} holds what {file} held")
+
+
+def _user() -> str:
+    from casae.errors import UsageError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # of a number without a name, as in a container
+        raise UsageError("--who: this machine does not know your name; say who judges") from error
 
 
 def _opened(home: str, may_be_new: bool = False) -> "AbstractContextManager[Engine]":
@@ -292,9 +308,9 @@ def _time(text: str, option: str) -> datetime:
     from casae.errors import UsageError
 
     number, unit = text[:-1], text[-1:]
-    if unit in UNITS and number.isdigit():
-        return datetime.now(UTC) - timedelta(**{UNITS[unit]: int(number)})
     try:
+        if unit in UNITS and number.isdecimal():
+            return datetime.now(UTC) - timedelta(**{UNITS[unit]: int(number)})
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{option} {text}: is no time; say 2026-11-29, 2026-11-29T14:00 or 8h, 7d") from error

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import read_image
@@ -25,6 +24,7 @@ from casae.inspection.verdict import OF_PIXELS, SEVERITY, Decision, Judged, Verd
 from casae.inspection.zones import Zones
 from casae.metrics import proportion
 from casae.results.folder import LINES
+from casae.results.lines import every_record
 
 
 @dataclass
@@ -153,26 +153,13 @@ def records_of(folder: Path) -> list[InspectionRecord]:
     """
     file = folder / LINES if folder.is_dir() else folder
     newest: dict[tuple[str, str], InspectionRecord] = {}
-    try:
-        lines = file.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror}); name a folder of casae inspect") from error
-    for number, line in enumerate(lines, start=1):
-        if line.endswith(b"\n"):  # else it is being written
-            record = _record(line, f"{file}: line {number}")
-            own = (record.source, record.sha256) if record.file_bytes is not None else (record.id, "")
-            newest.pop(own, None)  # so that the newest of a name comes last
-            newest[own] = record
+    for record in every_record(file):
+        own = (record.source, record.sha256) if record.file_bytes is not None else (record.id, "")
+        newest.pop(own, None)  # so that the newest of a name comes last
+        newest[own] = record
     if not newest:
         raise UsageError(f"{file}: holds no inspection; inspect something first")
     return list(newest.values())
-
-
-def _record(line: bytes, place: str) -> InspectionRecord:
-    try:
-        return InspectionRecord.model_validate_json(line)
-    except ValidationError as error:
-        raise UsageError(f"{place} is no line of this casae's schema; inspect anew") from error
 
 
 def judge_again(records: Iterable[InspectionRecord], rules: AcceptanceRules) -> Iterator[Change]:

@@ -1,6 +1,7 @@
 """Named zones of a part, such as a sealing face, in which other rules hold."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
@@ -114,6 +115,26 @@ class Zones:
         return drawn
 
 
+def with_mask(path: str | Path, name: str) -> tuple[bytes, bytes | None]:
+    """A file of zones whose mask is called `name` and lies beside it, and that mask; None where there is none.
+
+    Raises:
+        UsageError, ImageError: as `read_zones`.
+    """
+    content = _content(path)
+    lines = [f"mask = {json.dumps(name)}"] if content.mask is not None else []
+    for zone in content.zone:
+        told = zone.model_dump(exclude_none=True)
+        lines += ["[[zone]]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in told.items())]
+    mask = None if content.mask is None else read_file(Path(path).parent / content.mask)
+    return ("\n".join(lines) + "\n").encode(), mask
+
+
+def _content(path: str | Path) -> _File:
+    known = "there are mask and, of a [[zone]], name, polygon, value"
+    return settings_of(_File, path, "write such as [[zone]] and, below it, a name", lambda *_: known)
+
+
 def read_zones(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Zones:
     """Read a file of zones (TOML): `[[zone]]` tables with `name` and `polygon` or `value`, and `mask`.
 
@@ -121,8 +142,7 @@ def read_zones(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Zone
         UsageError: not readable, or an unknown field.
         ImageError: the mask is no gray picture of 8 bits.
     """
-    known = "there are mask and, of a [[zone]], name, polygon, value"
-    content = settings_of(_File, path, "write such as [[zone]] and, below it, a name", lambda *_: known)
+    content = _content(path)
     mask = None
     if content.mask is not None:
         where = Path(path).parent / content.mask

@@ -138,6 +138,10 @@ class StaleError(CasaeError):
         self.told = told
 
 
+class ChangedError(UsageError):
+    """Somebody else has changed what a request goes on from."""
+
+
 _Row = tuple[int, str, str, str, str]  # version, state, at, who, file
 
 
@@ -244,14 +248,13 @@ class Project:
         else:
             told, values = self._at(picture, base, track)
             data = _encoded(values)
-        if track == MAIN:  # before it is on record: what is on record as submitted is learned from, also after a kill
+        mask = None
+        if track == MAIN:
             sample = self.sample(picture)
             mask = self._mask_of(sample)
             if sample.label is not None and self._submitted(picture, track) is None:
                 self._keep_first(sample)
-            write_durably(mask, data)
-            _read.cache_clear()
-        return self._keep(picture, track, told, data, "done", who)
+        return self._keep(picture, track, told, data, "done", who, mask=mask)
 
     def discard(self, picture: str, base: int, who: str, track: str = MAIN) -> Told:
         """Go back to what was submitted last, or to an empty label. Raises as `change`."""
@@ -307,13 +310,24 @@ class Project:
             _read.cache_clear()
         return stem
 
-    def set_classes(self, classes: Sequence[str]) -> None:
+    def set_classes(self, classes: Sequence[str], was: Sequence[str] | None = None) -> None:
         """Other names for classes, and more of them; none goes, as masks hold their places.
 
+        Args:
+            classes: their names.
+            was: as they were when somebody decided that; None does not ask.
+
         Raises:
+            ChangedError: they are others by now.
             UsageError: they are fewer, or no names.
         """
+        with _naming:
+            self._set_classes(classes, was)
+
+    def _set_classes(self, classes: Sequence[str], was: Sequence[str] | None) -> None:
         before = self.dataset.classes
+        if was is not None and tuple(was) != before:
+            raise ChangedError(f"{self.name}: its classes are {', '.join(before)} by now; look again, then name them")
         if len(classes) < len(before):
             raise UsageError(f"{self.name}: has {len(before)} classes, whose places masks hold; rename them instead")
         _check_classes(classes)
@@ -372,9 +386,18 @@ class Project:
         return labels.c.dataset == self.name, labels.c.picture == picture, labels.c.track == track
 
     def _keep(
-        self, picture: str, track: str, told: Told, data: bytes, state: str, who: str, *, submitted: bool = True
+        self,
+        picture: str,
+        track: str,
+        told: Told,
+        data: bytes,
+        state: str,
+        who: str,
+        *,
+        submitted: bool = True,
+        mask: Path | None = None,
     ) -> Told:
-        """A next version: its file first, then its row, so that a kill leaves the one before."""
+        """A next version: its file first, then its row, so that a kill leaves the one before; `mask` gets it too."""
         made = Told(picture, told.version + 1, state, now(), who)
         file = f"{self.name}/{_place(picture, track)}/{made.version}-{new_id()}.png"
         before = self._row(picture, track)
@@ -390,6 +413,9 @@ class Project:
             if taken and state == "done" and submitted:
                 del whole["state"]
                 connection.execute(insert(submissions), {"id": new_id()} | whole)
+            if taken and mask is not None:  # before it is on record as submitted, and never where it was refused
+                write_durably(mask, data)
+                _read.cache_clear()
         if not taken:
             (self.drafts / file).unlink(missing_ok=True)
             raise StaleError(self.label(picture, track)[0])
@@ -483,7 +509,7 @@ def _place(picture: str, track: str) -> str:
     return hashlib.sha256(f"{picture}\0{track}".encode()).hexdigest()[:32]
 
 
-_turn, _adding = threading.Lock(), threading.Lock()
+_turn, _adding, _naming = threading.Lock(), threading.Lock(), threading.Lock()
 
 
 @lru_cache(maxsize=16)

@@ -3,7 +3,7 @@
 import functools
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,8 @@ def gather(paths: Sequence[str]) -> Gathered:
     found: dict[Path, None] = {}
     folder = functools.cache(Path.resolve)
     for path in paths:
-        matches = [Path(path)] if path and os.path.lexists(path) else _matching(path)
+        named = bool(path) and os.path.lexists(path)
+        matches = [Path(path)] if named else [each for each in sorted(matching(path)) if not is_result(each.parent)]
         if not matches:
             raise UsageError(f"{path or '(nothing)'}: no such file or folder, and no file matches it; check the path")
         for match in matches:
@@ -70,18 +71,17 @@ def is_label(folder: Path, asked: Path) -> bool:
     return any(each.name == "masks" and (each.parent / "dataset.toml").exists() for each in above)
 
 
-def _matching(pattern: str) -> list[Path]:
-    """Files that match a glob, whose folders are literal as far as they exist."""
+def matching(pattern: str) -> Iterator[Path]:
+    """Files and folders that match a glob, whose folders are literal as far as they exist."""
     known = Path()
     parts = Path(pattern).parts
     for index, part in enumerate(parts):
         if not os.path.lexists(known / part):
             return _below(known, parts[index:])
         known /= part
-    return [known] if parts else []
+    return iter([known] if parts else [])
 
 
-def _below(folder: Path, pattern: Sequence[str]) -> list[Path]:
+def _below(folder: Path, pattern: Sequence[str]) -> Iterator[Path]:
     wanted = os.path.join(glob.escape(str(folder)), *pattern)  # noqa: PTH118  # Path would drop what glob needs
-    found = [Path(match) for match in sorted(glob.glob(wanted, recursive=True))]
-    return [match for match in found if not is_result(match.parent)]
+    return map(Path, glob.iglob(wanted, recursive=True))

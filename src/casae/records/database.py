@@ -126,15 +126,31 @@ def restore(file: Path, home: Path) -> None:
             raise RecordsError(f"{file}: is no whole database of records; name another backup")
         home.mkdir(parents=True, exist_ok=True)
         new = target.with_name(f"{FILE}.new")
-        if target.exists():
-            try:
-                _settle(target)
-            except sqlite3.OperationalError as error:
-                raise RecordsError(f"{target}: is in use ({error}); end casae serve and casae watch first") from error
-            _copy(target, before)
         new.unlink(missing_ok=True)
         _copy(file, new)
+    with _named(str(target)):
+        if target.exists():
+            _put_aside(target, before)
         new.replace(target)
+
+
+def _put_aside(target: Path, before: Path) -> None:
+    """Keep a database under another name; one that is damaged as it is, with what lies beside it.
+
+    Raises:
+        RecordsError: somebody uses it.
+    """
+    try:
+        _settle(target)
+        _copy(target, before)
+    except sqlite3.OperationalError as error:
+        raise RecordsError(f"{target}: is in use ({error}); end casae serve and casae watch first") from error
+    except sqlite3.DatabaseError:
+        before.unlink(missing_ok=True)
+        for ending in ("", "-wal", "-shm"):
+            part = target.with_name(f"{target.name}{ending}")
+            if part.exists():
+                part.replace(before.with_name(f"{before.name}{ending}"))
 
 
 def _url_of(home: str | Path) -> str:

@@ -1,6 +1,6 @@
 """Inspections out of the database: filtered, newest first, a page at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -166,17 +166,25 @@ def prune(engine: Engine, before: datetime) -> int:
             return total
 
 
-def forget_images(engine: Engine) -> list[str]:
+def forget_images(engine: Engine, forget: Callable[[str], object] = lambda sha256: None) -> list[str]:
     """Drop images that no inspection shows any more; hashes of those whose content no other image has.
 
+    Args:
+        engine: of `open_database`.
+        forget: called with each of these hashes before the rows are gone: after a kill all of it is done again, and
+            what comes again meanwhile waits, and is kept anew.
+
     Raises:
-        RecordsError: the database does not take it; then nothing is dropped.
+        RecordsError: the database does not take it; then no row is dropped.
     """
     with writing(engine) as connection:
         unused = ~exists().where(inspections.c.image_id == images.c.id)
         gone = set(connection.scalars(select(images.c.sha256).where(unused)))
         connection.execute(delete(images).where(unused))
-        return sorted(sha256 for sha256 in gone if not _is_known(connection, sha256))
+        hashes = sorted(sha256 for sha256 in gone if not _is_known(connection, sha256))
+        for sha256 in hashes:
+            forget(sha256)
+        return hashes
 
 
 def _is_known(connection: Connection, sha256: str) -> bool:

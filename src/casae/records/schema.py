@@ -20,12 +20,13 @@ from sqlalchemy import (
 
 NAMES = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s"}
 SHA256, UUID, SHORT = String(64), String(36), String(8)
+NUMBER = BigInteger().with_variant(Integer, "sqlite")  # which counts by itself in columns of its own type alone
 metadata = MetaData(naming_convention=NAMES)
 
 images = Table(
     "images",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True),
     Column("sha256", SHA256, nullable=False),
     Column("source", Text, nullable=False),
     Column("name", Text, nullable=False),

@@ -12,11 +12,30 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from casae.decoding import FileState
-from casae.errors import OutputError
+from casae.errors import OutputError, UsageError
 from casae.inspection.inspection import Part
 from casae.inspection.record import JUDGED_BY, PLAIN_NAME, InspectionRecord
 
 NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0)  # a link in the place of our file is not written through
+
+
+def every_record(file: Path) -> Iterator[InspectionRecord]:
+    """All records of `inspections.jsonl`, those of pictures that were inspected again too; nothing is written.
+
+    Raises:
+        UsageError: it cannot be read, or a line is of another schema.
+    """
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.endswith(b"\n"):  # else it is being written
+                    try:
+                        yield InspectionRecord.model_validate_json(line)
+                    except ValidationError as error:
+                        rule = "is no line of this casae's schema; inspect anew"
+                        raise UsageError(f"{file}: line {number} {rule}") from error
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror}); name a folder of casae inspect") from error
 
 
 class Entry(NamedTuple):

@@ -21,7 +21,7 @@ from casae.inspection.overlay import to_rgb
 from casae.labelled.order import Order
 from casae.labelling.agreement import Agreement, agreement
 from casae.labelling.looked import Looked
-from casae.labelling.project import MAIN, Book, Patch, Project, StaleError, Told, new_project
+from casae.labelling.project import MAIN, Book, ChangedError, Patch, Project, StaleError, Told, new_project
 from casae.labelling.tools import scissors, wand
 from casae.outlines import outlines_of
 from casae.service.api.values import Body
@@ -73,6 +73,7 @@ class Classes(Body):
     """Names of classes; of those that there are, the new names, in their order."""
 
     classes: list[Annotated[str, Field(max_length=100)]] = Field(min_length=1)
+    was: list[str] | None = Field(default=None, description="as they were read; 409 if they are others by now")
 
 
 class PictureItem(BaseModel):
@@ -173,10 +174,13 @@ def project(service: TheService, who: Viewer, name: ProjectName) -> ProjectItem:
     return item_of(project_of(service, name))
 
 
-@router.put("/{name}/classes", responses=documented(404))
+@router.put("/{name}/classes", responses=documented(404, 409))
 def classes(service: TheService, who: Engineer, name: ProjectName, wanted: Classes) -> ProjectItem:
     """Rename classes, or add some behind them; none goes, as labels hold their places."""
-    project_of(service, name).set_classes(wanted.classes)
+    try:
+        project_of(service, name).set_classes(wanted.classes, wanted.was)
+    except ChangedError as error:
+        raise ProblemError(409, str(error)) from error
     noted(service.engine, who, "named classes", name, classes=wanted.classes)
     return item_of(project_of(service, name))
 

@@ -120,6 +120,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # name -> English, German
     "minutes": ("Minutes", "Minuten"),
     "train_with": ("Pictures", "Bilder"),
     "all_labelled_pictures": ("all that are labelled", "alle markierten"),
+    "book_changed": (
+        "somebody else has changed the label book; load the page again",
+        "jemand anderes hat den Fehlerkatalog geändert; Seite neu laden",
+    ),
     "too_few_pictures": ("too few pictures for an interval", "zu wenige Bilder für ein Intervall"),
     "has_learned": ("too good for a model that has learned them:", "zu gut für ein Modell, das sie gelernt hat:"),
     "all_but_test": ("labelled, without list test", "markierte, ohne Liste test"),

@@ -65,8 +65,12 @@ at("book").addEventListener("submit", async (event) => {
       old: each.dataset.class,
       name: each.querySelector("[name=class]").value.trim(),
       definition: each.querySelector("[name=definition]").value,
+      read: each.querySelector("[name=definition]").defaultValue,
     }));
-    await ask("PUT", `/api/v1/projects/${name}/classes`, { classes: rows.map((each) => each.name) });
+    const known = rows.filter((each) => each.old);
+    if (known.some((each) => (before.classes[each.old]?.definition ?? "") !== each.read)) throw new Error(words.book_changed);
+    const classes_now = { classes: rows.map((each) => each.name), was: known.map((each) => each.old) };
+    await ask("PUT", `/api/v1/projects/${name}/classes`, classes_now);
     const classes = Object.fromEntries(
       rows.map((each) => [each.name, { definition: each.definition, examples: before.classes[each.old]?.examples ?? [] }]),
     );
