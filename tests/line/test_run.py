@@ -176,6 +176,22 @@ def test_the_report_is_in_millimetres_where_they_are_known(dark_model, pictures,
     assert re.findall(r'class="n">([0-9.]+)<', row) == ["2", "1", "2.00", "1.30", "1.16"]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "No acceptance rules were given: any defect makes an image NG."),
+        ({"picture": {"max_count": 3}}, "<p> All defects of a picture: "),
+        ({"rule": [{"max_count": 3}]}, "<p>Accepted: every "),
+    ],
+)
+def test_the_report_says_by_which_rules_it_judged(dark_model, pictures, tmp_path, given, words):
+    accepted = AcceptanceRules.model_validate(given)
+    inspect_files(Inspector(dark_model, rules=accepted), [pictures / "a/part.png"], tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert words in html
+    assert ("No acceptance rules" in html) == (not given)
+
+
 def test_the_report_says_how_it_was_looked(dark_model, pictures, tmp_path):
     for looks, words in ((1, "threshold Gs 100<"), (2, "threshold Gs 100, 2 looks at each<")):
         out = tmp_path / str(looks)
