@@ -93,8 +93,8 @@ def _alone(escaped: Interval, rejected: Interval, needs: Needs) -> Use:
     elif escaped.hits == 0:
         enough = math.ceil(math.log(ALPHA / 2) / math.log(1 - needs.escaped))
         why += f"; it takes {enough} bad parts of which none escapes"
-    need = f"surely at most {_percent(needs.escaped)} of the bad parts escape, and of {needs.fewest} good ones or more"
-    return Use("sort parts where nobody looks", f"{need} {_percent(needs.rejected)} are rejected", grade, why)
+    need = f"surely at most {_percent(needs.escaped)} of the bad parts escape, {_percent(needs.rejected)} of the good"
+    return Use("sort parts where nobody looks", f"{need} are rejected", grade, why)
 
 
 def _above(share: Interval, most: float) -> bool:
