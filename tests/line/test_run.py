@@ -22,6 +22,7 @@ from casae.inspection.classification import Named
 from casae.inspection.inspection import Picture
 from casae.inspection.record import InspectionRecord
 from casae.inspection.verdict import AcceptanceRules
+from casae.line.begun import Begun
 from casae.line.files import gather
 from casae.line.run import NO_MEMORY, inspect_files
 from casae.models.bundle import read_bundle, write_bundle
@@ -635,3 +636,25 @@ def test_the_report_does_without_pictures_that_do_not_fit_into_memory(inspector,
     html = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert 'alt="crop of defect' not in html
     assert "glare" in html
+
+
+def test_a_picture_that_ended_the_process_time_and_again_stops_no_other(inspector, pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("CASAE_CACHE", str(tmp_path / "cache"))
+    files = [pictures / "a/part.png", pictures / "clean.png"]
+    out = tmp_path / "out"
+
+    def stopped(source, record, failure):
+        raise KeyboardInterrupt
+
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):  # who stops it blames no picture
+            inspect_files(inspector, files, out, stopped)
+    for _ in range(3):
+        list(Begun.at(out).begin(files[0]))  # as if it had ended then
+    shutil.rmtree(out)
+    records, failures = inspect_files(inspector, files, out)
+    assert [Path(record.source) for record in records] == [files[1]]
+    assert "casae ended 3 times in its turn" in failures[str(files[0])]
+    assert list((tmp_path / "cache").glob("begun-*")) == []
+    records, failures = inspect_files(inspector, files, out)  # and it may be tried again
+    assert (len(list(records)), failures) == (2, {})

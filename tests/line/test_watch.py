@@ -19,7 +19,7 @@ from casae.inspection.rules import AcceptanceRules
 from casae.line import watch as module
 from casae.line.watch import Watch, WatchSettings, watch
 from casae.records.database import opened, reading
-from casae.records.queries import Filter, page, records
+from casae.records.queries import Filter, failures_of, page, records
 from casae.records.store import DatabaseStore
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
@@ -379,6 +379,40 @@ def test_killed_again_and_again_every_picture_is_there_once(inbox, dark_model, e
     assert {line.split(maxsplit=3)[2] for line in printed} <= {row.source for row in rows}
     assert {file.read_bytes() for file in (tmp_path / "done").rglob("*.png")} == contents
     assert list(inbox.iterdir()) == []
+
+
+ENDS = """
+import os
+from casae.cli.main import main
+from casae.inspection.inspector import Inspector
+
+real = Inspector.inspect
+
+def inspect(self, image, *given, **named):
+    if image.source.endswith("0-bad.png"):
+        os._exit(9)
+    return real(self, image, *given, **named)
+
+Inspector.inspect = inspect
+main()
+"""
+
+
+def test_a_picture_that_ends_the_process_each_time_is_a_failure_in_the_end(inbox, dark_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("CASAE_CACHE", str(tmp_path / "cache"))
+    for number, name in enumerate(("0-bad", "1", "2", "3")):
+        picture(inbox / f"{name}.png", 200 + number)
+    command = [sys.executable, "-c", ENDS, "watch", str(inbox), "--model", str(dark_model), "--once", "--still", "0"]
+    command += ["--room", "0", "--home", str(tmp_path / "home")]
+    codes = [subprocess.run(command, capture_output=True).returncode for _ in range(4)]
+    assert codes == [9, 9, 9, 0]  # as a service manager starts it again
+    with opened(tmp_path / "home") as engine:
+        assert [Path(source).name for source in sources(engine)] == ["1.png", "2.png", "3.png"]
+        (failure,) = failures_of(engine, None, 9)
+    assert list((tmp_path / "cache").glob("begun-*")) == []
+    assert failure["reason"].endswith(
+        "0-bad.png: casae ended 3 times in its turn; look at it with another program, inspect it alone"
+    )
 
 
 def test_without_a_model_what_is_active_in_the_home_judges(inbox, dark_model, tmp_path):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from casae.files import printable, unusable_name, write_whole
 from casae.inspection.inspection import Conditions, Inspection, Part, Picture
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import InspectionRecord
+from casae.line.begun import Begun
 from casae.line.parts import Told
 from casae.results.folder import REPORT, ResultsFolder
 from casae.results.lines import Records
@@ -210,8 +212,17 @@ def inspect_files(
     Raises:
         OutputError: `out` cannot be written.
     """
+    note = Begun.at(out.absolute())
+
+    def over(source: str, record: InspectionRecord | None, failure: str | None) -> None:
+        note.over(source)
+        done(source, record, failure)
+
     with ResultsFolder(out) as store:
-        outcome = run(files, inspector, store, done, told)
+        try:
+            outcome = run(chain.from_iterable(map(note.begin, files)), inspector, store, over, told)
+        finally:  # whoever stops it blames no picture
+            note.drop()
         records = store.finish(outcome.keys, outcome.failures)
         from casae.results.report import write_report  # only now: the first record does not wait for Jinja
 

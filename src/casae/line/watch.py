@@ -16,6 +16,7 @@ from casae.decoding import FileState
 from casae.errors import CasaeError, UsageError
 from casae.files import SUFFIXES, UNREAD_SUFFIXES, files_under, path_of, printable
 from casae.inspection.inspector import Inspector
+from casae.line.begun import Begun, Deadly
 from casae.line.parts import Told
 from casae.line.run import Step, Store, follow
 from casae.progress import tell as tell_progress
@@ -136,9 +137,11 @@ class Watch:
     _seen: dict[Path, _Seen] = field(default_factory=dict)
     _left_out: str = ""  # a picture or folder that is not looked at, and why
     _begun: dict[str, Path] = field(default_factory=dict)  # by the name that records have
+    _note: Begun = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
+        self._note = Begun.at(self.folder)
         self._drive = drive_of(self.folder)
         self._archive = drive_of((self.settings.move_to or self.folder).absolute())
         if not _is_folder(self.folder):
@@ -149,8 +152,8 @@ class Watch:
         if target is not None and target.absolute().is_relative_to(self.folder):
             raise UsageError(f"{target}: lies in the folder that is watched; name one outside of it")
 
-    def files(self) -> Iterator[Path | None]:
-        """Finished files, the oldest first, and None where nothing is to be done."""
+    def files(self) -> Iterator[Path | Deadly | None]:
+        """Finished files, the oldest first, and None where nothing is to be done, or what was begun is to be over."""
         wait = self.settings.every_s
         while not self.stop.is_set():
             began = time.monotonic()
@@ -177,7 +180,7 @@ class Watch:
                     return
                 self._seen[file].taken = True
                 self._begun[printable(file)] = file
-                yield file
+                yield from self._note.begin(file)
             self.now.waiting = 0
             self._trouble(self._standing_trouble())
             yield None
@@ -202,6 +205,7 @@ class Watch:
         else:
             step = replace(step, failure=None)
         del self._begun[step.source]
+        self._note.over(step.source)
         over = self.now.kept + self.now.known + self.now.failed
         tell_progress("inspecting", over / (over + self.now.waiting) if over else 0.0)
         if step.record is not None or step.failure is not None:
@@ -266,12 +270,17 @@ class Watch:
             store.place(step.key, printable(other), instead_of=place)
             move_new(file, other)
 
+    def nothing_begun(self) -> None:
+        """What was being inspected is so no longer."""
+        self._begun.clear()
+        self._note.drop()
+
     def interrupted(self, why: str) -> None:
         """The store does not take anything: what was begun is taken up again later."""
         for file in self._begun.values():
             if file in self._seen:
                 self._seen[file].taken = False
-        self._begun.clear()
+        self.nothing_begun()
         self._trouble(f"{why}; waiting, and trying again")
 
     def _finished(self) -> list[Path]:
@@ -373,15 +382,18 @@ def watch(
         told: what is known of the files.
     """
     wait, is_over = source.settings.every_s, False
-    while not is_over:
-        kept = source.now.kept
-        try:
-            is_over = _watched(source, current(), store_of, current, told)
-            continue
-        except (CasaeError, OSError) as error:  # of the store, the model that is active now, or a disk
-            source.interrupted(str(error))
-        wait = source.settings.every_s if source.now.kept > kept else min(LONGEST_WAIT, 2 * wait)
-        is_over = source.stop.wait(wait)
+    try:
+        while not is_over:
+            kept = source.now.kept
+            try:
+                is_over = _watched(source, current(), store_of, current, told)
+                continue
+            except (CasaeError, OSError) as error:  # of the store, the model that is active now, or a disk
+                source.interrupted(str(error))
+            wait = source.settings.every_s if source.now.kept > kept else min(LONGEST_WAIT, 2 * wait)
+            is_over = source.stop.wait(wait)
+    finally:  # whoever ends it blames no picture
+        source.nothing_begun()
 
 
 def _watched(

@@ -21,6 +21,15 @@ DIGEST = hashlib.sha256().digest_size
 MOST = 32  # files; those that nobody used for the longest time go first
 
 
+def user_cache() -> Path | None:
+    """The folder that the environment names, else where the system keeps a user's caches; None where there is none."""
+    named = os.environ.get(VARIABLE)
+    if named is None:
+        folder = platformdirs.user_cache_path("casae", appauthor=False)
+        return folder if folder.is_absolute() else None  # a user without a home has no such folder
+    return Path(named) if named else None
+
+
 @dataclass(frozen=True)
 class CompiledNetworks:
     """A folder of compiled networks; None keeps none."""
@@ -29,12 +38,8 @@ class CompiledNetworks:
 
     @classmethod
     def of_user(cls) -> "CompiledNetworks":
-        """The folder that the environment names, else where the system keeps a user's caches."""
-        named = os.environ.get(VARIABLE)
-        if named is None:
-            folder = platformdirs.user_cache_path("casae", appauthor=False)
-            return cls(folder if folder.is_absolute() else None)  # a user without a home has no such folder
-        return cls(Path(named) if named else None)
+        """Those of `user_cache`."""
+        return cls(user_cache())
 
     def read(self, key: str) -> bytes | None:
         """The network that was written under `key`, None where there is none or not all of it."""
