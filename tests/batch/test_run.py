@@ -105,6 +105,14 @@ def test_what_was_left_out_is_said_by_each_run(begun, archive):
     assert again.left_out == run.left_out == {f"{archive}/raw.cr2": ".cr2 is not read; save it as PNG"}
 
 
+@pytest.mark.parametrize("out", ["out", "archive/out", "archive"])
+def test_its_own_mask_is_no_image(archive, tmp_path, dark_model, out):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.full((48, 64), 255, np.uint8))
+    batch = Batch.model_validate({"sources": (str(archive),), "model": "", "shard": 9})
+    files = {"model": dark_model, "roi": tmp_path / "mask.png"}
+    assert run_batch(Place.of(str(tmp_path / out)), batch, files, Engine(workers=1)).images == 6
+
+
 def test_zones_keep_their_mask_and_another_one_is_refused(archive, tmp_path, dark_model):
     mask = np.zeros((48, 64), np.uint8)
     mask[:20] = 7

@@ -56,11 +56,12 @@ def test_a_pattern_means_what_it_means_elsewhere(archive, tmp_path):
     assert len(names(Listing([str(archive / "**/*.png")]))) == 6  # none that casae made
 
 
-def test_what_is_written_to_holds_no_images(archive):
-    (archive / "out/inputs").mkdir(parents=True)
-    (archive / "out/inputs/roi-mask.png").write_bytes((archive / "a/1.png").read_bytes())
-    assert len(names(Listing([str(archive)], own=archive / "out"))) == 6
-    assert len(names(Listing([str(archive / "**/*.png")], own=archive / "out"))) == 6
+def test_masks_of_a_dataset_are_no_images_of_a_pattern_either(archive):
+    (archive / "set/masks").mkdir(parents=True)
+    (archive / "set/dataset.toml").touch()
+    (archive / "set/masks/1.png").touch()
+    (archive / "set/2.png").touch()
+    assert names(Listing([str(archive / "set/*")])) == ["2.png"]
 
 
 def test_an_image_that_two_sources_name_is_there_once(archive):

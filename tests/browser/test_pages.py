@@ -91,16 +91,20 @@ def test_doubtful_parts_are_judged_by_keyboard(page, service):
     playwright.expect(page.locator("#waiting")).to_have_text(str(len(waiting)))
     playwright.expect(part).not_to_be_empty()
     first = part.inner_text()
+    judgeable = playwright.expect(page.locator("#ng"))
+    judgeable.to_be_enabled()
     page.keyboard.press("d")
     page.keyboard.press("n")
     playwright.expect(part).not_to_have_text(first)
     page.keyboard.press("u")  # back to it, and the later word counts
     playwright.expect(part).to_have_text(first)
+    judgeable.to_be_enabled()
     page.keyboard.press("o")
     playwright.expect(part).not_to_have_text(first)
     page.locator("#reason").fill("a scratch")
     page.keyboard.press("n")  # is written, and judges nothing
     part.focus()
+    judgeable.to_be_enabled()
     page.keyboard.press("n")
     playwright.expect(page.locator("#empty")).to_be_visible()
     said = [client.get(f"/api/v1/inspections/{row['id']}")["reviews"] for row in waiting]

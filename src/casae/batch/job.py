@@ -13,6 +13,7 @@ from casae.batch.places import Place
 from casae.batch.sources import Entry
 from casae.config import Frozen, InspectionSettings, first_problem
 from casae.errors import OutputError, UsageError
+from casae.files import printable
 from casae.inspection.inspection import Part
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import version
@@ -65,6 +66,13 @@ class Batch(Frozen):
     def told(self) -> Told:
         """What is known of the pictures."""
         return Told(self.camera, PartPattern(self.parts) if self.parts else None, self.part)
+
+    def inputs(self, place: Place) -> frozenset[str]:
+        """The files that are kept with the batch, as sources name them; of a place behind a URL none is an image's."""
+        if place.folder is None:
+            return frozenset()
+        names = [name for field in FILES if (name := getattr(self, field)) is not None]
+        return frozenset(printable(place.folder.resolve() / INPUTS / name) for name in names)
 
     def partition_of(self, entry: Entry) -> str:
         """The folder that the results of an image go to."""

@@ -150,7 +150,7 @@ def run_batch(
         if not place.has(MANIFEST):
             if finished(place):
                 raise OutputError(f"{place.path(MANIFEST)}: is gone, and results are there; choose another --out")
-            listing = Listing(batch.sources, own=place.folder)
+            listing = Listing(batch.sources, own=batch.inputs(place))
             known = partial(_keep_left_out, place, listing)
             write_manifest(place, listing, batch.shard, batch.partition_of, listed, known)
         run.left_out = _left_out(place)

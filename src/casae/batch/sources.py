@@ -6,7 +6,7 @@ import glob
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,14 +53,14 @@ class Listing:
 
     Attributes:
         sources: as `casae batch` takes them.
-        own: folder that is being written to, in which no image counts.
+        own: files that do not count, as the batch itself wrote them.
         left_out: path -> why a picture, a link, a tar or a folder is not looked at; the first `NAMED` of them.
         more: how many besides.
         others: files of other types.
     """
 
     sources: Sequence[str]
-    own: Path | None = None
+    own: Collection[str] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     more: int = 0
     others: int = 0
@@ -89,8 +89,9 @@ class Listing:
         for match in matching(str(path)):
             found = True
             whole = match.absolute()
-            if whole.is_dir() or not passed_over(whole.parent):
-                yield from self._named(whole, asked=whole.is_dir() or _kind(source) in (TAR, *TABLES))
+            inside = whole.is_dir()
+            if not passed_over(whole if inside else whole.parent):
+                yield from self._named(whole, asked=inside or _kind(source) in (TAR, *TABLES))
         if not found:
             raise UsageError(f"{source}: no such file or folder, and no file matches it; check the path")
 
@@ -184,13 +185,15 @@ class Listing:
 
     def _is_ours(self, parent: Path, asked: Path) -> bool:
         """Whether a folder holds labels of a dataset, or what casae made of images."""
-        if is_result(parent) or is_label(parent, asked) or (self.own and parent.is_relative_to(self.own.resolve())):
+        if is_result(parent) or is_label(parent, asked):
             return True
         within = [parent, *(each for each in parent.parents if asked in each.parents or each == asked)]
         return any(all((each / name).is_file() for name in OF_A_BATCH) for each in within)
 
     def _is_image(self, name: str, whole: str) -> bool:
         suffix = PurePosixPath(name).suffix.lower()
+        if whole in self.own:
+            return False
         if suffix in UNREAD_SUFFIXES:
             self._leave(whole, f"{suffix} is not read; save it as PNG")
         elif suffix not in SUFFIXES:

@@ -139,7 +139,7 @@ def token(
 def _folder(home: Path) -> Path:
     from casae.errors import UsageError
 
-    if str(home).startswith("postgresql"):  # a path has lost one of its slashes
+    if str(home).startswith(("postgresql:", "postgres:")):  # a path has lost one of its slashes
         raise UsageError("--home: the home of a service is a folder; a server goes with --database URL")
     return home.expanduser().absolute()
 

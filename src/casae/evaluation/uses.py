@@ -90,9 +90,11 @@ def _alone(escaped: Interval, rejected: Interval, needs: Needs) -> Use:
         grade = "no"
     elif (escaped.high or 1) <= needs.escaped and (rejected.total or 0) >= needs.fewest:
         grade = "yes" if (rejected.value or 0) <= needs.rejected else "not shown"
-    elif escaped.hits == 0:
+    elif escaped.hits == 0 and (escaped.high or 1) > needs.escaped:
         enough = math.ceil(math.log(ALPHA / 2) / math.log(1 - needs.escaped))
         why += f"; it takes {enough} bad parts of which none escapes"
+    elif (rejected.total or 0) < needs.fewest:
+        why += f"; it takes {needs.fewest} good parts"
     need = f"surely at most {_percent(needs.escaped)} of the bad parts escape, {_percent(needs.rejected)} of the good"
     return Use("sort parts where nobody looks", f"{need} are rejected", grade, why)
 

@@ -96,6 +96,8 @@ def true_verdict(
         Named(names[value], 1.0, region) for value, region in true_regions(label, len(classes), conditions.min_area_px)
     ]
     defective = label > 0
+    if zones:
+        zones.check(label.shape, "a label")
     judged = []
     for name, sure, region, *_ in join(sorted(found, key=lambda each: -each.region.area), conditions.join_px):
         measures = measure(region, label, defective, conditions.mm_per_pixel)

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from casae.errors import DatasetError
-from casae.files import find_images, write_whole
+from casae.files import files_under, find_images, write_whole
 from casae.labels.labelset import LabelSet, Picture, known_size, text_of
 from casae.labels.shapes import Shape, polygon
 from casae.outlines import outlines_of, signed_area
@@ -36,7 +36,7 @@ def read_yolo(file: Path) -> LabelSet:
     content, root, notes = _content(file), file.parent, list[str]()
     classes, listed = _names(content, file), _listed(content, file, notes)
     images = dict.fromkeys([*find_images(root / PICTURES), *itertools.chain(*listed.values())])
-    texts = {_same_form(text): text for text in sorted(root.rglob("*.txt"))}
+    texts = {_same_form(text): text for text in sorted(files_under(root, {})) if text.suffix == ".txt"}
     pictures, without = [], 0
     for image in images:
         text = texts.pop(_same_form(_text_of(image, root)), None)

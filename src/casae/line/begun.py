@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from casae.decoding import FileState
 from casae.errors import ImageError
 from casae.files import printable
+from casae.inspection.record import version
 from casae.models.cache import user_cache
 
 DEATHS = 3  # of the process, in the turn of one picture; kills from outside hit others
@@ -27,28 +29,30 @@ class Deadly:
         Raises:
             ImageError: always.
         """
-        rule = f"casae ended {DEATHS} times in its turn; look at it with another program, inspect it alone"
+        rule = f"casae ended {DEATHS} times in its turn; look at it with another program, save it anew"
         raise ImageError(f"{self.source}: {rule}")
 
 
 @dataclass
 class Begun:
-    """A file that holds what is being inspected now, and how often it was when the process ended.
+    """A file that holds what is being inspected now, and in whose turn the process has ended, and how often.
 
     It is not forced to the disk: what ends a process leaves what was written, and after a power cut all is well.
+    Another casae begins anew, as does a picture that was changed.
 
     Args:
         file: None notes nothing.
     """
 
     file: Path | None
-    _deaths: dict[str, int] = field(default_factory=dict)
-    _now: set[str] = field(default_factory=set)
+    _deaths: dict[str, int] = field(default_factory=dict)  # of this casae, by name and state of the file
+    _now: dict[str, str] = field(default_factory=dict)  # name -> name and state
 
     def __post_init__(self) -> None:
-        with suppress(OSError, ValueError, AttributeError, TypeError):
+        with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
             told = json.loads(self.file.read_text("utf-8")) if self.file else {}
-            self._deaths = {str(name): int(times) for name, times in told.items()}
+            if told["casae"] == version("casae"):
+                self._deaths = {str(key): int(times) for key, times in told["deaths"].items()}
 
     @classmethod
     def at(cls, folder: Path) -> "Begun":
@@ -63,19 +67,27 @@ class Begun:
         None says that what was begun must be over first.
         """
         name = printable(file)
-        deaths = self._deaths.get(name, 0)
+        key = name
+        with suppress(OSError):
+            state = FileState.of(file.stat())
+            key = f"{name} {state.size} {state.modified_ns}"
+        deaths = self._deaths.get(key, 0)
+        if deaths >= DEATHS:
+            yield Deadly(name)
+            return
         if deaths:
             yield None
-        self._now.add(name)
+        self._now[name] = key
         self._write()
-        yield file if deaths < DEATHS else Deadly(name)
+        yield file
         if deaths:
             yield None
 
     def over(self, name: str) -> None:
         """A picture is over; `name` as `printable` has it."""
-        self._now.discard(name)
-        self._write()
+        if name in self._now:
+            self._deaths.pop(self._now.pop(name), None)
+            self._write()
 
     def drop(self) -> None:
         """Nothing is being inspected any more."""
@@ -85,9 +97,10 @@ class Begun:
     def _write(self) -> None:
         if self.file is None:
             return
+        deaths = self._deaths | {key: self._deaths.get(key, 0) + 1 for key in self._now.values()}
         with suppress(OSError):
-            if not self._now:
+            if not deaths:
                 self.file.unlink(missing_ok=True)
                 return
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text(json.dumps({name: self._deaths.get(name, 0) + 1 for name in self._now}), "utf-8")
+            self.file.write_text(json.dumps({"casae": version("casae"), "deaths": deaths}), "utf-8")

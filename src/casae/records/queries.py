@@ -116,9 +116,10 @@ def reviews_of(engine: Engine, key: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def counted_since(engine: Engine, since: datetime) -> dict[str, int]:
-    """Inspections of each decision from a moment on, by counting: for a shift or a day."""
-    wanted = select(inspections.c.decision, func.count()).where(inspections.c.id >= first_id(since))
+def counted_since(engine: Engine, since: datetime, before: str) -> dict[str, int]:
+    """Inspections of each decision from a moment on, by counting, of ids below another one: for a shift or a day."""
+    span = inspections.c.id >= first_id(since), inspections.c.id < before
+    wanted = select(inspections.c.decision, func.count()).where(*span)
     with reading(engine) as connection:
         rows = connection.execute(wanted.group_by(inspections.c.decision)).all()
     return {row[0]: row[1] for row in rows}

@@ -5,6 +5,8 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -53,21 +55,30 @@ def pack_dataset(home: Home, name: str) -> Path:
         OutputError: the disk does not take it, and nothing of it stays there.
     """
     folder = home.datasets / name
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
-    total, free = sum(file.stat().st_size for file in files), shutil.disk_usage(home.passing).free
-    if total > free / 2:
-        raise OutputError(f"{name}: {total / 1e9:.1f} GB are more than half of what is free; free space")
-    with tempfile.NamedTemporaryFile(dir=home.passing, suffix=".zip", delete=False) as out:
-        try:
+    try:
+        files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+        total, free = sum(file.stat().st_size for file in files), shutil.disk_usage(home.passing).free
+        if total > free / 2:
+            raise OutputError(f"{name}: {total / 1e9:.1f} GB are more than half of what is free; free space")
+        with _removed_if_not_whole(home.passing) as out:
             with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed:
                 for file in files:
                     packed.write(file, Path(name) / file.relative_to(folder))
-        except BaseException as error:
-            Path(out.name).unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise OutputError(f"{name}: cannot be packed ({error.strerror}); free space, ask again") from error
-            raise
-    return Path(out.name)
+            return out
+    except OSError as error:
+        raise OutputError(f"{name}: cannot be packed ({error.strerror}); free space, ask again") from error
+
+
+@contextmanager
+def _removed_if_not_whole(folder: Path) -> Iterator[Path]:
+    """A new file, which stays where what is done with it succeeds."""
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".zip", delete=False) as made:
+        file = Path(made.name)
+    try:
+        yield file
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def datasets_of(home: Home) -> list[str]:

@@ -56,7 +56,7 @@ class Train(_Wanted):
     minutes: float | None = Field(default=None, gt=0, le=2880)
     preset: Literal["fast", "scratch", "paper"] = "fast"
     split: Split | None = Field(
-        default=None, description="list to learn from, or 'all'; null is 'train' where there are lists, else 'all'"
+        default=None, description="list to learn from, or 'all'; null is 'train', or all but 'test' and 'val'"
     )
     seed: int = Field(default=0, ge=0, le=2**31)
     target: str | None = Field(default=None, pattern=TARGET, description="how thresholds are chosen", examples=["f1"])

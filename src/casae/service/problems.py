@@ -40,7 +40,6 @@ SAID = {  # in other words than those of pydantic
     "json_invalid": "is no JSON",
     "missing": "is missing",
     "string_pattern_mismatch": "is not of the form that it must have, or holds control characters",
-    "timezone_aware": "has no offset from UTC; write such as 2026-11-30T06:00:00Z (+ is %2B in a query)",
     "datetime_from_date_parsing": "is no time; write such as 2026-11-30T06:00:00Z (+ is %2B in a query)",
 }
 WAIT_S = 5  # until the next try, where nothing better is known

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -41,7 +42,8 @@ async def events(
     """
     since = since_id or first_id(datetime.now(UTC))
     if last_event_id:
-        since = first_id(moment_of(last_event_id) - LATE)
+        with suppress(OverflowError):  # of no time that there is
+            since = max(since_id or "", first_id(moment_of(last_event_id) - LATE))
     seen, told_jobs = {last_event_id or ""}, dict[str, str]()
     asked, is_first = time.monotonic(), True
     yield ServerSentEvent(comment="casae")

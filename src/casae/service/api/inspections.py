@@ -45,7 +45,7 @@ class Item(BaseModel):
     """An inspection in a list."""
 
     id: str
-    inspected_at: str = Field(description="when it ended, UTC; the id says so too")
+    inspected_at: str = Field(description="when it ended, by the clock of the service, with its offset from UTC")
     decision: Literal["OK", "REVIEW", "NG"] = Field(description="as casae decided")
     reviewed: Literal["OK", "REVIEW", "NG"] | None = Field(description="what a person said last; null where nobody did")
     kind: str = Field(description="of the reason")

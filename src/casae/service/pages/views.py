@@ -38,9 +38,10 @@ static = StaticFiles(packages=[("casae.service", "static")])
 def live(request: Request, service: TheService, who: Viewer) -> Response:
     """What comes."""
     began = shift_began(datetime.now(), service.settings.shifts)
-    since = first_id(datetime.now(UTC))  # what comes from then on is told by events, also what is a card already
+    since = first_id(datetime.now(UTC))  # what comes from then on is told and counted by events, also what is a card
+    counts = counted_since(service.engine, began, since)
     rows = page(service.engine, Filter(), limit=LATEST)
-    return shown(request, "live", rows=rows, counts=counted_since(service.engine, began), began=began, since=since)
+    return shown(request, "live", rows=rows, counts=counts, began=began, since=since)
 
 
 @router.get("/history")

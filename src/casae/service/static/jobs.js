@@ -6,13 +6,11 @@ const LOOK_MS = 1000;
 /** The job when it is over; `onlook` is called with it until then. A service that is away for a while is waited for. */
 export async function followed(id, onlook = () => {}) {
   for (;;) {
-    try {
-      const job = await ask("GET", `/api/v1/jobs/${id}`);
-      onlook(job);
-      if (!["queued", "running"].includes(job.state)) return job;
-    } catch (error) {
+    const job = await ask("GET", `/api/v1/jobs/${id}`).catch((error) => {
       if (error.status >= 400 && error.status < 500) throw error;
-    }
+    });
+    if (job) onlook(job);
+    if (job && !["queued", "running"].includes(job.state)) return job;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }

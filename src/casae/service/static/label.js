@@ -136,6 +136,7 @@ const submit = () => labeller && alone(async () => {
     performance.measure("submit", { start: began });
     say("submitted");
     whole.add(picture);
+    unread.delete(picture);
     const [before, after] = [pictures.slice(0, pictures.indexOf(picture)), pictures.slice(pictures.indexOf(picture) + 1)];
     const name = [...after, ...before].find((each) => !whole.has(each) && !unread.has(each));
     if (name) await open(name);

@@ -6,8 +6,9 @@ const SIGNS = { OK: "✓", REVIEW: "?", NG: "✗" };
 const AGAIN_MS = 3000;
 const MOST_TOLD = 5000;
 
-const told = new Set([...list.children].map((each) => each.dataset.id)); // an event may come twice
-const events = new EventSource(`${root}/api/v1/events?since_id=${list.dataset.since}`);
+const { since } = list.dataset; // what is older is counted already
+const told = new Set(); // an event may come twice
+const events = new EventSource(`${root}/api/v1/events?since_id=${since}`);
 events.onopen = () => (document.getElementById("lost").hidden = true);
 events.onerror = () => {
   document.getElementById("lost").hidden = false;
@@ -34,11 +35,12 @@ events.addEventListener("inspection", (event) => {
   told.add(row.id);
   if (told.size > MOST_TOLD) told.delete(told.values().next().value);
   document.getElementById("empty").hidden = true;
-  list.prepend(card(row));
+  const isShown = Boolean(list.querySelector(`[data-id="${row.id}"]`));
+  if (!isShown) list.prepend(card(row));
   while (list.children.length > Number(list.dataset.most)) list.lastElementChild.remove();
   const count = document.querySelector(`[data-count="${row.decision}"]`);
   count.textContent = Number(count.textContent) + 1;
-  watchRow(row.decision);
+  if (!isShown) watchRow(row.decision);
 });
 
 /** So many NG parts in a row are an alarm, which is heard where sound was switched on. */

@@ -68,7 +68,8 @@ at("book").addEventListener("submit", async (event) => {
       read: each.querySelector("[name=definition]").defaultValue,
     }));
     const known = rows.filter((each) => each.old);
-    if (known.some((each) => (before.classes[each.old]?.definition ?? "") !== each.read)) throw new Error(words.book_changed);
+    const same = (text) => text.replace(/\r\n?/g, "\n"); // as a text field has it
+    if (known.some((each) => same(before.classes[each.old]?.definition ?? "") !== each.read)) throw new Error(words.book_changed);
     const classes_now = { classes: rows.map((each) => each.name), was: known.map((each) => each.old) };
     await ask("PUT", `/api/v1/projects/${name}/classes`, classes_now);
     const classes = Object.fromEntries(
@@ -144,7 +145,7 @@ function draw(row, job) {
     row.append(compare);
     const file = `${job.arguments.name}.html`; // where pictures were held out
     ask("GET", `/api/v1/jobs/${job.id}/files`).then((files) => {
-      if (!files.includes(file)) return;
+      if (!files.includes(file) || !row.contains(compare)) return; // it was drawn again meanwhile
       const page = Object.assign(document.createElement("a"), { textContent: words.training_page });
       page.href = `${root}/api/v1/jobs/${job.id}/files/${encodeURIComponent(file)}`;
       row.append(" · ", page);

@@ -48,6 +48,7 @@ async function next() {
     if (queue.length) ask("GET", `/api/v1/inspections/${queue[0]}`); // so that the browser has met it
   } catch (error) {
     say(error.message);
+    if (work.hidden) waits = setTimeout(next, LOOK_MS); // nothing is shown, so nobody presses a key
   }
 }
 
@@ -57,6 +58,7 @@ async function open(id, isJudged = false) {
   record = null;
   hold();
   clearTimeout(waits);
+  at("trouble").hidden = true;
   at("empty").hidden = Boolean(id);
   work.hidden = !id;
   if (!id) {
@@ -120,8 +122,8 @@ function show() {
   corrected = new Map();
   missed = [];
   draw(null);
-  const seen = blind() ? { ...record, defects: [] } : record;
-  viewer = viewerOf(fresh, seen, choose, work.dataset.gone);
+  const shown = blind() ? { ...record, defects: [] } : record;
+  viewer = viewerOf(fresh, shown, choose, work.dataset.gone);
   if (blind()) viewer.sources.probability = null;
   viewer.ready.then(applyLayers, () => {});
   viewer.press = (x, y, event) => Boolean(drawing) && event.button === 0 && corner(x, y);
@@ -131,7 +133,6 @@ function show() {
   const about = [record.part.product, record.part.batch, record.part.station, record.model];
   at("about").textContent = about.filter(Boolean).join(" · ");
   at("reason").value = "";
-  at("trouble").hidden = true;
   at("class").replaceChildren(...classes.map((name) => new Option(name, name)));
   at("take").hidden = !at("project").options.length;
   const projects = [...at("project").options].map((each) => each.value);
@@ -142,7 +143,7 @@ function show() {
 }
 
 function showFindings() {
-  const rows = blind() ? [] : record.defects.map((defect) => {
+  const rows = blind() || !record ? [] : record.defects.map((defect) => {
     const row = document.createElement("div");
     row.dataset.number = defect.number;
     const choice = document.createElement("select");
@@ -181,6 +182,7 @@ function choose(number) {
 }
 
 function correct(number, name) {
+  if (!record) return; // the next part comes
   const { class: found } = record.defects.find((each) => each.number === number);
   if (name === found) corrected.delete(number);
   else corrected.set(number, name);
