@@ -70,6 +70,14 @@ def test_recorded_inspections_are_judged_again(dark_model, folder, tmp_path):
     assert tally.escaped == ["b"]
 
 
+def test_zones_of_another_size_are_said_of_labels_too(dark_model, folder, tmp_path):
+    (tmp_path / "zones.toml").write_text('[[zone]]\nname = "seal"\npolygon = [[900, 0], [990, 0], [990, 9]]\n')
+    inspector = Inspector(dark_model, rules=rules(**LIMIT), zones=tmp_path / "zones.toml")
+    tally, failures = judge_parts(open_dataset(f"folder:{folder}"), inspector)
+    assert not tally.counts
+    assert all("zone 'seal' lies outside of its 80 x 60 px" in reason for reason in failures.values())
+
+
 def test_parts_of_one_name_are_all_judged_again_and_the_newest_has_the_label(dark_model, folder, tmp_path):
     (tmp_path / "line").mkdir()
     for name in "abc":

@@ -143,3 +143,13 @@ def test_a_label_file_without_picture_is_said_and_umlauts_of_a_mac_are_met(tmp_p
     data = open_dataset(f"yolo:{tmp_path}")
     assert [sample.draw((10, 20), 1).any() for sample in data.samples] == [True, True]
     assert "1 files in labels/ belong to no picture, such as labels/gone.txt" in data.notes
+
+
+def test_linked_folders_are_read(tmp_path):
+    pair(tmp_path / "elsewhere", "a")
+    (tmp_path / "own").mkdir()
+    for name in ("images", "labels"):
+        (tmp_path / "own" / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "own" / "data.yaml").write_text("names: [dent]\n")
+    (sample,) = open_dataset(f"yolo:{tmp_path / 'own'}").samples
+    assert sample.draw((10, 20), 1).sum() == 50
