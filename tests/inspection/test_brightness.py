@@ -37,7 +37,10 @@ def test_a_gray_picture_is_not_silently_judged_by_a_model_of_colours():
     colours = manifest.model_copy(update={"input": manifest.input.model_copy(update={"channels": 3})})
     verdict = reviewed(Verdict("OK", "no defect"), gray, colours)
     assert (verdict.decision, verdict.reason) == ("REVIEW", "a gray picture, and the model has learned colours")
-    assert reviewed(Verdict("OK", "no defect"), gray, colours, in_colour=True).decision == "OK"
+    image = np.full((4, 4, 3), 100, np.uint8)
+    assert reviewed(Verdict("OK", "no defect"), gray, colours, image).decision == "REVIEW"
+    image[0, 0, 0] = 101
+    assert reviewed(Verdict("OK", "no defect"), gray, colours, image).decision == "OK"
     assert reviewed(Verdict("OK", "no defect"), gray, manifest).decision == "OK"
 
 

@@ -50,14 +50,14 @@ def in_full_scale(image: Image, manifest: Manifest) -> tuple[Image, float]:
     return brightened(image, white), white
 
 
-def reviewed(verdict: Verdict, brightness: float, manifest: Manifest, in_colour: bool = False) -> Verdict:
+def reviewed(verdict: Verdict, brightness: float, manifest: Manifest, image: Image | None = None) -> Verdict:
     """The verdict, or REVIEW instead of OK where a picture of this mean gray is unlike what was learned.
 
-    That is far darker or brighter, or not `in_colour` where the networks look at colours.
+    That is far darker or brighter, or an image without colour where the networks look at colours.
     """
     if verdict.decision != "OK" and verdict.kind != "novelty":  # which says less than why it is unlike
         return verdict
-    if manifest.input.channels > 1 and not in_colour:
+    if manifest.input.channels > 1 and (image is None or not has_colour(image)):
         return Verdict("REVIEW", "no colour")
     known = manifest.brightness
     if known is None:

@@ -19,7 +19,7 @@ from casae.decoding import decode_image, is_transparent, read_file
 from casae.errors import BundleError, ImageError, UsageError
 from casae.image import Image, check_image, gray_levels, sharpness, to_gray
 from casae.inspection import segmentation
-from casae.inspection.brightness import has_colour, in_full_scale, reviewed
+from casae.inspection.brightness import in_full_scale, reviewed
 from casae.inspection.classification import Named, classify, input_shapes
 from casae.inspection.detection import Found, reported, thresholds
 from casae.inspection.grain import Fingerprints
@@ -210,7 +210,7 @@ class Inspector:
             novelty=novelty,
             brightness=brightness,
             sharpness=sharpness(gray),
-            verdict=reviewed(verdict, brightness, self.manifest, has_colour(shown)),
+            verdict=reviewed(verdict, brightness, self.manifest, shown),
         )
 
     def probability(self, image: Image) -> NDArray[np.float32]:
