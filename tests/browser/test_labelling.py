@@ -68,7 +68,8 @@ def saved(page, state="saved"):
 
 def test_the_queue_goes_past_a_picture_that_cannot_be_read(page, project):
     url, _, _ = project
-    page.route("**/rings/label/b?*", lambda route: route.fulfill(status=418, json={"detail": "b: is damaged"}))
+    damaged = {"status": 418, "json": {"detail": "b: is damaged"}}
+    page.route("**/api/v1/projects/rings/label/b?*", lambda route: route.fulfill(**damaged))
     go_to(page, url, "a")
     page.keyboard.press("ArrowRight")
     saved(page, "not_read")

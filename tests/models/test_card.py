@@ -30,7 +30,7 @@ def test_a_threshold_is_set_with_what_it_costs(dark_model, tmp_path):
 
 def test_the_card_tells_what_its_scores_are_worth():
     held = dark_manifest(dataset={**dark_manifest().dataset.model_dump(), "validation_images": 3})
-    assert "Validation images choose the weights where eight or more have defects" in write_card(held)
+    assert "Validation images, or those of all folds, may choose the thresholds" in write_card(held)
     nothing = dark_manifest(dataset={**dark_manifest().dataset.model_dump(), "validation_images": 0})
     assert "No image was held out" in write_card(nothing)
 

@@ -76,7 +76,7 @@ def test_copies_in_another_folder_are_left_out_as_well(components, more, tmp_pat
 
 def test_the_order_is_drawn_by_the_seed(components, more):
     dataset = open_dataset(f"folder:{components}")
-    first, again, other = (unlabelled_images(more, dataset, (), seed) for seed in (0, 0, 1))
+    first, again, other = (unlabelled_images(more, dataset, "train", seed) for seed in (0, 0, 1))
     assert first == again
     assert first != other
     assert sorted(first) == sorted(other)
@@ -85,9 +85,10 @@ def test_the_order_is_drawn_by_the_seed(components, more):
 def test_a_folder_without_other_images_is_refused(components, tmp_path):
     dataset = open_dataset(f"folder:{components}")
     with pytest.raises(DatasetError, match="no such folder"):
-        unlabelled_images(tmp_path / "nothing", dataset, (), 0)
-    with pytest.raises(DatasetError, match="no image besides"):
-        unlabelled_images(components / "images", dataset, (dataset,), 0)
+        unlabelled_images(tmp_path / "nothing", dataset, "train", 0)
+    assert unlabelled_images(components / "images", dataset, "all", 0) == []
+    with pytest.raises(DatasetError, match="no image besides the labelled and test ones"):
+        train(dataset, tmp_path / "part.casae", settings_for("scratch"), split="all", unlabelled=components / "images")
 
 
 def test_what_the_network_sees_becomes_the_label(more):
