@@ -70,19 +70,21 @@ def _same_form(path: Path) -> str:
 
 def _text_of(image: Path, root: Path) -> Path:
     """The text file of a picture: its last folder `images` is called `labels` there."""
-    parts = list(image.relative_to(root).parts)
-    at = len(parts) - 1 - parts[::-1].index(PICTURES) if PICTURES in parts else None
-    if at is not None:
-        parts[at] = LABELS
-    return root.joinpath(*parts).with_suffix(".txt")
+    return root.joinpath(*_renamed(image, root, LABELS)).with_suffix(".txt")
 
 
 def _name_of(image: Path, root: Path) -> str:
     """What a picture is called: its path without the folder `images`."""
+    return "/".join(_renamed(image, root))
+
+
+def _renamed(image: Path, root: Path, *instead: str) -> list[str]:
+    """The parts of a picture's path, with others in the place of its last folder `images`."""
     parts = list(image.relative_to(root).parts)
     if PICTURES in parts:
-        del parts[len(parts) - 1 - parts[::-1].index(PICTURES)]
-    return "/".join(parts)
+        last = len(parts) - 1 - parts[::-1].index(PICTURES)
+        parts[last : last + 1] = instead
+    return parts
 
 
 def _content(file: Path) -> Mapping[str, Any]:
