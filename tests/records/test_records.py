@@ -255,7 +255,7 @@ def _second_step(folder: Path, body: str) -> Path:
         target = folder / file.relative_to(database.MIGRATIONS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(file.read_text())
-    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "9003", "0004"\n'
+    head = 'import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = "9003", "0005"\n'
     (folder / "versions" / "9003_second.py").write_text(f"{head}def upgrade():\n{body}")
     return folder
 
@@ -274,7 +274,7 @@ def test_a_migration_keeps_what_was_there_and_a_copy_of_the_file(tmp_path, kept,
     with opened(kept) as engine, reading(engine) as connection:
         assert connection.exec_driver_sql("SELECT id, line FROM inspections").all() == [(made(1).id, None)]
     with closing(sqlite3.connect(kept / f"{FILE}.before-9003")) as before:
-        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0004",)
+        assert before.execute("SELECT version_num FROM alembic_version").fetchone() == ("0005",)
 
 
 FIRST_SCHEMA = """

@@ -16,6 +16,7 @@ from casae.cli import (
     evaluate,
     inspect,
     novelty,
+    publish,
     quantise,
     records,
     reproduce,
@@ -49,6 +50,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(rules.app, name="rules")
 app.add_typer(records.app, name="records")
+app.add_typer(publish.app, name="publish")
 app.add_typer(serve.users, name="users")
 
 

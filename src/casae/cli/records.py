@@ -94,7 +94,7 @@ def _import_folder(folder: Path, home: str) -> tuple[int, int]:
 
     file = folder / LINES
     count = sum(1 for _ in every_record(file))
-    with _opened(home, may_be_new=True) as engine, progress("keeping", count) as step:
+    with opened_home(home, may_be_new=True) as engine, progress("keeping", count) as step:
         return import_records(engine, every_record(file), step), count
 
 
@@ -103,7 +103,7 @@ def _import_batch(place: "Place", home: str) -> tuple[int, int]:
     from casae.batch.records import import_batch
     from casae.cli.progress import progress
 
-    with _opened(home, may_be_new=True) as engine, progress("keeping", Manifest(place).images) as step:
+    with opened_home(home, may_be_new=True) as engine, progress("keeping", Manifest(place).images) as step:
         return import_batch(engine, place, step)
 
 
@@ -117,7 +117,7 @@ def list_(
     from casae.records.queries import Filter
     from casae.records.store import counted
 
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         _print(engine, Filter(), after, limit)
         counts = counted(engine)
     typer.echo("ever: " + ", ".join(f"{counts.get(name, 0):,} {name}" for name in ("OK", "REVIEW", "NG")))
@@ -142,7 +142,7 @@ def find(
 ) -> None:
     """Inspections by time, decision, class and part, newest first. Exit codes: 0 done, 2 usage, 3 database."""
     wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         _print(engine, wanted, after, limit)
 
 
@@ -156,7 +156,7 @@ def show(key: Annotated[str, typer.Argument(metavar="ID")], home: Home = HOME) -
     from casae.records.queries import kept_at, reviews_of
     from casae.records.store import record_by_id
 
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         record = record_by_id(engine, key).model_dump(mode="json", by_alias=True)
         told = {"record": record, "moved_to": kept_at(engine, key), "reviews": reviews_of(engine, key)}
     print_utf8(json.dumps(told, indent=2, ensure_ascii=False))
@@ -173,7 +173,7 @@ def review(
     """Say what a part truly is: a new row; the inspection stays. Exit codes: 0 kept, 2 usage, 3 database."""
     from casae.records.store import review as run
 
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         typer.echo(run(engine, key, decision, who or _user(), why))
 
 
@@ -197,7 +197,7 @@ def export(
     from casae.records.export import write
 
     wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         typer.echo(f"{write(engine, wanted, out)} inspections in {out}")
 
 
@@ -219,7 +219,7 @@ def prune(
     from casae.service.home import Home as Files
 
     moment = _time(before, "--before")
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         count = run(engine, moment) if yes else prunable(engine, moment)
         if yes:
             forget_images(engine, Files(Path(files or home).expanduser()).forget_image)
@@ -237,7 +237,7 @@ def failures(
     from casae.cli.streams import print_utf8
     from casae.records.queries import failures_of
 
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         rows = failures_of(engine, after, limit)
     for row in rows:
         print_utf8(f"{row['at']}  {row['reason']}")
@@ -250,7 +250,7 @@ def backup(file: Annotated[Path, typer.Argument(help="New file.")], home: Home =
     """Copy the database while others go on writing. Exit codes: 0 done, 2 usage, 3 database."""
     from casae.records.database import backup as run
 
-    with _opened(home) as engine:
+    with opened_home(home) as engine:
         run(engine, file)
     typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
 
@@ -284,7 +284,12 @@ def _user() -> str:
         raise UsageError("--who: this machine does not know your name; say who judges") from error
 
 
-def _opened(home: str, may_be_new: bool = False) -> "AbstractContextManager[Engine]":
+def opened_home(home: str, may_be_new: bool = False) -> "AbstractContextManager[Engine]":
+    """The records of a home, or of what its casae.toml names.
+
+    Raises:
+        UsageError: there are none, and there may not be.
+    """
     from casae.errors import UsageError
     from casae.records.database import FILE, opened
     from casae.service.settings import database_of

@@ -1,6 +1,5 @@
 """`casae watch`."""
 
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from casae.cli import Core, Looks, Precision, Threads
+from casae.cli.ending import ended_by_signals
 from casae.cli.inspecting import (
     BatchOption,
     CalibrationFile,
@@ -134,7 +134,7 @@ def watch(
             looks,
             max_megapixels,
         )
-    with opened(database_of(home)) as engine, _ended_by_signals(stop), _shown(source, json) as tell:
+    with opened(database_of(home)) as engine, ended_by_signals(stop), _shown(source, json) as tell:
         watching.tell = lambda step, now: _told(tell, step, now)
         if named is None:
             current = _active(
@@ -184,26 +184,6 @@ def _active(
 
     current()
     return current
-
-
-@contextmanager
-def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM lets what was begun be finished; the second one ends the program."""
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.getsignal(kind) for kind in kinds}
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        for kind in kinds:
-            signal.signal(kind, before[kind])
-
-    for kind in kinds:
-        signal.signal(kind, ask)
-    try:
-        yield
-    finally:
-        for kind in kinds:
-            signal.signal(kind, before[kind])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, de
 
 from casae.inspection.record import InspectionRecord
 from casae.records.database import reading, writing
-from casae.records.schema import defects, failures, images, inspections, models, reviews
+from casae.records.schema import defects, failures, images, inspections, models, outbox, reviews
 
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 AT_A_TIME = 5000  # inspections that a transaction of `prune` drops
@@ -149,6 +149,8 @@ def prunable(engine: Engine, before: datetime) -> int:
 def prune(engine: Engine, before: datetime) -> int:
     """Drop inspections that ended before and that nobody reviewed, some thousand at a time; counters stay.
 
+    Who waits to be told of one is not told any more.
+
     Returns:
         How many.
 
@@ -160,7 +162,8 @@ def prune(engine: Engine, before: datetime) -> int:
         with writing(engine) as connection:
             some = select(inspections.c.id).where(*_old(before)).limit(AT_A_TIME).with_for_update()
             old = connection.scalars(some).all()
-            connection.execute(delete(defects).where(defects.c.inspection_id.in_(old)))
+            for table in (outbox, defects):
+                connection.execute(delete(table).where(table.c.inspection_id.in_(old)))
             connection.execute(delete(inspections).where(inspections.c.id.in_(old)))
         total += len(old)
         if len(old) < AT_A_TIME:

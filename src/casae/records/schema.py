@@ -221,6 +221,22 @@ baselines = Table(  # stretches of time that tell what is usual of a product; th
     Index(None, "product", "id"),
 )
 
+subscribers = Table(  # who is told of each inspection and review from then on
+    "subscribers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("since", Text, nullable=False),
+)
+
+outbox = Table(  # what they were not told yet
+    "outbox",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("id", UUID, primary_key=True),  # of the review, or of the inspection itself
+    Column("inspection_id", ForeignKey("inspections.id"), nullable=False),
+    Index(None, "inspection_id"),
+)
+
 users = Table(
     "users",
     metadata,

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Executable, Table, func, select, update
+from sqlalchemy import Connection, Engine, Executable, Table, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
@@ -21,7 +21,18 @@ from casae.files import printable
 from casae.inspection.inspection import Conditions, Inspection, Part, new_id
 from casae.inspection.record import JUDGED_BY, InspectionRecord, judged_by, record_of
 from casae.records.database import reading, writing
-from casae.records.schema import counts, defects, failures, images, inspections, models, reviews, rules
+from casae.records.schema import (
+    counts,
+    defects,
+    failures,
+    images,
+    inspections,
+    models,
+    outbox,
+    reviews,
+    rules,
+    subscribers,
+)
 
 Decision = Literal["OK", "REVIEW", "NG"]
 NO_PART = Part()
@@ -133,17 +144,23 @@ NOTHING = Beside()
 def add_records(engine: Engine, records: Iterable[InspectionRecord], beside: Beside = NOTHING) -> list[str]:
     """Keep records in one transaction; the id of each, or that of the same inspection which is there already.
 
+    Subscribers (`casae.records.outbox`) are told of those that are new.
+
     Raises:
         RecordsError: the database does not take them; then none is kept.
     """
     with writing(engine) as connection:
-        return [key for key, _ in _add_all(connection, records, beside)]
+        added = _add_all(connection, records, beside)
+        for key, is_new in added:
+            if is_new:
+                _tell(connection, key, key)
+        return [key for key, _ in added]
 
 
 def import_records(
     engine: Engine, records: Iterable[InspectionRecord], done: Callable[[object], object] = lambda record: None
 ) -> int:
-    """Keep many records, `TOGETHER` in a transaction; how many were new.
+    """Keep many records, `TOGETHER` in a transaction; how many were new. Nobody is told: they are of the past.
 
     Raises:
         RecordsError: the database does not take them; those of earlier transactions are kept.
@@ -202,7 +219,14 @@ def review(
         made = new_id()
         row = {"id": made, "inspection_id": key, "at": now(), "who": who, "old": old, "new": decision, "why": why}
         connection.execute(reviews.insert(), row | {"blind": blind, "findings": findings})
+        _tell(connection, made, key)
         return made
+
+
+def _tell(connection: Connection, key: str, inspection_id: str) -> None:
+    """Put a new inspection or review into the outbox of every subscriber."""
+    each = select(subscribers.c.name, literal(key), literal(inspection_id))
+    connection.execute(outbox.insert().from_select(["subscriber", "id", "inspection_id"], each))
 
 
 def _add_all(connection: Connection, records: Iterable[InspectionRecord], beside: Beside) -> list[tuple[str, bool]]:

@@ -1,0 +1,1 @@
+"""To the plant: what is recorded, told to brokers and controllers."""
