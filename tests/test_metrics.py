@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
-from casae.metrics import Counts, average_precision, bootstrap
+from casae.metrics import Counts, average_precision, bootstrap, proportion, rate
 
 
 def test_counts_and_what_follows_from_them():
@@ -30,6 +31,22 @@ def test_bootstrap_brackets_the_mean_and_repeats_with_its_seed():
     assert interval.low < rows.mean() < interval.high
     assert interval.high - interval.low == pytest.approx(4 * rows.std() / 20, rel=0.15)
     assert interval == bootstrap(rows, lambda r: float(r.mean()), seed=1)
+
+
+def test_a_mean_of_counts_that_are_all_alike_has_the_interval_of_poisson():
+    for count in (0, 1, 2):
+        found = bootstrap([[count]] * 10, lambda rows: float(rows.mean()), is_share=False)
+        low, high = chi2.ppf(0.025, 20 * count) / 20 if count else 0.0, chi2.ppf(0.975, 20 * count + 2) / 20
+        assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high))
+    assert rate(0, 0).value is None
+
+
+def test_a_share_that_is_one_but_for_rounding_has_an_exact_interval():
+    """One good picture of nine, surely told: draws differ in the sixteenth digit alone."""
+    rows = [(0.9 - n / 100, 1) for n in range(12)] + [(0.1, 0)]
+    found = bootstrap(rows, lambda r: average_precision(r[:, 0], r[:, 1]))
+    assert found.value == pytest.approx(1)
+    assert found.low == pytest.approx(proportion(13, 13).low)
 
 
 def test_bootstrap_of_one_image_has_a_value_and_no_interval():

@@ -187,15 +187,40 @@ def roc_auc(positive: NDArray[np.int64], negative: NDArray[np.int64]) -> float |
     return float((positive * (below + negative / 2)).sum() / pairs)
 
 
+def rate(count: int, cases: int) -> Interval:
+    """Independent events a case, with the exact 95 % interval (Garwood 1936): there may be more than one in each.
+
+    >>> rate(0, 10)  # doctest: +ELLIPSIS
+    Interval(value=0.0, low=0.0, high=0.368..., hits=None, total=None)
+    """
+    if not cases:
+        return Interval(None)
+    widest = 2.0 * count + 20  # above any limit
+    low = 0.0 if not count else widest * _where(lambda x: 1 - _at_most(count - 1, widest * x), ALPHA / 2)
+    high = widest * _where(lambda x: 1 - _at_most(count, widest * x), 1 - ALPHA / 2)
+    return Interval(count / cases, low / cases, high / cases)
+
+
+def _at_most(count: int, mean: float) -> float:
+    """Probability of so many events or fewer where so many are usual (Poisson)."""
+    counts = np.arange(count + 1)
+    return float(np.exp(counts * math.log(mean) - mean - _log_factorial(count)[counts]).sum())
+
+
 def bootstrap(
-    per_image: ArrayLike, statistic: Callable[[NDArray[np.float64]], float | None], *, seed: int = 0
+    per_image: ArrayLike,
+    statistic: Callable[[NDArray[np.float64]], float | None],
+    *,
+    seed: int = 0,
+    is_share: bool = True,
 ) -> Interval:
-    """Percentile bootstrap over images.
+    """Percentile bootstrap over images; where all are alike, which says nothing of others, an exact interval.
 
     Args:
         per_image: (images, columns) counts or scores, one row per image; of few, resampling says too little.
         statistic: rows -> score; called on resampled rows. None where it is undefined.
         seed: of the resampling.
+        is_share: the statistic lies in 0..1; else it is a mean of counts.
     """
     rows = np.asarray(per_image, dtype=np.float64)
     value = statistic(rows) if len(rows) else None
@@ -206,7 +231,8 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     draws = [statistic(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(BOOTSTRAP_DRAWS)]
     low, high = np.percentile([draw for draw in draws if draw is not None], [2.5, 97.5])
-    if low == high and 0 <= value <= 1:  # all images alike, which says nothing of others
-        exact = proportion(round(float(value) * len(rows)), len(rows))
+    if math.isclose(low, high, abs_tol=1e-9):
+        count = round(float(value) * len(rows))
+        exact = proportion(count, len(rows)) if is_share else rate(count, len(rows))
         low, high = exact.low or 0.0, exact.high or 0.0
     return Interval(float(value), float(low), float(high))

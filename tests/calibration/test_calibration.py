@@ -104,10 +104,20 @@ def test_a_coin_gives_the_scale(ground, coin):
     share = np.clip(150.4 - np.hypot(x - 400.3, y - 280.7) + 0.5, 0, 1)
     image = np.clip(ground + (coin - ground) * share + np.random.default_rng(0).normal(0, 3, (600, 800)), 0, 255)
     found = from_coin(image.astype(np.uint8), 23.25, "coin.png", "coin")
-    assert found.mm_per_pixel == pytest.approx(23.25 / 300.8, rel=0.003)
+    assert found.mm_per_pixel == pytest.approx(23.25 / 300.8, rel=found.error_percent / 100)
     assert found.error_percent < 0.5
     with pytest.raises(ImageError, match=r"coin\.png: shows no disc alone"):
         from_coin(image[:300].astype(np.uint8), 23.25, "coin.png", "coin")
+
+
+@pytest.mark.parametrize("diameter", [80, 150, 300, 560])
+@pytest.mark.parametrize("noise", [0, 4])
+def test_the_scale_of_a_coin_is_as_near_as_it_says(diameter, noise):
+    y, x = np.mgrid[:600, :600]
+    share = np.clip(diameter / 2 - np.hypot(x - 300.3, y - 299.6) + 0.5, 0, 1)
+    image = 220 - 160 * share + np.random.default_rng(0).normal(0, noise, (600, 600))
+    found = from_coin(np.clip(image, 0, 255).astype(np.uint8), 10, "coin.png", "coin")
+    assert 10 / diameter == pytest.approx(found.mm_per_pixel, rel=found.error_percent / 200)
 
 
 def some(**changes) -> Calibration:

@@ -1,5 +1,6 @@
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
@@ -73,6 +74,40 @@ def test_a_single_pixel_and_a_row_of_three():
     one[2, 1:4] = True
     found = measured(one)
     assert (found.length_px, found.width_px, found.skeleton_length_px, found.straightness) == (3, 1, 3, 1)
+
+
+@pytest.mark.parametrize("thickness", [3, 7])
+@pytest.mark.parametrize("radius", [40, 60, 280])
+def test_a_ring_is_as_long_as_all_the_way_round_it(radius, thickness):
+    image = np.zeros((600, 600), np.uint8)
+    cv2.circle(image, (300, 300), radius, 255, thickness)
+    ring = measured(image > 0)
+    assert ring.skeleton_length_px == pytest.approx(2 * np.pi * radius, rel=0.03)
+    assert ring.straightness == 0
+    image[298:303, 300:] = 0  # a cut makes no difference, for a limit
+    assert measured(image > 0).skeleton_length_px == pytest.approx(ring.skeleton_length_px, rel=0.04)
+
+
+def test_a_way_goes_round_the_loops_at_its_ends():
+    image = np.zeros((200, 400), np.uint8)
+    cv2.circle(image, (80, 100), 40, 255, 3)
+    cv2.line(image, (120, 100), (320, 100), 255, 3)
+    assert measured(image > 0).skeleton_length_px == pytest.approx(2 * np.pi * 40 + 200, rel=0.02)
+    assert measured(image[:, ::-1] > 0).skeleton_length_px == pytest.approx(2 * np.pi * 40 + 200, rel=0.02)
+    cv2.circle(image, (350, 100), 30, 255, 3)
+    assert measured(image > 0).skeleton_length_px == pytest.approx(2 * np.pi * 70 + 200, rel=0.02)
+    image[98:103, 200:204] = 0  # a hole in a line is no loop
+    assert measured(image > 0).holes == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_diameter_is_smaller_than_a_side(seed):
+    rng = np.random.default_rng(seed)
+    image = np.zeros((120, 120), np.uint8)
+    cv2.fillPoly(image, [rng.integers(10, 110, (7, 2)).astype(np.int32)], 255)
+    found = measured(image > 0)
+    assert found.feret_max_px >= found.length_px
+    assert found.feret_min_px <= found.width_px
 
 
 def test_holes_and_the_edge_are_seen():

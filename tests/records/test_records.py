@@ -20,6 +20,7 @@ from casae.inspection.rules import AcceptanceRules
 from casae.line.run import run
 from casae.records import database, queries
 from casae.records import store as store_module
+from casae.records.aggregates import Span, by_class
 from casae.records.database import FILE, backup, open_database, opened, reading, restore, writing
 from casae.records.export import write
 from casae.records.queries import Filter, forget_images, page, prunable, prune, records, reviews_of
@@ -143,6 +144,47 @@ def test_exports_hold_everything_in_order(engine, made, tmp_path, monkeypatch, s
         assert parquet.read_table(out).column("id").to_pylist() == newest
     with pytest.raises(UsageError, match="is there already"):
         write(engine, Filter(), out)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_every_size_and_every_word_is_exported_too(engine, made, tmp_path, suffix):
+    add_records(engine, [made(1), made(2)])
+    for decision, blind in (("OK", True), ("NG", False)):
+        review(engine, made(1).id, decision, "ann", "dust", blind=blind)
+    assert write(engine, Filter(), tmp_path / f"defects{suffix}", "defects") == 4
+    assert write(engine, Filter(), tmp_path / f"reviews{suffix}", "reviews") == 2
+    sizes, said = (_rows(tmp_path / f"{name}{suffix}") for name in ("defects", "reviews"))
+    wanted = [(record.id, each.number, each.area_px) for record in (made(2), made(1)) for each in record.defects]
+    assert [(row["inspection_id"], int(row["number"]), int(row["area_px"])) for row in sizes] == wanted
+    assert {row["class"] for row in sizes} == {each.defect_class for each in made(1).defects}
+    assert [(row["new"], str(row["blind"]), row["serial"]) for row in said] == [
+        ("OK", "True", "1"),
+        ("NG", "False", "1"),
+    ]
+
+
+def _rows(file):
+    if file.suffix == ".csv":
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.DictReader(stream))
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in file.read_text().splitlines()]
+    from pyarrow import parquet
+
+    return parquet.read_table(file).to_pylist()
+
+
+def test_the_pareto_counts_a_part_for_the_class_that_decided(engine, made):
+    first, second = (each.defect_class for each in made(1).defects)
+    assert first != second
+    decided = made(1).decided_by.model_copy(update={"defect_class": second})
+    add_records(engine, [made(1, decided_by=decided.model_dump(by_alias=True)), made(2)])
+    span = Span(YEAR, YEAR + timedelta(days=1))
+    assert made(2).decided_by.defect_class == first
+    assert {each.name: (each.parts, each.rejected) for each in by_class(engine, span)} == {
+        first: (2, 1),
+        second: (2, 1),
+    }
 
 
 def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tmp_path, monkeypatch):

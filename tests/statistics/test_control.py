@@ -65,8 +65,27 @@ def test_points_without_parts_are_left_out():
     assert found.centre == pytest.approx(3 / 20)
 
 
-def test_a_baseline_without_rejects_has_no_limits_to_break_but_any_reject_breaks_them():
-    assert chart("p", [0, 0, 1], [10, 10, 10], [True, True, False]).broken == ((), (), (1,))
+def test_of_a_baseline_without_rejects_the_limits_go_by_three_in_as_many_parts():
+    found = chart("p", [0, 0, 4, 5], [500, 500, 100, 100], [True, True, False, False])
+    assert found.centre == 0
+    assert found.high[2] == pytest.approx(stats.binom(100, 3 / 1000).ppf(1 - 0.00135) / 100)
+    assert [bool(rules) for rules in found.broken] == [False, False, True, True]
+    assert chart("p", [0, 0, 1], [10, 10, 10], [True, True, False]).broken == ((), (), ())  # 20 parts say little
+    assert chart("u", [0, 9], [1000, 100], [True, False]).broken == ((), (1,))
+
+
+@pytest.mark.parametrize("parts", [40, 400, 4000])
+def test_where_nearly_all_are_rejected_the_others_are_counted(parts):
+    """As it is without rules; a fall is a signal, and no limit lies beyond all parts."""
+    usual = parts - round(0.005 * parts)
+    found = chart("p", [9950, usual, parts // 2], [10_000, parts, parts], [True, False, False])
+    law = stats.binom(parts, 0.005)
+    if parts * 0.005 < 5:
+        assert found.low[1] == pytest.approx(1 - law.ppf(1 - 0.00135) / parts)
+    assert found.high.max() <= 1
+    assert found.broken[1:] == ((), (1,))
+    all_of_them = chart("p", [100, 40, 20], [100, 40, 40], [True, False, False])
+    assert all_of_them.broken == ((), (), (1,))
 
 
 @pytest.mark.parametrize(("kind", "counts", "parts"), [("p", [3], [2]), ("u", [1], [0])])

@@ -18,6 +18,7 @@ FAR = 8.0  # sides of the picture: the distance that a single view is taken from
 CLEARLY = 0.8  # of the residual of a fixed distance: what a fitted one must get under to be believed
 SHARE = 95  # percentile of the errors that is stated
 ROUND = 0.9  # area of a coin's outline, by that of its enclosing circle
+SOLID = 0.98  # of its hull, a disc without a glare
 LEAST_COIN = 40  # px across
 
 Points = NDArray[np.float64]
@@ -101,8 +102,7 @@ def from_coin(image: Image, diameter_mm: float, source: str, name: str) -> Calib
     outline = _roundest(to_8bit(to_gray(image)))
     if outline is None:
         raise ImageError(f"{source}: shows no disc alone on an even ground; lay the coin on paper, all of it in sight")
-    area = cv2.contourArea(outline) + cv2.arcLength(outline, True) / 2  # from centres of pixels to their borders
-    diameter = 2 * math.sqrt(area / math.pi)
+    diameter = 2 * math.sqrt(_pixels_in(outline) / math.pi)
     _, axes, _ = cv2.fitEllipse(outline)
     oval = abs(axes[0] - axes[1]) / (axes[0] + axes[1])
     found = _simple(name, "coin", diameter_mm / diameter, 100 * max(oval, 0.5 / diameter))
@@ -238,5 +238,13 @@ def _roundest(gray: Image) -> NDArray[np.int32] | None:
             is_whole = left > 0 and top > 0 and left + across < width and top + down < height
             is_round = cv2.contourArea(hull) > ROUND * math.pi * radius**2
             if is_whole and is_round and 2 * radius >= LEAST_COIN and (best is None or _larger(hull, best)):
-                best = hull
+                # A hull bridges a glare at the rim; without one it would only touch the noise farthest out.
+                best = outline if _pixels_in(outline) > SOLID * _pixels_in(hull) else hull
     return best
+
+
+def _pixels_in(outline: NDArray[np.int32]) -> int:
+    """How many pixels an outline (N, 1, 2) encloses, its own with them."""
+    left, top, across, down = cv2.boundingRect(outline)
+    drawn = np.zeros((down, across), np.uint8)
+    return cv2.countNonZero(cv2.fillPoly(drawn, [outline - (left, top)], (1,)))

@@ -181,6 +181,7 @@ def review(
 def export(
     out: Annotated[Path, typer.Argument(help="FILE.csv, .jsonl or .parquet, new.")],
     home: Home = HOME,
+    rows: Annotated[Literal["inspections", "defects", "reviews"], typer.Option(help="What a row is.")] = "inspections",
     since: Since = None,
     until: Until = None,
     decision: DecisionOption = None,
@@ -193,12 +194,15 @@ def export(
     model: Model = None,
     picture: Picture = None,
 ) -> None:
-    """Inspections as a table, or whole as JSON lines. Exit codes: 0 done, 2 usage or disk, 3 database."""
+    """Inspections, their defects or their reviews as a table; inspections whole as JSON lines.
+
+    Exit codes: 0 done, 2 usage or disk, 3 database.
+    """
     from casae.records.export import write
 
     wanted = _filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
     with opened_home(home) as engine:
-        typer.echo(f"{write(engine, wanted, out)} inspections in {out}")
+        typer.echo(f"{write(engine, wanted, out, rows)} {rows} in {out}")
 
 
 @app.command()
@@ -222,6 +226,7 @@ def prune(
     with opened_home(home) as engine:
         count = run(engine, moment) if yes else prunable(engine, moment)
         if yes:
+            _noted(engine, "dropped old inspections", moment.isoformat(), inspections=count)
             forget_images(engine, Files(Path(files or home).expanduser()).forget_image)
     done = "are gone" if yes else "would go; say --yes"
     typer.echo(f"{count:,} inspections from before {moment:%Y-%m-%d %H:%M} {done}")
@@ -272,7 +277,21 @@ def restore(
         way = "restore them with its own tool, such as pg_restore"
         raise UsageError(f"--home {home}: its records are a server's; {way}")
     run(file, Path(place))
+    with opened_home(home) as engine:
+        _noted(engine, "restored a backup", str(file))
     typer.echo(f"{home} holds what {file} held")
+
+
+def _noted(engine: "Engine", what: str, subject: str, **detail: object) -> None:
+    """A line of the audit list: who took records away shall be known."""
+    from casae.errors import UsageError
+    from casae.records.store import note
+
+    try:
+        who = _user()
+    except UsageError:
+        who = "casae records"
+    note(engine, who, "this machine", what, subject, detail)
 
 
 def _user() -> str:

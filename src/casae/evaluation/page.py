@@ -20,7 +20,7 @@ from casae.evaluation.looks import Looking
 from casae.evaluation.scores import Evaluation
 from casae.evaluation.sheet import draw_sheet
 from casae.evaluation.thresholds import Cost, sensitivity
-from casae.evaluation.uses import Use, uses_of
+from casae.evaluation.uses import Use, at_most, uses_of
 from casae.files import write_whole
 from casae.image import encode
 from casae.inspection.inspector import Inspector
@@ -161,6 +161,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         asked=asked,
         doubtful=doubtful,
         rejected=rejected_good(training.inspector, training.validation, training.result),
+        at_most=at_most,
     )
     write_whole(file, html)
 

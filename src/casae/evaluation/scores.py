@@ -109,7 +109,7 @@ class Evaluation:
             "f1": share((2 * tp, 2 * tp + fp + fn) for tp, fp, fn in labelled),
             "region_recall": counted((s.touched, len(s.true_regions)) for s in self.images),
             "false_regions_per_image": bootstrap(
-                [(s.false_regions,) for s in self.images], lambda rows: float(rows.mean()), seed=seed
+                [(s.false_regions,) for s in self.images], lambda rows: float(rows.mean()), seed=seed, is_share=False
             ),
             "image_ap": bootstrap(
                 [(s.confidence, s.defective) for s in self.images],

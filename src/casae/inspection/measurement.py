@@ -35,7 +35,8 @@ class Measures(Frozen):
     feret_max_px: float = Field(description="largest Feret diameter: between parallel lines that hold it between them")
     feret_min_px: float = Field(description="smallest Feret diameter")
     skeleton_length_px: float = Field(
-        description="longest way along its centre line, from end to end; its length where it has none, as a round spot"
+        description="longest way along its centre line, from end to end, and all round a loop; its length where it has "
+        "none, as a round spot"
     )
     mean_width_px: float = Field(description="area by skeleton length")
     straightness: float = Field(description="from end to end as the crow flies, by skeleton length; 1 is straight")
@@ -95,8 +96,8 @@ def _lengths(region: Region) -> tuple[dict[str, float], float]:
         "length": max(along, across),
         "width": min(along, across),
         "perimeter": region.perimeter,
-        "feret_max": max(largest, smallest),
-        "feret_min": min(largest, smallest),
+        "feret_max": max(largest, smallest, along, across),  # of the outline's directions and of the rectangle's
+        "feret_min": min(largest, smallest, along, across),
         "skeleton_length": skeleton_length,
         "mean_width": region.area / skeleton_length,
     }

@@ -20,6 +20,7 @@ MOST_THICKNESS = 6.0  # px
 COMPACT = 3.0  # times as long as thick, by area and perimeter: of a bar, twice as long as wide
 ROUGHNESS = 0.75  # px that a way along whole pixels strays from a smooth one
 WINDOW = 5  # of its points that are averaged
+NEIGHBOURS = 4  # pixels at an end of a way that touch it anyhow
 CORNER = 1.7  # times its radius, at most, a corner is away from the middle of the last square in a bar
 
 # Neighbours clockwise from the upper one are the bits of a code, upper = 1, upper right = 2 ...
@@ -51,19 +52,27 @@ class CentreLine:
         shrink = math.ceil(max(max(inside.shape) / MOST_SIDE, thickness / MOST_THICKNESS))
         inside = np.pad(_smaller(inside, shrink), 1)
         radius = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        points = _longest_way(thinned(inside), len(region.boundaries) > 1)
+        points, begins, ends = _longest_way(thinned(inside), len(region.boundaries) > 1, region.holes > 0)
         radii = radius[tuple(points.astype(np.intp).T)].astype(np.float64) - 0.5
-        first, last = _end(points, radii), len(points) - 1 - _end(points[::-1], radii[::-1])
+        first = _end(points, radii) if begins else 0
+        last = len(points) - 1 - (_end(points[::-1], radii[::-1]) if ends else 0)
         if last - first < 2 * radii.max():
             return None
-        points = _smooth(points[first : last + 1])
-        ends = [_to_end(inside, points, radii[first]), _to_end(inside, points[::-1], radii[last])]
-        points = np.concatenate([ends[:1], points, ends[1:]])
-        bends = cv2.approxPolyDP(points.astype(np.float32)[:, None], ROUGHNESS, False)[:, 0]
-        length = float(np.linalg.norm(np.diff(bends, axis=0), axis=1).sum())
+        smooth = _smooth(points[first : last + 1])
+        before = [_to_end(inside, smooth, radii[first])] if begins else []
+        after = [_to_end(inside, smooth[::-1], radii[last])] if ends else []
+        points = np.array([*before, *smooth, *after])
+        middle = len(points) // 2  # halves: a ring's ends are one point, from which nothing can be straight
+        length = _length(points[: middle + 1]) + _length(points[middle:])
         chord = float(np.linalg.norm(points[-1] - points[0]))
         grown = shrink - 1  # what `_smaller` adds, on average
-        return cls(length * shrink - grown, min(chord, length) * shrink - grown)
+        return cls(length * shrink - grown, max(0.0, min(chord, length) * shrink - grown))
+
+
+def _length(points: NDArray[np.float64]) -> float:
+    """Along a way (N, 2), without the steps of its pixels."""
+    bends = cv2.approxPolyDP(points.astype(np.float32)[:, None], ROUGHNESS, False)[:, 0]
+    return float(np.linalg.norm(np.diff(bends, axis=0), axis=1).sum())
 
 
 def thinned(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -98,20 +107,57 @@ def _smaller(inside: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.dilate(inside, square, anchor=(0, 0), borderValue=0)[::factor, ::factor])
 
 
-def _longest_way(line: NDArray[np.uint8], bridged: bool) -> NDArray[np.float64]:
+def _longest_way(line: NDArray[np.uint8], bridged: bool, looped: bool) -> tuple[NDArray[np.float64], bool, bool]:
     """Pixels (N, 2), row and column, from one end to the other of the longest of all shortest ways, in steps.
+
+    Where it leads into a loop it goes on round it, and comes back to a pixel of its own.
 
     Args:
         line: thinned, (H, W); its border is 0.
         bridged: there may be several pieces, which are joined where they are closest.
+        looped: there may be loops.
+
+    Returns:
+        The pixels; whether the way begins at an end of the line, and whether it ends at one.
     """
     width = line.shape[1]
     nodes = set(np.flatnonzero(line).tolist())
     steps = (1, -1, width, -width, width + 1, width - 1, 1 - width, -width - 1)
     bridges = _bridges(nodes, steps, width) if bridged else {}
     first = _way(next(iter(nodes)), nodes, steps, bridges)[0]
-    way = np.array(_way(first, nodes, steps, bridges))
-    return np.stack([way // width, way % width], axis=1).astype(np.float64)
+    way = _way(first, nodes, steps, bridges)
+    on = _round(way, nodes, steps) if looped else []
+    before = _round(way[::-1], nodes - set(on), steps) if looped and on[-1:] != way[:1] else []
+    is_ring = on[-1:] == way[:1]
+    places = np.array([*before[::-1], *way, *on])
+    points = np.stack([places // width, places % width], axis=1).astype(np.float64)
+    return points, not before and not is_ring, not on
+
+
+def _round(way: Sequence[int], nodes: set[int], steps: Sequence[int]) -> list[int]:
+    """How a way goes on where it ends within a loop: over other pixels, the farthest way, to one of its own."""
+    place = {node: index for index, node in enumerate(way)}
+    before, unseen = {way[-1]: way[-1]}, nodes - set(way)
+    ahead = deque([way[-1]])
+    on: tuple[int, int] | None = None
+    while ahead:
+        node = ahead.popleft()
+        near = [node + step for step in steps]
+        own = min((place[each] for each in near if each in place), default=len(way))
+        if node != way[-1] and own < len(way) - NEIGHBOURS:  # later ones are farther from the end
+            on = node, 0 if own < NEIGHBOURS else own
+        for each in sorted(unseen.intersection(near)):
+            unseen.remove(each)
+            before[each] = node
+            ahead.append(each)
+    if on is None:
+        return []
+    node, own = on
+    found = [way[own]]
+    while node != way[-1]:
+        found.append(node)
+        node = before[node]
+    return [*found[:0:-1], found[0]]
 
 
 def _way(start: int, nodes: set[int], steps: Sequence[int], bridges: Bridges) -> list[int]:

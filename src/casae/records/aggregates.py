@@ -39,8 +39,8 @@ class Bucket:
 
     Attributes:
         start: of it.
-        ok, review, ng: parts, as casae decided.
-        defects: of all parts.
+        ok, review, ng: inspections, as casae decided.
+        defects: of all of them.
         novelty, brightness, sharpness: means; None where nothing is known.
     """
 
@@ -61,7 +61,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class OfClass:
-    """Defects of a class: how many, in how many parts, and in how many that are NG."""
+    """Defects of a class: how many, in how many inspections, and how many of those are NG because of it."""
 
     name: str
     defects: int
@@ -92,9 +92,13 @@ def buckets(engine: Engine, edges: Sequence[datetime], product: str | None = Non
 
 
 def by_class(engine: Engine, span: Span) -> list[OfClass]:
-    """Defects by class, those of most parts first."""
+    """Defects by class, those that rejected most first.
+
+    A part is NG because of the class that its verdict names; where that names none, because of each that it has.
+    """
     name = defects.c["class"]
-    rejected = func.count(func.distinct(defects.c.inspection_id)).filter(inspections.c.decision == "NG")
+    because = or_(inspections.c.decided_class == name, inspections.c.decided_class.is_(None))
+    rejected = func.count(func.distinct(defects.c.inspection_id)).filter(inspections.c.decision == "NG", because)
     query = _defects(span, name, func.count(), func.count(func.distinct(defects.c.inspection_id)), rejected)
     with reading(engine) as connection:
         rows = connection.execute(query.group_by(name)).all()

@@ -1,5 +1,6 @@
 """Inspections out of the database: filtered, newest first, a page at a time."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,9 +8,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, exists, false, func, select
 
+from casae.inspection.inspection import new_id
 from casae.inspection.record import InspectionRecord
 from casae.records.database import reading, writing
-from casae.records.schema import defects, failures, images, inspections, models, outbox, reviews
+from casae.records.schema import defects, failures, images, inspections, models, outbox, prunings, reviews
+from casae.records.store import now
 
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 AT_A_TIME = 5000  # inspections that a transaction of `prune` drops
@@ -93,17 +96,19 @@ def records(engine: Engine, wanted: Filter) -> Iterator[InspectionRecord]:
     return (record for record, _ in reviewed_records(engine, wanted))
 
 
-def reviewed_records(engine: Engine, wanted: Filter) -> Iterator[tuple[InspectionRecord, dict[str, str] | None]]:
-    """All records, newest first, each with what a person said last of it; None where nobody did."""
+def reviewed_records(engine: Engine, wanted: Filter) -> Iterator[tuple[InspectionRecord, list[dict[str, Any]]]]:
+    """All records, newest first, each with what people said of it, oldest first."""
     after = None
     while True:
         with reading(engine) as connection:
             query = _of(connection, wanted, after, PAGE).add_columns(inspections.c.id, inspections.c.record)
             rows = connection.execute(query).all()
             said = select(reviews).where(reviews.c.inspection_id.in_([row.id for row in rows])).order_by(reviews.c.id)
-            latest = {row["inspection_id"]: dict(row) for row in connection.execute(said).mappings()}
+            of = defaultdict[str, list[dict[str, Any]]](list)
+            for each in connection.execute(said).mappings():
+                of[each["inspection_id"]].append(dict(each))
         for row in rows:
-            yield InspectionRecord.model_validate_json(row.record), latest.get(row.id)
+            yield InspectionRecord.model_validate_json(row.record), of[row.id]
         if len(rows) < PAGE:
             return
         after = rows[-1].id
@@ -149,7 +154,8 @@ def prunable(engine: Engine, before: datetime) -> int:
 def prune(engine: Engine, before: datetime) -> int:
     """Drop inspections that ended before and that nobody reviewed, some thousand at a time; counters stay.
 
-    Who waits to be told of one is not told any more.
+    Who waits to be told of one is not told any more. What was reviewed stays, mostly NG, so statistics begin behind it:
+    see `whole_since`.
 
     Returns:
         How many.
@@ -160,6 +166,9 @@ def prune(engine: Engine, before: datetime) -> int:
     total = 0
     while True:
         with writing(engine) as connection:
+            if not total and connection.scalar(select(exists().where(*_old(before)))):
+                row = {"id": new_id(), "at": now(), "before": before.astimezone(UTC).isoformat()}
+                connection.execute(prunings.insert(), row)
             some = select(inspections.c.id).where(*_old(before)).limit(AT_A_TIME).with_for_update()
             old = connection.scalars(some).all()
             for table in (outbox, defects):
@@ -168,6 +177,13 @@ def prune(engine: Engine, before: datetime) -> int:
         total += len(old)
         if len(old) < AT_A_TIME:
             return total
+
+
+def whole_since(engine: Engine) -> datetime | None:
+    """From when on no inspection was dropped; None where none ever was."""
+    with reading(engine) as connection:
+        latest = connection.scalar(select(func.max(prunings.c.before)))
+    return None if latest is None else datetime.fromisoformat(latest)
 
 
 def forget_images(engine: Engine, forget: Callable[[str], object] = lambda sha256: None) -> list[str]:
@@ -240,7 +256,8 @@ def _row(row: RowMapping) -> Row:
 
 def in_sample(share: float) -> ColumnElement[bool]:
     """Whether an inspection belongs to a random share of all: the end of its id, which is random, says so."""
-    return func.substr(inspections.c.id, 33, 4) < (f"{round(share * 0x10000):04x}" if share < 1 else "g")
+    part = round(share * 0x10000)
+    return func.substr(inspections.c.id, 33, 4) < (f"{part:04x}" if part < 0x10000 else "g")
 
 
 def first_id(time: datetime) -> str:

@@ -76,6 +76,7 @@ inspections = Table(
     Column("recipe", Text),
     Column("decision", SHORT, nullable=False),
     Column("kind", Text, nullable=False),
+    Column("decided_class", Text),  # of the defects that decided
     Column("defects", Integer, nullable=False),
     Column("largest_px", Integer, nullable=False),
     Column("novelty", Float),
@@ -219,6 +220,14 @@ baselines = Table(  # stretches of time that tell what is usual of a product; th
     Column("defects", Integer, nullable=False),
     Column("why", Text, nullable=False),
     Index(None, "product", "id"),
+)
+
+prunings = Table(  # what was inspected before is not whole any more
+    "prunings",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("before", Text, nullable=False),
 )
 
 subscribers = Table(  # who is told of each inspection and review from then on

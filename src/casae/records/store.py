@@ -22,6 +22,7 @@ from casae.inspection.inspection import Conditions, Inspection, Part, new_id
 from casae.inspection.record import JUDGED_BY, InspectionRecord, judged_by, record_of
 from casae.records.database import reading, writing
 from casae.records.schema import (
+    audit,
     counts,
     defects,
     failures,
@@ -223,6 +224,17 @@ def review(
         return made
 
 
+def note(engine: Engine, who: str, address: str, what: str, subject: str, detail: Mapping[str, object]) -> None:
+    """A line of the audit list: who did what from where.
+
+    Raises:
+        RecordsError: the database does not take it.
+    """
+    row = {"id": new_id(), "at": now(), "who": who, "address": address, "what": what, "subject": subject}
+    with writing(engine) as connection:
+        connection.execute(audit.insert(), row | {"detail": json.dumps(detail)})
+
+
 def _tell(connection: Connection, key: str, inspection_id: str) -> None:
     """Put a new inspection or review into the outbox of every subscriber."""
     each = select(subscribers.c.name, literal(key), literal(inspection_id))
@@ -276,6 +288,7 @@ def _add(connection: Connection, record: InspectionRecord, beside: Beside) -> tu
         **record.part.model_dump(),
         "decision": record.decision,
         "kind": record.decided_by.kind,
+        "decided_class": record.decided_by.defect_class,
         "defects": len(record.defects),
         "largest_px": record.largest_px,
         "novelty": record.novelty,

@@ -19,7 +19,7 @@ from casae.inspection.inspection import new_id
 from casae.records.database import reading, writing
 from casae.records.queries import first_id
 from casae.records.schema import audit, tokens, users
-from casae.records.store import now
+from casae.records.store import note, now
 
 Role = Literal["viewer", "operator", "engineer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -188,9 +188,7 @@ def noted(engine: Engine, who: Who, what: str, subject: str, **detail: object) -
     Raises:
         RecordsError: the database does not take it.
     """
-    row = {"id": new_id(), "at": now(), "who": who.name, "address": who.address, "what": what, "subject": subject}
-    with writing(engine) as connection:
-        connection.execute(audit.insert(), row | {"detail": json.dumps(detail)})
+    note(engine, who.name, who.address, what, subject, detail)
 
 
 def audited(engine: Engine, after: str | None, limit: int) -> list[dict[str, Any]]:

@@ -1,13 +1,15 @@
-"""Whether a process keeps a limit: Cpk where sizes may be normal, else what percentiles say.
+"""Whether a process keeps a limit: Ppk, by the distribution that the sizes may have.
 
-Cpk with its interval after Bissell 1990 (How reliable is your capability index?, Applied Statistics 39(3)); normality
-after Anderson and Darling with the p-values of Stephens (D'Agostino and Stephens 1986, Goodness-of-Fit Techniques,
-table 4.9); Ppk by percentiles after ISO 22514-2.
+Of all values together, so it is the performance Ppk and not Cpk, which goes by the spread within subgroups (AIAG SPC,
+ISO 22514-1). With its interval after Bissell 1990 (How reliable is your capability index?, Applied Statistics 39(3));
+normality after Anderson and Darling with the p-values of Stephens (D'Agostino and Stephens 1986, Goodness-of-Fit
+Techniques, table 4.9); of many values that have neither distribution by percentiles (ISO 22514-2).
 """
 
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from casae.errors import UsageError
 
 FEWEST = 20  # values; fewer say nothing of a distribution
+FEWEST_OF_A_TAIL = 3000  # of fewer, the 99.865th percentile is one of the four largest, or larger than all
 ALPHA = 0.05
 NORMAL = NormalDist()
-LOWEST, HIGHEST = 0.00135, 0.99865  # of a normal distribution within three sigma
+HIGHEST = 0.99865  # of a normal distribution below three sigma
+Shape = Literal["normal", "lognormal", "neither"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Capability:
         mean, deviation: of them.
         limit: the largest allowed value.
         p_normal: of normality being refused wrongly.
-        normal: whether it is not refused.
-        index: Cpk where normal, else Ppk by percentiles.
-        low, high: 95 % interval of Cpk; None where not normal.
+        shape: which distribution is not refused; of logarithms, where that of the values is.
+        index: Ppk. None where they have neither distribution and are too few for percentiles, or never change.
+        low, high: its 95 % interval; None where it goes by percentiles.
         beyond: share of the values beyond the limit.
     """
 
@@ -40,7 +44,7 @@ class Capability:
     deviation: float
     limit: float
     p_normal: float
-    normal: bool
+    shape: Shape
     index: float | None
     low: float | None
     high: float | None
@@ -61,17 +65,25 @@ def capability(values: ArrayLike, limit: float) -> Capability:
     if len(table) < FEWEST:
         raise UsageError(f"capability: {len(table)} values say too little; {FEWEST} at least")
     mean, deviation = float(table.mean()), float(table.std(ddof=1))
-    p_normal = normality(table)
-    beyond = float((table > limit).mean())
-    if deviation == 0:
-        return Capability(len(table), mean, 0.0, limit, p_normal, False, None, None, None, beyond)
-    if p_normal < ALPHA:
+    p_normal, beyond = normality(table), float((table > limit).mean())
+    shape: Shape = "neither"
+    index, low, high = None, None, None
+    if deviation and p_normal >= ALPHA:
+        shape, (index, low, high) = "normal", _with_interval(table, limit)
+    elif deviation and table.min() > 0 and limit > 0 and normality(np.log(table)) >= ALPHA:
+        shape, (index, low, high) = "lognormal", _with_interval(np.log(table), math.log(limit))
+    elif deviation and len(table) >= FEWEST_OF_A_TAIL:
         middle, top = np.quantile(table, [0.5, HIGHEST])
         index = float((limit - middle) / (top - middle)) if top > middle else None
-        return Capability(len(table), mean, deviation, limit, p_normal, False, index, None, None, beyond)
-    index = (limit - mean) / (3 * deviation)
-    half = NORMAL.inv_cdf(1 - ALPHA / 2) * math.sqrt(1 / (9 * len(table)) + index**2 / (2 * (len(table) - 1)))
-    return Capability(len(table), mean, deviation, limit, p_normal, True, index, index - half, index + half, beyond)
+    return Capability(len(table), mean, deviation, limit, p_normal, shape, index, low, high, beyond)
+
+
+def _with_interval(values: NDArray[np.float64], limit: float) -> tuple[float, float, float]:
+    """Ppk of normal values (N,), and its interval."""
+    count = len(values)
+    index = float((limit - values.mean()) / (3 * values.std(ddof=1)))
+    half = NORMAL.inv_cdf(1 - ALPHA / 2) * math.sqrt(1 / (9 * count) + index**2 / (2 * (count - 1)))
+    return index, index - half, index + half
 
 
 def normality(values: NDArray[np.float64]) -> float:

@@ -18,7 +18,7 @@ from casae.errors import UsageError
 SIGMAS = 3.0
 BEYOND = 0.00135  # of a normal distribution, above three sigma
 FEWEST_EXPECTED = 5.0  # counts of a point; of fewer the distribution is far from normal
-MOST_COUNT = 1000
+RULE_OF_THREE = 3.0  # with none found in n, 3 / n is the upper end of the one-sided 95 % interval
 Kind = Literal["p", "u"]
 RULES = {  # number of Nelson's rule -> what it says
     1: "beyond three sigma",
@@ -43,6 +43,7 @@ class Chart:
         centre: of the baseline.
         values: of the points; not a number where nothing was inspected.
         low, high: limits at three sigma; where fewer than five are expected, exact ones that chance passes as rarely.
+            A baseline without any says no more than that fewer than 3 / parts are usual: limits go by that.
         z: values in sigmas from the centre; not a number where too few are expected for rules of runs.
         broken: for each point the numbers of Nelson's rules that end there.
     """
@@ -85,17 +86,20 @@ def chart(
     if kind == "p" and (found > of).any():
         raise UsageError("p-chart: more parts were rejected than inspected; use the u-chart for defects")
     centre = float(found[usual].sum() / of[usual].sum())
+    rate = _rate(kind, found[usual].sum(), of[usual].sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(of > 0, found / of, np.nan)
-        spread = centre * (1 - centre) if kind == "p" else centre
+        spread = rate * (1 - rate) if kind == "p" else rate
         sigma = np.where(of > 0, np.sqrt(spread / of), np.nan)
         z = np.where(sigma > 0, (values - centre) / sigma, np.nan)
-    low = np.maximum(centre - SIGMAS * sigma, 0)
-    high = np.minimum(centre + SIGMAS * sigma, 1.0 if kind == "p" else np.inf)
-    expected = np.minimum(centre, 1 - centre if kind == "p" else centre) * of
-    rare = (of > 0) & (expected < FEWEST_EXPECTED)
+    low = np.maximum(rate - SIGMAS * sigma, 0)
+    high = np.minimum(rate + SIGMAS * sigma, 1.0 if kind == "p" else np.inf)
+    rarer = min(rate, 1 - rate) if kind == "p" else rate
+    rare = (of > 0) & (rarer * of < FEWEST_EXPECTED)
     for index in np.flatnonzero(rare):
-        low[index], high[index] = 0.0, _exact_limit(kind, centre, of[index]) / of[index]
+        most = _exact_limit(kind, rarer, of[index]) / of[index]
+        # Where nearly all are rejected, those that are not are counted.
+        low[index], high[index] = (0.0, most) if rarer == rate else (1 - most, 1.0)
     z[rare] = np.nan  # no normal distribution: which side of the centre a point lies on says nothing
     beyond = (values > high) | (values < low)
     with_runs = [()] * skipped + list(nelson(z[skipped:]))
@@ -106,17 +110,30 @@ def chart(
     return Chart(kind, centre, values, low, high, z, broken)
 
 
-def _exact_limit(kind: Kind, centre: float, parts: float) -> float:
-    """The largest count that chance exceeds no more often than three sigma: of the binomial or Poisson distribution."""
-    if centre in (0.0, 1.0):
-        return centre * parts
+def _rate(kind: Kind, found: float, of: float) -> float:
+    """That limits go by: none or all of a baseline does not mean that it is always so."""
+    if found == 0:
+        return min(RULE_OF_THREE / of, 0.5 if kind == "p" else math.inf)
+    if kind == "p" and found == of:
+        return 1 - min(RULE_OF_THREE / of, 0.5)
+    return float(found / of)
+
+
+def _exact_limit(kind: Kind, rate: float, parts: float) -> float:
+    """The largest count that chance exceeds no more often than three sigma: of the binomial or Poisson distribution.
+
+    Args:
+        kind: of the chart.
+        rate: such that fewer than `FEWEST_EXPECTED` are expected of `parts`.
+        parts: of the point.
+    """
     count, below = 0, 0.0
-    term = (1 - centre) ** parts if kind == "p" else math.exp(-centre * parts)
+    term = (1 - rate) ** parts if kind == "p" else math.exp(-rate * parts)
     while True:
         below += term
-        if below >= 1 - BEYOND or count >= MOST_COUNT:
+        if below >= 1 - BEYOND or count >= parts * (1 if kind == "p" else math.inf):
             return float(count)
-        rising = (parts - count) * centre / (1 - centre) if kind == "p" else centre * parts
+        rising = (parts - count) * rate / (1 - rate) if kind == "p" else rate * parts
         count += 1
         term *= rising / count
 

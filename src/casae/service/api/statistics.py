@@ -1,5 +1,6 @@
 """What quality engineers ask of the records: control charts, Pareto, sizes, places, escapes and overkill."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
@@ -12,8 +13,20 @@ from sqlalchemy import select
 from casae.errors import UsageError
 from casae.inspection.inspection import new_id
 from casae.metrics import Interval, proportion
-from casae.records.aggregates import Bucket, Span, buckets, by_class, judged, places, products, said, sizes
+from casae.records.aggregates import (
+    MOST_VALUES,
+    Bucket,
+    Span,
+    buckets,
+    by_class,
+    judged,
+    places,
+    products,
+    said,
+    sizes,
+)
 from casae.records.database import reading, writing
+from casae.records.queries import whole_since
 from casae.records.schema import baselines
 from casae.records.store import now
 from casae.service.api.values import Body, Text, Time
@@ -30,6 +43,7 @@ STEPS = {"hour": timedelta(hours=1), "shift": timedelta(hours=8), "day": timedel
 Step = Literal["hour", "shift", "day", "week"]
 Size = Literal["area_px", "length_px", "width_px", "length_mm", "area_mm2"]
 MOST_POINTS = 400
+FEWEST_USUAL = 20  # inspections of a baseline
 PROVISIONAL = 20  # points with parts that a chart without a baseline goes by
 BINS, GRID = 40, 24
 SKEWED = 8.0  # largest value, of medians
@@ -41,7 +55,14 @@ def span_of(product: Product = None, since: Since = None, until: Time | None = N
     return Span(since or end - timedelta(days=30), end, product)
 
 
+def whole_span_of(service: TheService, span: Annotated[Span, Depends(span_of)]) -> Span:
+    """Which inspections are asked for, as far as none of that time was dropped: what is left of it is mostly NG."""
+    whole = whole_since(service.engine)
+    return span if whole is None else replace(span, since=min(max(span.since, whole), span.until))
+
+
 Asked = Annotated[Span, Depends(span_of)]
+Whole = Annotated[Span, Depends(whole_span_of)]
 
 
 class Baseline(BaseModel):
@@ -71,7 +92,8 @@ class Point(BaseModel):
     """Inspections of a step of time."""
 
     start: datetime
-    parts: int
+    pruned: bool = Field(description="whether inspections of this time were dropped: it counts none")
+    parts: int = Field(description="inspections: a part in several pictures, or judged again, counts each time")
     ok: int
     review: int
     ng: int
@@ -120,7 +142,7 @@ class ClassCount(BaseModel):
     name: str = Field(alias="class")
     defects: int
     parts: int
-    rejected: int = Field(description="parts with it that are NG")
+    rejected: int = Field(description="parts that are NG because of it, as their verdicts say")
 
 
 class Sizes(BaseModel):
@@ -130,6 +152,7 @@ class Sizes(BaseModel):
     edges: list[float]
     counts: list[int]
     capability: dict[str, Any] | None = Field(description="null without a limit, or with fewer than 20 values")
+    is_cut: bool = Field(description="whether there are more, of which these are the newest")
 
 
 class Places(BaseModel):
@@ -179,7 +202,8 @@ def series(
 ) -> Series:
     """Parts, defects and drift over time, with control charts whose limits are those of the frozen baseline."""
     edges = _edges(span.since, span.until, step, service.settings.shifts)
-    found = buckets(service.engine, edges, span.product)
+    whole = whole_since(service.engine)
+    found = [_if_whole(each, whole) for each in buckets(service.engine, edges, span.product)]
     frozen = _baseline(service, span.product or "")
     changes = [
         Change.model_validate({name: getattr(each, name) for name in Change.model_fields})
@@ -188,7 +212,7 @@ def series(
         and span.since <= datetime.fromisoformat(each.at) < span.until
     ]
     return Series(
-        points=[_point(each) for each in found],
+        points=[_point(each, whole) for each in found],
         rejected=_chart("p", found, frozen),
         defects=_chart("u", found, frozen),
         baseline=frozen,
@@ -199,14 +223,20 @@ def series(
 
 @router.post("/baselines", status_code=201, responses=documented())
 def freeze(service: TheService, who: Engineer, wanted: NewBaseline) -> Baseline:
-    """Freeze what is usual of a product; earlier ones stay on record."""
+    """Freeze what is usual of a product; earlier ones stay on record. Of a time that lasts, what has passed counts."""
     if wanted.since >= wanted.until:
         raise ProblemError(422, "since: must be before until; swap them")
     row: dict[str, Any] = {"id": new_id(), "at": now(), "who": who.name, "product": wanted.product, "why": wanted.why}
-    row |= {"since": wanted.since.astimezone(UTC).isoformat(), "until": wanted.until.astimezone(UTC).isoformat()}
-    (sums,) = buckets(service.engine, [wanted.since, wanted.until], wanted.product or None)
-    if not sums.parts:
-        raise ProblemError(422, "since, until: nothing was inspected in this time; choose another one")
+    until = min(wanted.until, max(datetime.now(UTC), wanted.since))
+    row |= {"since": wanted.since.astimezone(UTC).isoformat(), "until": until.astimezone(UTC).isoformat()}
+    whole = whole_since(service.engine)
+    if whole is not None and wanted.since < whole:
+        rule = f"since: inspections from before {whole.astimezone():%Y-%m-%d %H:%M} were dropped; begin behind that"
+        raise ProblemError(422, rule)
+    (sums,) = buckets(service.engine, [wanted.since, until], wanted.product or None)
+    if sums.parts < FEWEST_USUAL:
+        rule = f"since, until: {sums.parts} inspections say nothing of what is usual; take {FEWEST_USUAL} at least"
+        raise ProblemError(422, rule)
     row |= {"parts": sums.parts, "ng": sums.ng, "defects": sums.defects}
     with writing(service.engine) as connection:
         connection.execute(baselines.insert(), row)
@@ -215,8 +245,8 @@ def freeze(service: TheService, who: Engineer, wanted: NewBaseline) -> Baseline:
 
 
 @router.get("/classes", responses=documented())
-def classes(service: TheService, who: Viewer, span: Asked) -> list[ClassCount]:
-    """Defects by class, for a Pareto chart: the class that most rejected parts have comes first."""
+def classes(service: TheService, who: Viewer, span: Whole) -> list[ClassCount]:
+    """Defects by class, for a Pareto chart: the class that most parts are rejected for comes first."""
     found = by_class(service.engine, span)
     return [ClassCount.model_validate(vars(each) | {"class": each.name}) for each in found]
 
@@ -225,17 +255,21 @@ def classes(service: TheService, who: Viewer, span: Asked) -> list[ClassCount]:
 def size_counts(
     service: TheService,
     who: Viewer,
-    span: Asked,
+    span: Whole,
     field: Size = "area_px",
     defect_class: Annotated[Text | None, Query(alias="class")] = None,
     limit: Annotated[float | None, Query(gt=0, le=1e12, description="largest allowed")] = None,
 ) -> Sizes:
-    """How large defects are, and how well they keep below a limit: Cpk where they may be normal, else percentiles."""
+    """How large defects are, and how well they keep below a limit: Ppk by the distribution that they may have."""
     values = sizes(service.engine, span, field, defect_class)
     counts, edges = _histogram(np.array(values))
     told: Capability | None = capability(values, limit) if limit is not None and len(values) >= FEWEST else None
     return Sizes(
-        count=len(values), edges=edges.tolist(), counts=counts.tolist(), capability=None if told is None else vars(told)
+        count=len(values),
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+        capability=None if told is None else vars(told),
+        is_cut=len(values) == MOST_VALUES,
     )
 
 
@@ -243,7 +277,7 @@ def size_counts(
 def place_counts(
     service: TheService,
     who: Viewer,
-    span: Asked,
+    span: Whole,
     defect_class: Annotated[Text | None, Query(alias="class")] = None,
 ) -> Places:
     """Where on the part defects lie, as far as pictures show it always alike."""
@@ -362,8 +396,16 @@ def _known(values: NDArray[np.float64]) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
 
 
-def _point(bucket: Bucket) -> Point:
-    return Point.model_validate(vars(bucket) | {"parts": bucket.parts})
+def _if_whole(bucket: Bucket, whole: datetime | None) -> Bucket:
+    """What is left of a time in which inspections were dropped tells nothing of it."""
+    if whole is None or bucket.start >= whole:
+        return bucket
+    return Bucket(bucket.start, 0, 0, 0, 0, None, None, None)
+
+
+def _point(bucket: Bucket, whole: datetime | None) -> Point:
+    is_pruned = whole is not None and bucket.start < whole
+    return Point.model_validate(vars(bucket) | {"parts": bucket.parts, "pruned": is_pruned})
 
 
 def _share(found: Interval, hits: int, total: int) -> Share:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
+FIRST_YEAR, LAST_YEAR = 1971, 2999  # so that a day more, or another clock's hours, are times too
 DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 
 
@@ -18,10 +19,9 @@ def _iso(value: object) -> object:
 
 def _here(value: datetime) -> datetime:
     """A time without an offset is one of this machine's clock, as people read it on the pages."""
-    try:
-        return value if value.tzinfo else value.astimezone()
-    except (OverflowError, OSError, ValueError) as error:
-        raise ValueError("lies outside of what clocks know; write such as 2026-11-30T06:00:00Z") from error
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"lies before {FIRST_YEAR} or after {LAST_YEAR}; write such as 2026-11-30T06:00:00Z")
+    return value if value.tzinfo else value.astimezone()
 
 
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

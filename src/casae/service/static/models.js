@@ -115,14 +115,30 @@ async function load() {
   const query = { field: at("limit-field").value, since: "1970-01-02T00:00:00Z" };
   if (at("limit-product").value) query.product = at("limit-product").value;
   parts = await ask("GET", `/api/v1/statistics/judged?${new URLSearchParams(query)}`);
+  delete exact.accept;
+  delete exact.review;
   most = Math.max(0, ...parts.map((each) => each.value));
   for (const id of ["accept", "review", "cheapest", "keep-limits"]) if (at(id)) at(id).disabled = !most;
   drawLimits();
 }
 
-/** Sliders go by the square root, so that small sizes have room; a limit has three digits. */
-const limitOf = (id) => Number(((at(id).value / 1000) ** 2 * most).toPrecision(3));
-const slide = (id, value) => (at(id).value = Math.round(1000 * Math.sqrt(value / most)));
+/** Sliders go by the square root, so that small sizes have room; a limit that they show has three digits. */
+const exact = {}; // limits that were reckoned, until their slider is moved
+const limitOf = (id) => exact[id] ?? Number(((at(id).value / 1000) ** 2 * most).toPrecision(3));
+function slide(id, value) {
+  exact[id] = value;
+  at(id).value = Math.round(1000 * Math.sqrt(value / most));
+}
+
+/** The number with the fewest digits from one value on and below the next larger one: parts stay on their sides of it. */
+function limitFrom(value, larger) {
+  const middle = (value + larger) / 2;
+  for (let digits = 1; digits < 16; digits += 1) {
+    const short = Number(middle.toPrecision(digits));
+    if (short >= value && short < larger) return short;
+  }
+  return value;
+}
 
 function costOf(accept, review) {
   const [escape, reject, look] = ["escape", "reject", "look"].map((name) => Number(at(`cost-${name}`).value) || 0);
@@ -190,10 +206,13 @@ at("cheapest")?.addEventListener("click", () => {
     }
   }
   if (!best) return;
-  slide("accept", best.accept);
-  slide("review", best.review);
+  const beyond = (value) => limitFrom(value, steps.find((each) => each > value) ?? 1.05 * value);
+  slide("accept", beyond(best.accept));
+  slide("review", beyond(best.review));
   drawLimits();
 });
+
+const nameOf = (rule) => rule.name ?? [rule.class ?? words.every_class, rule.zone].filter(Boolean).join(" · ");
 
 /** The limits as rules for every class, and these rules for what judges the product now. */
 at("keep-limits")?.addEventListener("click", attempt(async () => {
@@ -203,6 +222,9 @@ at("keep-limits")?.addEventListener("click", attempt(async () => {
   const history = await ask("GET", "/api/v1/activations?limit=1000");
   const now = [product, ""].map((each) => history.find((row) => row.product === each)).find((row) => row?.model_sha256);
   if (!now) throw new Error(history.some((row) => row.model_sha256) ? words.choose_product : words.no_model);
+  const before = now.rules_sha256 && (await ask("GET", `/api/v1/rules/${now.rules_sha256}`));
+  const gone = [...(before?.content.rule ?? []).map(nameOf), ...(before?.content.picture ? ["[picture]"] : [])];
+  if (gone.join() !== nameOf({}) && gone.length && !confirm(`${words.replaces_rules} ${gone.join(", ")}`)) return;
   const text = `[[rule]]\nmax_${at("limit-field").value} = { accept = ${accept}, review = ${review} }\n`;
   const headers = { "Content-Type": "application/toml", ...(csrf && { "X-CSRF-Token": csrf }) };
   const answer = await fetch(`${root}/api/v1/rules?name=${encodeURIComponent(name)}`, { method: "POST", body: text, headers });
@@ -213,6 +235,7 @@ at("keep-limits")?.addEventListener("click", attempt(async () => {
   await leave(`${root}/models?project=${encodeURIComponent(product)}`);
 }));
 
+for (const id of ["accept", "review"]) at(id).addEventListener("input", () => delete exact[id]);
 for (const id of ["accept", "review", "cost-escape", "cost-reject", "cost-look"]) at(id).addEventListener("input", drawLimits);
 for (const id of ["limit-product", "limit-field"]) at(id).addEventListener("change", () => load().catch((error) => say(error.message)));
 addEventListener("resize", drawLimits);

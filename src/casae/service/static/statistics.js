@@ -76,12 +76,12 @@ const axis = (more) => ({
 const moment = (text, later = 0) =>
   new Date(new Date(text.slice(0, 19)).getTime() + later).toLocaleString(document.documentElement.lang, { dateStyle: "short", ...(span().step === "hour" || span().step === "shift" ? { timeStyle: "short" } : {}) });
 
+const pointOf = (series, change) =>
+  Math.max(0, series.points.findLastIndex((point) => new Date(point.start) <= new Date(change.at)));
+
 /** Lines where model or rules changed, at the point in which that fell. */
 function changes(series) {
-  const data = series.changes.map((change) => {
-    const index = series.points.findLastIndex((point) => new Date(point.start) <= new Date(change.at));
-    return { xAxis: Math.max(0, index), change };
-  });
+  const data = series.changes.map((change) => ({ xAxis: pointOf(series, change), change }));
   const label = { show: data.length <= 12, formatter: () => words.change, color: colour("--soft"), fontSize: 11 };
   return { silent: true, symbol: "none", lineStyle: { color: colour("--accent"), type: "dashed" }, label, data };
 }
@@ -105,16 +105,20 @@ function control(name, series, chart, what) {
       { type: "scatter", name: words.signal, data: broken, symbolSize: 12, itemStyle: { color: colour("--ng") } },
     ],
   });
+  const changed = series.points.map((_, index) => series.changes.filter((change) => pointOf(series, change) === index));
   const rules = [...new Set(chart.broken.flat())].sort().map((rule) => `${rule}: ${words[`nelson_${rule}`]}`);
   const usual = series.baseline
     ? `${words.baseline} ${moment(series.baseline.since)} – ${moment(series.baseline.until, -1)}, ${series.baseline.who}`
     : words.provisional;
-  at(`about-${name}`).textContent = [`${words.centre} ${number.format(chart.centre)}`, usual, rules.length ? `${words.signal}: ${rules.join("; ")}` : words.no_signal].join(" · ");
-  const head = ["start", "parts", what, "value", "low", "high", "centre", "nelson_rules"];
+  const dropped = series.points.some((each) => each.pruned) ? words.pruned : "";
+  at(`about-${name}`).textContent = [`${words.centre} ${number.format(chart.centre)}`, usual, dropped, rules.length ? `${words.signal}: ${rules.join("; ")}` : words.no_signal].filter(Boolean).join(" · ");
+  const head = ["start", "inspections", what, "value", "low", "high", "centre", "baseline", "nelson_rules", "changes"];
+  const frozen = series.baseline ? `${series.baseline.since} - ${series.baseline.until}` : "provisional";
   const rows = series.points.map((each, index) => [
-    each.start, each.parts, each[what], chart.values[index], chart.low[index], chart.high[index], chart.centre, chart.broken[index].join(" "),
+    each.start, each.pruned ? "" : each.parts, each.pruned ? "" : each[what], chart.values[index], chart.low[index], chart.high[index],
+    chart.centre, frozen, chart.broken[index].join(" "), changed[index].map((change) => `${change.at} ${change.who}: ${change.why}`).join("; "),
   ]);
-  tables[name] = [head, ...rows, ...series.changes.map((each) => [each.at, "", "", "", "", "", "", `change by ${each.who}: ${each.why}`])];
+  tables[name] = [head, ...rows];
 }
 
 let latest = [];
@@ -153,10 +157,10 @@ async function showSizes() {
     series: [{ type: "bar", barCategoryGap: "10%", data: found.counts, itemStyle: { color: colour("--accent") }, markLine: line }],
   });
   const told = found.capability;
-  const index = told && told.index !== null ? `${told.normal ? "Cpk" : "Ppk"} ${number.format(told.index)}${told.low === null ? "" : ` (95 %: ${number.format(told.low)} – ${number.format(told.high)})`}` : "";
-  const normal = told ? (told.normal ? words.is_normal : words.not_normal) : "";
+  const index = told && told.index !== null ? `Ppk ${number.format(told.index)}${told.low === null ? "" : ` (95 %: ${number.format(told.low)} – ${number.format(told.high)})`}` : "";
+  const shape = told ? words[`shape_${told.index === null ? "unknown" : told.shape}`] : "";
   const beyond = told ? `${percent(told.beyond)} ${words.beyond}` : "";
-  at("about-sizes").textContent = [`${found.count} ${words.defects}`, index, normal, beyond].filter(Boolean).join(" · ");
+  at("about-sizes").textContent = [`${found.is_cut ? `${words.newest} ` : ""}${found.count} ${words.defects}`, index, shape, beyond].filter(Boolean).join(" · ");
   tables.sizes = [["from", "to", "defects"], ...found.counts.map((count, bin) => [found.edges[bin], found.edges[bin + 1], count])];
 }
 
@@ -211,6 +215,8 @@ function showTruth(truth) {
     return made;
   };
   at("truth").replaceChildren(...["escapes", "overkill", "reviewed"].map((name) => card(name, truth[name])));
+  const rows = Object.entries(truth).map(([name, share]) => [name, share.hits, share.total, share.value, share.low, share.high]);
+  tables.truth = [["share", "hits", "looked_at", "value", "low", "high"], ...rows];
 }
 
 /** Text that a spreadsheet would run as a formula gets a quote before it. */
@@ -232,7 +238,8 @@ for (const button of document.querySelectorAll("[data-csv]")) {
   });
 }
 
-const percent = (share) => `${number.format(Math.round(1000 * share) / 10)} %`;
+/** Two digits that count at least: one escape of three thousand is not none. */
+const percent = (share) => `${new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: share < 0.1 ? 2 : 3 }).format(100 * share)} %`;
 
 const fault = (error) => {
   at("trouble").textContent = error.message;
