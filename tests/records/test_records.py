@@ -175,16 +175,13 @@ def _rows(file):
 
 
 def test_the_pareto_counts_a_part_for_the_class_that_decided(engine, made):
-    first, second = (each.defect_class for each in made(1).defects)
-    assert first != second
-    decided = made(1).decided_by.model_copy(update={"defect_class": second})
-    add_records(engine, [made(1, decided_by=decided.model_dump(by_alias=True)), made(2)])
-    span = Span(YEAR, YEAR + timedelta(days=1))
-    assert made(2).decided_by.defect_class == first
-    assert {each.name: (each.parts, each.rejected) for each in by_class(engine, span)} == {
-        first: (2, 1),
-        second: (2, 1),
-    }
+    one, other = (each.model_dump(by_alias=True) for each in made(1).defects)
+    both = [one | {"class": "dent"}, other | {"class": "dust"}]
+    decided = made(1).decided_by.model_dump(by_alias=True)
+    names = {1: "dent", 2: "dust", 3: None}
+    add_records(engine, [made(n, defects=both, decided_by=decided | {"class": name}) for n, name in names.items()])
+    told = {each.name: (each.parts, each.rejected) for each in by_class(engine, Span(YEAR, YEAR + timedelta(days=1)))}
+    assert told == {"dent": (3, 2), "dust": (3, 2)}  # of none that is named, each counts
 
 
 def test_a_run_into_the_database_goes_on_where_it_stopped(engine, dark_model, tmp_path, monkeypatch):

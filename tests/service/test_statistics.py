@@ -173,7 +173,7 @@ def test_what_was_pruned_is_a_gap_and_not_a_row_of_rejects(inspected, tmp_path):
     with opened(tmp_path / "home") as engine:
         assert prune(engine, datetime.now(UTC)) == 14
         assert prune(engine, datetime.now(UTC)) == 0  # and is no second pruning
-    told = client.get(f"{AT}/series", params={"step": "hour"}).json()
+    told = client.get(f"{AT}/series", params={"step": "day"}).json()
     assert sum(each["parts"] for each in told["points"]) == 0
     assert all(each["pruned"] for each in told["points"])
     assert told["rejected"] is None
