@@ -10,6 +10,8 @@ BUSY = httpx2.Response(429, headers={"Retry-After": "0"}, json={"detail": "busy"
 AWAY = httpx2.Response(503, headers={"Retry-After": "0"}, json={"detail": "starts"})
 LOST = httpx2.ReadError("the connection broke")
 REFUSED = httpx2.ConnectError("refused")
+SLOW = httpx2.ReadTimeout("timed out")
+OFF = httpx2.ConnectTimeout("timed out")
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def asked(monkeypatch):
     return make, seen
 
 
-@pytest.mark.parametrize("trouble", [BUSY, AWAY, LOST, REFUSED])
+@pytest.mark.parametrize("trouble", [BUSY, AWAY, LOST, REFUSED, SLOW, OFF])
 def test_questions_are_asked_again(asked, trouble):
     make, seen = asked
     assert make(trouble, httpx2.Response(200, json=[])).get("/api/v1/inspections") == []

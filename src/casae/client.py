@@ -172,8 +172,9 @@ class Client:
                     return _checked(answer)
                 told = answer.headers.get("Retry-After", "")
                 wait = float(told) if told.isdecimal() else wait
-            except (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as error:
-                if time.monotonic() + wait > end or not (repeats or isinstance(error, httpx2.ConnectError)):
+            except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
+                unsent = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
+                if time.monotonic() + wait > end or not (repeats or unsent):
                     raise ServiceError(f"{self._http.base_url}: does not answer ({error}); is it running?") from error
             except httpx2.HTTPError as error:
                 raise ServiceError(f"{self._http.base_url}{path}: {error}; try again") from error

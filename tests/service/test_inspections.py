@@ -201,6 +201,8 @@ def test_a_full_queue_asks_to_come_again_and_a_slow_one_says_so(serving, monkeyp
     assert "retry-after" in answers[0].headers
     go_on.set()
     assert client.post("/api/v1/inspections", files={"image": ("a.png", png(99))}).status_code == 201
+    again = [client.post("/api/v1/inspections", files={"image": ("a.png", png(150 + number))}) for number in range(2)]
+    assert 200 in [answer.status_code for answer in again]  # what was begun was kept, though nobody waited any more
 
 
 def test_a_full_disk_takes_nothing_in(serving):
@@ -257,3 +259,49 @@ def test_a_16_bit_tiff_is_shown_as_jpeg(client):
     at = f"/api/v1/inspections/{record['id']}"
     assert client.get(f"{at}/image").headers["content-type"] == "image/tiff"
     assert client.get(f"{at}/overlay").headers["content-type"] == "image/jpeg"
+
+
+def test_heads_are_answered_without_a_body(client):
+    record = send(client, png())
+    for path in ("/health", "/ready", "/metrics", "/", f"/api/v1/inspections/{record['id']}/overlay"):
+        whole, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert client.head("/api/v1/inspections/none").status_code == 422
+    assert client.head("/api/v1/events").status_code == 405  # it never ends
+    refused = client.delete("/health")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+    assert client.post("/").headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/line", "/line/line"])  # the server puts its root before what comes
+def test_a_proxy_may_take_the_root_away_or_not(serving, path):
+    client = serving(root_path="/line")
+    for there in ("/health", "/", "/static/casae.css", "/api/v1/inspections"):
+        assert client.get(f"{path}{there}").status_code == 200, there
+    assert client.get(f"{path}/nothing").status_code == 404
+
+
+def test_what_is_said_twice_is_refused(client):
+    answer = client.post("/api/v1/inspections", files={"image": ("a.png", png())}, data={"serial": ["1", "2"]})
+    assert "serial: is given twice" in is_problem(answer, 422)
+    assert "decision: is given twice" in is_problem(client.get("/api/v1/inspections?decision=OK&decision=NG"), 422)
+    record = send(client, png())
+    for findings, rule in (
+        ([{"number": 1, "class": "a"}, {"number": 1, "class": None}], "defect 1 stands there twice"),
+        ([{"class": "a", "polygons": [[]]}], "at least 3"),
+        ([{"class": "a", "polygons": []}], "at least 1"),
+    ):
+        said = {"decision": "NG", "why": "", "findings": findings}
+        assert rule in is_problem(client.post(f"/api/v1/inspections/{record['id']}/reviews", json=said), 422)
+
+
+def test_the_last_page_says_that_it_is(client):
+    for number in range(6):
+        send(client, png(100 + number))
+    first = client.get("/api/v1/inspections", params={"limit": 3}).json()
+    last = client.get("/api/v1/inspections", params={"limit": 3, "after": first["next"]}).json()
+    assert (len(first["items"]), len(last["items"]), last["next"]) == (3, 3, None)
+    assert client.get("/api/v1/inspections", params={"limit": 6}).json()["next"] is None
+    almost_all = client.get("/api/v1/inspections", params={"sample": 0.99999999}).json()
+    assert len(almost_all["items"]) == 6

@@ -291,3 +291,37 @@ def test_events_say_what_is_inspected_and_how_far_jobs_are(client, dataset, runn
     told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
     assert [told[0]["id"], told[1]["id"]] == ids
     assert [each["state"] for each in told if "state" in each][-1] == "done"
+
+
+def test_a_zip_of_a_mac_is_what_its_person_sees(client, components):
+    mac = {
+        f"rings/{file.relative_to(components)}": file.read_bytes() for file in components.rglob("*") if file.is_file()
+    }
+    mac |= {
+        "__MACOSX/rings/._dataset.toml": b"x",
+        "rings/images/._a.png": b"x",
+        "rings/.DS_Store": b"x",
+        ".DS_Store": b"x",
+    }
+    put = client.post("/api/v1/datasets", params={"name": "mac"}, files={"content": ("r.zip", packed(mac))})
+    assert put.status_code == 201, put.text
+    assert client.get("/api/v1/projects/mac").status_code == 200
+    empty = client.post(
+        "/api/v1/datasets", params={"name": "empty"}, files={"content": ("r.zip", packed({"__MACOSX/a": b""}))}
+    )
+    assert "holds no file" in is_problem(empty, 422)
+    assert client.get("/api/v1/projects/empty").status_code == 404
+
+
+def test_events_tell_of_every_job_that_waits_or_runs(client, dataset, monkeypatch):
+    from casae.service.api import events
+
+    monkeypatch.setattr(events, "EVERY_S", 0.02)
+    monkeypatch.setattr(events, "NEWEST_JOBS", 2)
+    begun = [begin(client, kind="convert", dataset="folder:rings", target=f"coco:to-{n}") for n in range(5)]
+    service = client.app.state.service
+    service.stopping = False
+    threading.Timer(1, lambda: setattr(service, "stopping", True)).start()
+    with client.stream("GET", "/api/v1/events") as stream:
+        told = [json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: ")]
+    assert [each["id"] for each in told] == begun

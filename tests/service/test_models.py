@@ -118,7 +118,12 @@ def test_rules_have_versions_and_name_what_is_wrong(client):
         assert client.post("/api/v1/rules", params={"name": "ring"}, content=content, headers=TOML).status_code == 201
     client.post("/api/v1/rules", params={"name": "ring"}, content=b"[[rule]]\nmax_count = 1\n", headers=TOML)
     listed = client.get("/api/v1/rules").json()
-    assert [(each["name"], each["version"]) for each in listed] == [("ring", 1), ("ring", 2)]
+    assert [(each["name"], each["version"]) for each in listed] == [("ring", 1), ("ring", 2), ("ring", 3)]
+    assert listed[0]["sha256"] == listed[2]["sha256"]  # back to the first ones
+    for name in ("ring", "other"):  # the newest of ring say so already
+        client.post("/api/v1/rules", params={"name": name}, content=b"[[rule]]\nmax_count = 1\n", headers=TOML)
+    versions = [(each["name"], each["version"]) for each in client.get("/api/v1/rules").json()]
+    assert versions == [("ring", 1), ("ring", 2), ("ring", 3), ("other", 1)]
     whole = client.get(f"/api/v1/rules/{listed[1]['sha256']}").json()
     assert whole["content"]["rule"][0]["max_count"]["accept"] == 2
     broken = client.post("/api/v1/rules", params={"name": "ring"}, content=b"[[rule]]\nmax_cuont = 1\n", headers=TOML)

@@ -14,11 +14,13 @@ import pytest
 
 from asked import png
 from casae.client import Client, ServiceError
+from casae.config import InspectionSettings
 from casae.errors import OutputError, UsageError
 from casae.records.database import opened
 from casae.records.queries import Filter, page, records
+from casae.service.catalogue import EVERY, Catalogue
 from casae.service.home import Home
-from casae.service.run import serve
+from casae.service.run import _activate, serve
 from casae.service.settings import ServiceSettings, service_settings
 from casae.service.who import add_user, new_token
 from served import asking, served
@@ -237,3 +239,27 @@ parameters = {{ key = "{job}" }}
 include-path-regex = "^/api/v1/models/.sha256."
 parameters = {{ sha256 = "{model}" }}
 """
+
+
+def test_who_starts_it_again_undoes_nothing(tmp_path, dark_model):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    (tmp_path / "rules.toml").write_text("[[rule]]\nmax_count = 9\n")
+    with opened(home.folder) as engine:
+        catalogue = Catalogue(home, engine, InspectionSettings())
+
+        def judging():
+            now = catalogue.active(EVERY)
+            return now.who, now.rules_sha256
+
+        _activate(catalogue, str(dark_model), None)
+        assert judging() == ("casae serve", None)
+        sha256 = catalogue.active(EVERY).model_sha256
+        digest, _ = catalogue.add_rules((tmp_path / "rules.toml").read_bytes(), "ring", "ann")
+        catalogue.activate(EVERY, sha256, digest, "ann", "dust is no defect")
+        _activate(catalogue, str(dark_model), None)  # the same command
+        assert judging() == ("ann", digest)
+        (tmp_path / "rules.toml").write_text("[[rule]]\nmax_count = 3\n")
+        _activate(catalogue, str(dark_model), tmp_path / "rules.toml")  # another one
+        assert judging()[0] == "casae serve"
+        assert judging()[1] not in (None, digest)

@@ -180,3 +180,30 @@ def test_answers_say_how_browsers_shall_treat_them(client):
         assert headers["x-frame-options"] == "DENY"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert len(headers["x-request-id"]) == 36
+
+
+def test_names_are_such_as_the_api_can_address(client, tmp_path):
+    for name in ("", " ann", "ann ", "..", "a/b", "a\\b", "a\nb", "local", "x" * 101):
+        with opened(tmp_path / "home") as engine, pytest.raises(UsageError, match="is no name for a user"):
+            add_user(engine, name, "viewer")
+        assert client.post("/api/v1/users", json={"name": name, "role": "viewer"}).status_code == 422
+    assert client.post("/api/v1/users", json={"name": "Ann Müller", "role": "viewer"}).status_code == 201
+    assert client.patch("/api/v1/users/Ann Müller", json={"disabled": True}).status_code == 200
+
+
+def test_who_is_no_admin_is_changed_where_there_is_none(client, tmp_path):
+    client.post("/api/v1/users", json={"name": "line", "role": "operator"})
+    with opened(tmp_path / "home") as engine:
+        assert change_user(engine, "line", disabled=True).disabled
+
+
+def test_tokens_that_cannot_hold_are_named(client):
+    nobody = "00000000-0000-0000-0000-000000000000"
+    assert "no token of this id holds" in is_problem(client.delete(f"/api/v1/tokens/{nobody}"), 404)
+    client.post("/api/v1/users", json={"name": "bob", "role": "viewer"})
+    key = client.post("/api/v1/users/bob/tokens", json={"label": "x"}).json()["id"]
+    assert client.delete(f"/api/v1/tokens/{key}").status_code == 204
+    is_problem(client.delete(f"/api/v1/tokens/{key}"), 404)  # it holds no more
+    client.patch("/api/v1/users/bob", json={"disabled": True})
+    assert "enable them first" in is_problem(client.post("/api/v1/users/bob/tokens", json={"label": "x"}), 409)
+    assert [each["what"] for each in client.get("/api/v1/audit").json()].count("revoked a token") == 1

@@ -25,7 +25,12 @@ def serve(
     host: Annotated[
         str | None, typer.Option(help="0.0.0.0 lets other machines in, who must sign in. Default: 127.0.0.1.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model that judges every product from now on.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Judges every product without a model of its own. What was activated since it was named here stays."
+        ),
+    ] = None,
     rules: Annotated[Path | None, typer.Option(help="Acceptance rules beside it (TOML).")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that inspect. Default: 1.")] = None,
     database: Database = None,

@@ -56,9 +56,17 @@ rules = Table(
     metadata,
     Column("sha256", SHA256, primary_key=True),
     Column("content", Text),
-    Column("name", Text),
-    Column("added_at", Text),
-    Column("added_by", Text),
+)
+
+rule_versions = Table(  # names that rules were added under: of one name the n-th is version n
+    "rule_versions",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("sha256", ForeignKey("rules.sha256"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("added_at", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Index(None, "name", "id"),
 )
 
 inspections = Table(

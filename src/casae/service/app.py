@@ -21,7 +21,7 @@ from casae.service.api import events, inspections, jobs, labels, models, statist
 from casae.service.catalogue import Catalogue
 from casae.service.home import Home
 from casae.service.inspecting import InspectionQueue
-from casae.service.middleware import Around, Limits
+from casae.service.middleware import Around, Forms, Limits
 from casae.service.pages import labelling, steering, views
 from casae.service.pages.views import static
 from casae.service.problems import install
@@ -86,6 +86,7 @@ def create_app(home: Home, settings: ServiceSettings) -> FastAPI:
     most_bytes = int(settings.max_upload_mb * 1e6) + FORM_BYTES
     app.add_middleware(Limits, most_bytes=most_bytes, seconds=settings.request_s)
     app.add_middleware(Around, settings=settings)
+    app.add_middleware(Forms)
     return app
 
 

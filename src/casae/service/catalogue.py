@@ -20,7 +20,7 @@ from casae.inspection.record import rules_sha256
 from casae.inspection.rules import AcceptanceRules, read_rules
 from casae.models.bundle import Bundle, read_bundle
 from casae.records.database import reading, writing
-from casae.records.schema import activations, models, rules
+from casae.records.schema import activations, models, rule_versions, rules
 from casae.records.store import now, once
 from casae.service.home import Home
 
@@ -107,7 +107,10 @@ class Catalogue:
         return read_bundle(self._file(sha256))
 
     def add_rules(self, content: bytes, name: str, who: str) -> tuple[str, AcceptanceRules]:
-        """Keep acceptance rules, TOML; the same ones again change nothing. Their hash and what they say.
+        """Keep acceptance rules, TOML, as the next version of a name unless its newest says the same.
+
+        Returns:
+            Their hash and what they say.
 
         Raises:
             UsageError: they cannot be read; names line and column.
@@ -119,16 +122,19 @@ class Catalogue:
                 raise UsageError(str(error).replace(str(file), "rules")) from error
         digest = rules_sha256(found)
         write_durably(self.home.rules_file(digest), content)
-        told = {"content": found.model_dump_json(), "name": name, "added_at": now(), "added_by": who}
         with writing(self.engine) as connection:
             once(connection, rules, {"sha256": digest}, "sha256")
-            connection.execute(update(rules).where(rules.c.sha256 == digest, rules.c.added_at.is_(None)).values(told))
+            connection.execute(update(rules).where(rules.c.sha256 == digest).values(content=found.model_dump_json()))
+            versions = select(rule_versions.c.sha256).where(rule_versions.c.name == name)
+            if connection.scalar(versions.order_by(rule_versions.c.id.desc()).limit(1)) != digest:
+                row = {"id": new_id(), "sha256": digest, "name": name, "added_at": now(), "added_by": who}
+                connection.execute(rule_versions.insert(), row)
         return digest, found
 
     def rules(self) -> list[dict[str, Any]]:
         """Those that were added, oldest first, so that of one name the n-th is version n."""
-        columns = (rules.c.sha256, rules.c.name, rules.c.added_at, rules.c.added_by)
-        wanted = select(*columns).where(rules.c.added_at.is_not(None)).order_by(rules.c.added_at, rules.c.sha256)
+        columns = (rule_versions.c[name] for name in ("sha256", "name", "added_at", "added_by"))
+        wanted = select(*columns).order_by(rule_versions.c.id)
         seen: dict[str, int] = {}
         listed = []
         with reading(self.engine) as connection:
@@ -214,6 +220,11 @@ class Catalogue:
             if found and found[0].model_sha256 is not None:
                 return found[0]
         return None
+
+    def has_own(self, product: str) -> bool:
+        """Whether a product is judged by something that was activated for it."""
+        found = self.history(product, 1)
+        return bool(found) and found[0].model_sha256 is not None
 
     def inspector(self, active: Activation) -> Inspector:
         """What judges by an activation.

@@ -16,6 +16,7 @@ from casae.service.home import Home, check_name
 MOST_FILES, MOST_BYTES = 100_000, 20 * 10**9
 MOST_DENSE = 200  # bytes unpacked of one packed: pictures hardly pack
 CHUNK = 2**20
+OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 ODD = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL}
 
 
@@ -34,6 +35,8 @@ def add_dataset(home: Home, name: str, packed: BinaryIO) -> int:
         with tempfile.TemporaryDirectory(dir=home.passing) as place:
             whole = Path(place) / "whole"
             count = _unpack(packed, whole, name, shutil.disk_usage(home.folder).free / 2)
+            if not count:
+                raise DatasetError(f"{name}: the zip holds no file; pack the folder of the dataset")
             inside = list(whole.iterdir())
             packed_folder = inside[0] if len(inside) == 1 and inside[0].is_dir() else whole  # as people pack it
             packed_folder.rename(target)
@@ -89,7 +92,7 @@ def datasets_of(home: Home) -> list[str]:
 def _unpack(packed: BinaryIO, target: Path, name: str, room: float) -> int:
     target.mkdir()
     with zipfile.ZipFile(packed) as content:
-        members = [each for each in content.infolist() if not each.is_dir()]
+        members = [each for each in content.infolist() if not (each.is_dir() or _is_of_a_system(each.filename))]
         total = sum(each.file_size for each in members)
         dense = total > MOST_DENSE * max(1, sum(each.compress_size for each in members)) and total > CHUNK
         if len(members) > MOST_FILES or total > MOST_BYTES or dense:
@@ -104,6 +107,12 @@ def _unpack(packed: BinaryIO, target: Path, name: str, room: float) -> int:
                 raise DatasetError(f"{name}: {path} leads out of it or is a link; pack plain files")
             _write(content, member, target / path, name)
     return len(members)
+
+
+def _is_of_a_system(path: str) -> bool:
+    """What macOS and Windows put beside the files of a person."""
+    steps = PurePosixPath(path.replace("\\", "/")).parts
+    return "__MACOSX" in steps or steps[-1:] in [(name,) for name in OF_SYSTEMS] or steps[-1].startswith("._")
 
 
 def _write(content: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path, name: str) -> None:

@@ -5,13 +5,17 @@ import hashlib
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
+import structlog
 from sqlalchemy import Engine
 
 from casae.decoding import decode_image
+from casae.errors import CasaeError
 from casae.inspection.inspection import Inspection, Part, Picture
 from casae.inspection.inspector import Inspector
 from casae.inspection.record import InspectionRecord
@@ -25,6 +29,7 @@ from casae.service.settings import ServiceSettings
 READ_AHEAD = 2  # pictures that are decoded: one is inspected, one waits; the others wait as files
 FIRST_GUESS_S = 0.5  # of an inspection, before one was measured
 SMOOTHING = 0.9
+log = structlog.get_logger("casae")
 
 
 @dataclass(frozen=True)
@@ -97,12 +102,14 @@ class InspectionQueue:
         earlier = await asyncio.to_thread(store.known, sha256, upload.name, inspector.conditions, upload.part)
         if earlier is not None:
             return await asyncio.to_thread(store.record, earlier), False
-        loop = asyncio.get_running_loop()
+        read = self._readers.submit(self._read, upload, sha256, inspector)
         try:
             async with asyncio.timeout(self._settings.request_s):
-                inspecting = await loop.run_in_executor(self._readers, self._read, upload, sha256, inspector)
+                inspecting = await asyncio.wrap_future(read)
                 inspection = await asyncio.wrap_future(inspecting)
         except TimeoutError:
+            # What has begun cannot be taken back: kept, it answers the next try.
+            read.add_done_callback(partial(self._once_read, partial(self._keep_late, upload, store)))
             rule = f"was not inspected within {self._settings.request_s:g} s; send it again later"
             raise come_again(503, f"{upload.name}: {rule}", self._inside * self._seconds) from None
         return await asyncio.to_thread(self._kept, upload, inspection, store)
@@ -141,6 +148,19 @@ class InspectionQueue:
         INSPECTION_SECONDS.observe(took)
         self._seconds = SMOOTHING * self._seconds + (1 - SMOOTHING) * took
         return inspection
+
+    def _once_read(self, keep: "Callable[[Future[Inspection]], None]", read: "Future[Future[Inspection]]") -> None:
+        if not read.cancelled() and read.exception() is None:
+            read.result().add_done_callback(keep)
+
+    def _keep_late(self, upload: Upload, store: DatabaseStore, inspecting: "Future[Inspection]") -> None:
+        """Keep an inspection that nobody waits for any more."""
+        if inspecting.cancelled() or inspecting.exception() is not None:
+            return
+        try:
+            self._kept(upload, inspecting.result(), store)
+        except CasaeError as error:
+            log.error(str(error), picture=upload.name)
 
     def _kept(self, upload: Upload, inspection: Inspection, store: DatabaseStore) -> tuple[InspectionRecord, bool]:
         """First the picture, then the record, so that a record has its picture."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, or_, select, update
 
 from casae.config import Looks
 from casae.errors import CasaeError, RecordsError, UsageError
@@ -27,6 +28,7 @@ from casae.records.store import now
 from casae.service.catalogue import Catalogue
 from casae.service.home import NAME, Home
 
+MOST_OPEN = 1000  # jobs that wait or run, of which is told
 log = structlog.get_logger("casae")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 LOOK_S = 0.5  # between two looks at the table, and at what a job says
@@ -197,6 +199,16 @@ def page_of_jobs(engine: Engine, home: Home, after: str | None, limit: int) -> l
     query = select(jobs).order_by(jobs.c.id.desc()).limit(limit)
     with reading(engine) as connection:
         rows = connection.execute(query.where(jobs.c.id < after) if after else query).mappings().all()
+    return [_job(home, row) for row in rows]
+
+
+def jobs_now(engine: Engine, home: Home, keys: Iterable[str]) -> list[Job]:
+    """Jobs that wait or run, and those of these ids, newest first."""
+    wanted = or_(jobs.c.state.in_(("queued", "running")), jobs.c.id.in_(list(keys)))
+    with reading(engine) as connection:
+        rows = (
+            connection.execute(select(jobs).where(wanted).order_by(jobs.c.id.desc()).limit(MOST_OPEN)).mappings().all()
+        )
     return [_job(home, row) for row in rows]
 
 

@@ -34,8 +34,9 @@ OF_PICTURES = ("multipart/", "application/octet-stream")  # kinds of bodies that
 MOST_JSON = 2**18  # bytes; those of pictures are limited by the settings
 FOR_ALL = {"/health", "/ready", "/api/v1/openapi.json", "/login"}
 STATIC = "/static/"
+STREAM = "/api/v1/events"
 SIGNING_IN = ("POST", "/api/v1/session")
-HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+HERE = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 THROUGH_A_PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 log = structlog.get_logger("casae")
@@ -119,6 +120,43 @@ class Around:
         request.state.who = who = await run_in_threadpool(who_asks, *asked)
         if path in LARGE and request.method not in SAFE and not who.may("engineer"):
             raise ProblemError(403, f"{who.name} is {who.role}; this needs the role engineer")
+
+
+class Forms:
+    """HEAD is answered as GET without its body; a root that a proxy left in the path is taken away.
+
+    Args:
+        app: that answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http":
+            root = scope.get("root_path", "")
+            # The server puts the root in front of what comes, whether a proxy took it away or not.
+            if root and f"{scope['path']}/".startswith(f"{root}{root}/"):
+                scope["path"] = scope["path"].removeprefix(root)
+                scope["raw_path"] = scope.get("raw_path", b"").removeprefix(root.encode())
+            if scope["method"] == "HEAD" and not scope["path"].endswith(STREAM):
+                scope["method"], send = "GET", _without_body(send)
+        await self._app(scope, receive, send)
+
+
+def _without_body(send: Send) -> Send:
+    is_over = False
+
+    async def head(message: Message) -> None:
+        nonlocal is_over
+        if message["type"] == "http.response.body":
+            message, was_over, is_over = {"type": "http.response.body", "body": b""}, is_over, True
+            if was_over:
+                return
+        await send(message)
+
+    return head
 
 
 class Limits:

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import compile_path
+from starlette.routing import Route
 
 from casae.errors import (
     BundleError,
@@ -145,6 +145,7 @@ def install(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"][1:] if not isinstance(step, int)) or "the body"
         said = SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        said = "must be a file with a name" if "UploadFile" in said else said
         return problem(
             request, 422, f"{where}: {said[:1].lower()}{said[1:]}; the API's description says what it may be"
         )
@@ -152,8 +153,9 @@ def install(app: FastAPI) -> None:
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
     """That a path knows, of all its routes."""
-    found = {"GET"} if request.scope["path"].endswith("/openapi.json") else set[str]()
-    for path, methods in app.openapi()["paths"].items():
-        if compile_path(path)[0].match(request.scope["path"].removeprefix(request.scope.get("root_path", ""))):
-            found |= {method.upper() for method in methods}
-    return found
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    routers = [getattr(each, "original_router", None) for each in app.routes]  # as FastAPI includes them
+    routes = [*app.routes, *(each for router in routers if router is not None for each in router.routes)]
+    there = [each for each in routes if isinstance(each, Route) and each.path_regex.match(path)]
+    found = {method for each in there for method in each.methods or ()}
+    return found | ({"HEAD"} if "GET" in found else set())

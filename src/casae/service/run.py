@@ -27,6 +27,9 @@ from casae.service.metrics import SHARED
 from casae.service.settings import ServiceSettings
 
 BACKLOG = 2048  # connections that wait
+BEGINNING = "casae serve"  # who names a model when the service begins
+MOST_HISTORY = 10_000  # activations that are looked at then
+log = structlog.get_logger("casae")
 GRACE_S = 30  # for requests that are being answered when the service shall end
 
 
@@ -36,7 +39,7 @@ def serve(home: Home, settings: ServiceSettings, model: str | None = None, rules
     Args:
         home: its files.
         settings: how it runs.
-        model: file or name of one that shall judge every product; None leaves what is active.
+        model: file or name of one that shall judge every product without one of its own; see `_activate`.
         rules: file of acceptance rules beside it.
 
     Raises:
@@ -83,7 +86,10 @@ def _end(number: int, frame: object) -> None:
 
 
 def _activate(catalogue: Catalogue, model: str, rules: Path | None) -> None:
-    """Let a model judge every product, unless it does."""
+    """Let a model judge every product that has none of its own, unless it was named when the service began before.
+
+    What was activated since then counts: who starts the service again with the same command undoes nothing.
+    """
     bundle = catalogue.add_model(resolve_model(model).read_bytes(), "casae serve")
     digest = None
     if rules is not None:
@@ -91,9 +97,16 @@ def _activate(catalogue: Catalogue, model: str, rules: Path | None) -> None:
             digest, _ = catalogue.add_rules(read_text(rules).encode(), rules.stem, "casae serve")
         except OSError as error:
             raise UsageError(f"{rules}: cannot be read ({error.strerror}); check the path") from error
+    history = catalogue.history(EVERY, MOST_HISTORY)
+    named = next((each for each in history if each.who == BEGINNING), None)
     now = catalogue.active(EVERY)
-    if now is None or (now.model_sha256, now.rules_sha256) != (bundle.sha256, digest):
-        catalogue.activate(EVERY, bundle.sha256, digest, "casae serve", "named when the service began")
+    if named is None or (named.model_sha256, named.rules_sha256) != (bundle.sha256, digest):
+        catalogue.activate(EVERY, bundle.sha256, digest, BEGINNING, "named when the service began")
+    elif now is not None and (now.model_sha256, now.rules_sha256) != (bundle.sha256, digest):
+        log.warning("another model or other rules were activated since, and judge", named=model, by=now.who, at=now.at)
+    own = sorted({each.product for each in catalogue.history(None, MOST_HISTORY)} - {EVERY})
+    if others := [product for product in own if catalogue.has_own(product)]:
+        log.info("products with a model of their own", products=others)
 
 
 def _listening(settings: ServiceSettings) -> socket.socket:

@@ -117,6 +117,8 @@ def only_known(request: Request) -> None:
     described = request.app.openapi()["paths"].get(route, {}).get(request.method.lower(), {})
     known = [each["name"] for each in described.get("parameters", ()) if each["in"] == "query"]
     for name in request.query_params:
+        if len(request.query_params.getlist(name)) > 1:
+            raise ProblemError(422, f"{name[:50]}: is given twice; say it once, or ask twice")
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             way = (

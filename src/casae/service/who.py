@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 import threading
 from contextlib import suppress
@@ -25,6 +26,8 @@ Role = Literal["viewer", "operator", "engineer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may what those before it may: look; inspect and review; models, rules, jobs; users."""
 
+NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,100}")  # that a path of the API can hold
+RESERVED = ("local",)  # what is done without a login is done by
 SHORTEST_PASSWORD = 10
 TRIES, WITHIN = 5, timedelta(minutes=15)  # wrong passwords of a name from an address
 TRIES_OF_ALL = 50  # of a name from all addresses, or of an address for all names
@@ -69,8 +72,11 @@ def add_user(engine: Engine, name: str, role: Role, password: str | None = None)
     """A new user; without a password it signs in by tokens alone.
 
     Raises:
-        UsageError: there is one of this name, or the password is too short.
+        UsageError: there is one of this name, it cannot be one, or the password is too short.
     """
+    if not NAME.fullmatch(name) or name.strip(" .") != name or name in RESERVED:
+        rule = "is no name for a user: 1 to 100 signs, no / and none at its ends that is not seen"
+        raise UsageError(f"{name[:100]!r}: {rule}; choose another")
     row = {"name": name, "role": role, "password": _hashed(password), "created_at": now(), "disabled": False}
     try:
         with writing(engine) as connection:
@@ -95,13 +101,15 @@ def change_user(
     mine = users.c.name == name
     with writing(engine) as connection:
         connection.execute(select(users.c.name).where(users.c.role == "admin").with_for_update()).all()
+        before = connection.execute(select(users).where(mine)).mappings().first()
         if values:
             connection.execute(update(users).where(mine).values(values))
         found = connection.execute(select(users).where(mine)).mappings().first()
         if found is None:
             raise UsageError(f"{name}: there is no such user")
+        was_admin = before is not None and before["role"] == "admin" and not before["disabled"]
         admins = select(func.count()).select_from(users).where(users.c.role == "admin", ~users.c.disabled)
-        if not connection.scalar(admins):
+        if was_admin and not connection.scalar(admins):
             raise UsageError(f"{name}: is the last admin; make another one first")
         if disabled or password:
             out = (
@@ -124,14 +132,17 @@ def new_token(
     """Id and secret, which is kept as a hash alone: it is said once.
 
     Raises:
-        UsageError: there is no such user.
+        UsageError: there is no such user, or they are disabled.
     """
     secret, key = f"casae_{secrets.token_urlsafe(32)}", new_id()
     ends = None if lasts is None else (datetime.now(UTC) + lasts).isoformat(timespec="milliseconds")
     row = {"id": key, "sha256": _digest(secret), "user_name": name, "kind": kind, "label": label, "revoked": False}
     with writing(engine) as connection:
-        if connection.scalar(select(users.c.name).where(users.c.name == name)) is None:
+        found = connection.execute(select(users.c.disabled).where(users.c.name == name)).first()
+        if found is None:
             raise UsageError(f"{name}: there is no such user")
+        if found.disabled:
+            raise UsageError(f"{name}: is disabled, and no token of theirs would hold; enable them first")
         connection.execute(tokens.insert(), row | {"created_at": now(), "expires_at": ends})
     return key, secret
 
@@ -146,10 +157,11 @@ def tokens_of(engine: Engine, name: str) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-def revoke(engine: Engine, key: str) -> None:
-    """A token or session holds no longer."""
+def revoke(engine: Engine, key: str) -> bool:
+    """A token or session holds no longer; whether it did."""
     with writing(engine) as connection:
-        connection.execute(update(tokens).where(tokens.c.id == key).values(revoked=True))
+        holds = tokens.c.id == key, ~tokens.c.revoked
+        return bool(connection.execute(update(tokens).where(*holds).values(revoked=True)).rowcount)
 
 
 def who_has(engine: Engine, secret: str, kind: str, address: str) -> Who | None:

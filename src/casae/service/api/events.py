@@ -14,7 +14,7 @@ from casae.records.database import WAIT
 from casae.records.queries import Filter, first_id, moment_of, page
 from casae.service.api.inspections import Item, item_of
 from casae.service.api.values import Id
-from casae.service.jobs import page_of_jobs
+from casae.service.jobs import jobs_now, page_of_jobs
 from casae.service.problems import ProblemError, documented
 from casae.service.state import Service, TheService, Viewer, who_asks
 
@@ -44,7 +44,7 @@ async def events(
     if last_event_id:
         with suppress(OverflowError):  # of no time that there is
             since = max(since_id or "", first_id(moment_of(last_event_id) - LATE))
-    seen, told_jobs = {last_event_id or ""}, dict[str, str]()
+    seen, told_jobs, open_jobs = {last_event_id or ""}, dict[str, str](), set[str]()
     asked, is_first = time.monotonic(), True
     yield ServerSentEvent(comment="casae")
     while not service.stopping:
@@ -54,11 +54,16 @@ async def events(
                 yield ServerSentEvent(data=item, event="inspection", id=item.id)
         since = max(since, first_id(datetime.now(UTC) - LATE))
         seen = {key for key in seen if key >= since}
-        for job in await asyncio.to_thread(page_of_jobs, service.engine, service.home, None, NEWEST_JOBS):
+        newest = await asyncio.to_thread(page_of_jobs, service.engine, service.home, None, NEWEST_JOBS)
+        known = {job.id for job in newest}
+        rest = await asyncio.to_thread(jobs_now, service.engine, service.home, open_jobs - known)
+        for job in (*rest[::-1], *newest):
             now = job.model_dump_json()
-            if told_jobs.get(job.id) != now and (not is_first or job.state in ("queued", "running")):
+            is_open = job.state in ("queued", "running")
+            if told_jobs.get(job.id) != now and (not is_first or is_open):
                 yield ServerSentEvent(data=job, event="job")
             told_jobs[job.id] = now
+            (open_jobs.add if is_open else open_jobs.discard)(job.id)
         is_first = False
         await asyncio.sleep(EVERY_S)
         if time.monotonic() - asked > ASK_AGAIN_S:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import PurePath
@@ -74,8 +75,11 @@ class Finding(Body):
 
     number: int | None = Field(default=None, ge=1, description="of the defect; null for one that was missed")
     defect_class: Text | None = Field(default=None, alias="class", description="what it truly is; null: no defect")
-    polygons: list[list[Corner]] | None = Field(
-        default=None, max_length=100, description="round a missed defect, (x, y) in px, pixel centres at whole numbers"
+    polygons: list[Annotated[list[Corner], Field(min_length=3)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="round a missed defect, (x, y) in px, pixel centres at whole numbers",
     )
 
     @model_validator(mode="after")
@@ -163,7 +167,11 @@ async def inspect(
         station=station or None,
         recipe=recipe or None,
     )
-    strange = set(await request.form()) - {"image", "camera", "taken_at", *Part.model_fields}
+    form = await request.form()
+    twice = [name for name in form if len(form.getlist(name)) > 1]
+    if twice:
+        raise ProblemError(422, f"{twice[0][:50]}: is given twice; say it once")
+    strange = set(form) - {"image", "camera", "taken_at", *Part.model_fields}
     if strange:
         raise ProblemError(
             422, f"{min(strange)}: is no field; there are camera, taken_at, {', '.join(Part.model_fields)}"
@@ -202,9 +210,9 @@ def find(
     wanted = Filter(since, until, decision, defect_class, serial, batch, product, station, recipe, model, picture)
     wanted = replace(wanted, reviewed=reviewed, sample=sample, least_novelty=least_novelty)
     wanted = replace(wanted, least_px=least_px, model_sha256=model_sha256)
-    rows = page(service.engine, wanted, after, limit)
-    items = [item_of(row) for row in rows]
-    return Page(items=items, next=rows[-1].id if len(rows) == limit else None)
+    rows = page(service.engine, wanted, after, limit + 1)
+    items = [item_of(row) for row in rows[:limit]]
+    return Page(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
 @router.get("/inspections/{key}", responses=documented(404))
@@ -218,8 +226,10 @@ def show(service: TheService, who: Viewer, key: Id) -> Whole:
 def say(service: TheService, who: Operator, key: Id, said: NewReview) -> Review:
     """Say what a part truly is, and what its defects are: a new row; the inspection stays."""
     record = _record(service, key)
-    numbers = {each.number for each in record.defects}
+    numbers, named = {each.number for each in record.defects}, Counter(each.number for each in said.findings)
     for each in said.findings:
+        if each.number is not None and named[each.number] > 1:
+            raise ProblemError(422, f"findings: defect {each.number} stands there twice; say of each what it is once")
         if each.number is not None and each.number not in numbers:
             raise ProblemError(422, f"findings: there is no defect {each.number}; there are {len(numbers)}")
     findings = json.dumps([each.model_dump(by_alias=True) for each in said.findings]) if said.findings else None

@@ -157,20 +157,25 @@ def tokens(service: TheService, who: Admin, name: Name) -> list[Token]:
     return [Token.model_validate(each) for each in tokens_of(service.engine, name)]
 
 
-@router.post("/users/{name}/tokens", status_code=201, responses=documented(404))
+@router.post("/users/{name}/tokens", status_code=201, responses=documented(404, 409))
 def make_token(service: TheService, who: Admin, name: Name, wanted: NewToken) -> Secret:
     """Make a token, for a program."""
     _check_known(service, name)
+    if next(each for each in all_users(service.engine) if each.name == name).disabled:
+        raise ProblemError(409, f"{name}: is disabled, and no token of theirs would hold; enable them first")
     lasts = None if wanted.days is None else timedelta(days=wanted.days)
     key, secret = new_token(service.engine, name, wanted.label, lasts)
     noted(service.engine, who, "made a token", name, id=key, label=wanted.label)
     return Secret(id=key, token=secret)
 
 
-@router.delete("/tokens/{key}", status_code=204, responses=documented())
+@router.delete("/tokens/{key}", status_code=204, responses=documented(404))
 def drop_token(service: TheService, who: Admin, key: Id) -> None:
     """A token holds no longer."""
-    revoke(service.engine, key)
+    if not revoke(service.engine, key):
+        raise ProblemError(
+            404, f"{key}: no token of this id holds; GET /api/v1/users/NAME/tokens lists those of a user"
+        )
     noted(service.engine, who, "revoked a token", key)
 
 

@@ -1,12 +1,12 @@
 """Values that requests carry, and what they may be."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-FIRST_YEAR, LAST_YEAR = 1971, 2999  # so that a day more, or another clock's hours, are times too
+FIRST, LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, tzinfo=UTC)  # a day beyond is a time too
 DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 
 
@@ -19,8 +19,9 @@ def _iso(value: object) -> object:
 
 def _here(value: datetime) -> datetime:
     """A time without an offset is one of this machine's clock, as people read it on the pages."""
-    if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise ValueError(f"lies before {FIRST_YEAR} or after {LAST_YEAR}; write such as 2026-11-30T06:00:00Z")
+    near = value.replace(tzinfo=value.tzinfo or UTC)
+    if near < FIRST or near > LAST:  # nothing was inspected before or after: all the same
+        return FIRST if near < FIRST else LAST
     return value if value.tzinfo else value.astimezone()
 
 

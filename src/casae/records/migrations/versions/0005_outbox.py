@@ -1,4 +1,4 @@
-"""Who is told what is kept, the class that decided, and from when on nothing was dropped."""
+"""Who is told what is kept; the class that decided; from when on nothing was dropped; several names of rules."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,28 @@ def upgrade() -> None:
     is_server = op.get_bind().dialect.name == "postgresql"
     inside = "record::json -> 'decided_by' ->> 'class'" if is_server else "json_extract(record, '$.decided_by.class')"
     op.execute(f"UPDATE inspections SET decided_class = {inside}")
+    op.create_table(
+        "rule_versions",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column(
+            "sha256",
+            sa.String(64),
+            sa.ForeignKey("rules.sha256", name="fk_rule_versions_sha256"),
+            nullable=False,
+        ),
+        *(sa.Column(name, sa.Text, nullable=False) for name in ("name", "added_at", "added_by")),
+    )
+    op.create_index("ix_rule_versions_name_id", "rule_versions", ["name", "id"])
+    # Ids before all of now, in the order that they were shown in.
+    added = "'00000000-0000-7000-8000-' || substr('00000000000' || row_number() OVER (ORDER BY added_at, sha256), -12)"
+    if is_server:
+        added = "'00000000-0000-7000-8000-' || lpad((row_number() OVER (ORDER BY added_at, sha256))::text, 12, '0')"
+    op.execute(
+        "INSERT INTO rule_versions (id, sha256, name, added_at, added_by)"
+        f" SELECT {added}, sha256, name, added_at, added_by FROM rules WHERE added_at IS NOT NULL"
+    )
+    for name in ("name", "added_at", "added_by"):
+        op.drop_column("rules", name)
     op.create_table(
         "prunings",
         sa.Column("id", sa.String(36), primary_key=True),
