@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import tifffile
 
-from casae.decoding import decode_image, read_image, size_of
+from casae.decoding import decode_image, orientation_of, read_image, size_of
 from casae.errors import ImageError
 
 
@@ -211,3 +211,98 @@ def test_the_size_of_a_tiff_is_that_of_the_upright_picture(tmp_path, orientation
     file = tmp_path / "a.tif"
     tifffile.imwrite(file, np.zeros((4, 9), np.uint8), extratags=[(274, 3, 1, orientation, True)])
     assert size_of(file) == read_image(file).shape
+
+
+def _half_zeros(data):
+    half = int(0.572 * len(data))
+    return data[:half] + bytes(len(data) - half)
+
+
+def test_what_a_copier_made_room_for_is_named_in_other_formats_too(plate, tmp_path):
+    encoded = cv2.imencode(".webp", plate, (cv2.IMWRITE_WEBP_QUALITY, 90))[1].tobytes()
+    with pytest.raises(ImageError, match="ends in zeros: still being copied"):
+        decode_image(_half_zeros(encoded), "a.webp")
+    bright = np.full((256, 256, 3), 130, np.uint8)
+    for options in ({"planarconfig": "separate"}, {"tile": (64, 64)}):
+        file = tmp_path / "a.tif"
+        tifffile.imwrite(
+            file, np.moveaxis(bright, -1, 0) if "planarconfig" in options else bright, photometric="rgb", **options
+        )
+        whole = file.read_bytes()
+        assert (decode_image(whole, "a.tif") == bright).all()
+        with pytest.raises(ImageError, match="still being copied"):
+            decode_image(_half_zeros(whole), "a.tif")
+
+
+def test_a_nearly_blank_mask_is_whole_however_small_its_file(tmp_path):
+    mask = np.zeros((3000, 4000), np.uint8)
+    mask[100:400, 200:900] = 255
+    for options in ({"compression": "zstd"}, {"compression": "lzma"}, {"compression": "zstd", "rowsperstrip": 3000}):
+        tifffile.imwrite(tmp_path / "m.tif", mask, **options)
+        assert (read_image(tmp_path / "m.tif") == mask).all()
+    PIL.Image.fromarray(mask > 0).save(tmp_path / "g4.tif", compression="group4")
+    assert (read_image(tmp_path / "g4.tif") == mask).all()
+    lossless = cv2.imencode(".webp", mask, (cv2.IMWRITE_WEBP_QUALITY, 101))[1].tobytes()
+    assert (decode_image(lossless, "m.webp")[..., 0] == mask).all()
+
+
+@pytest.mark.parametrize("white", [15, 100, 255])
+@pytest.mark.parametrize("kind", ["P5", "P6", "P2", "P3"])
+def test_the_largest_value_of_a_small_pgm_is_white_too(kind, white):
+    values = np.linspace(0, white, 24).astype(np.uint8)
+    head = f"{kind} {8 if kind in ('P3', 'P6') else 24} 1 {white}\n".encode()
+    body = values.tobytes() if kind in ("P5", "P6") else " ".join(map(str, values)).encode()  # no line ends it
+    decoded = decode_image(head + body, "a.pgm")
+    assert abs(decoded.ravel().astype(float) - values * (255 / white)).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_every_file_that_says_how_it_lies_is_turned_and_its_size_too(tmp_path, suffix, orientation):
+    upright = np.zeros((40, 64, 3), np.uint8)
+    upright[:10, :20] = 200
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    turned = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}[inverse]
+    stored = PIL.Image.fromarray(upright) if turned is None else PIL.Image.fromarray(upright).transpose(turned)
+    stored.save(tmp_path / f"a{suffix}", exif=exif, **({"lossless": True} if suffix == ".webp" else {}))
+    found = read_image(tmp_path / f"a{suffix}")
+    assert abs(found.astype(int) - upright).max() <= (30 if suffix == ".jpg" else 0)
+    assert size_of(tmp_path / f"a{suffix}") == (40, 64)
+    assert orientation_of((tmp_path / f"a{suffix}").read_bytes()) == orientation
+
+
+def test_colours_are_those_of_the_file(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    PIL.Image.fromarray(colours).convert("YCbCr").save(tmp_path / "y.tif", compression="tiff_lzw")
+    with pytest.raises(ImageError, match="has its colours as YCBCR"):
+        read_image(tmp_path / "y.tif")
+    indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    small = np.stack([np.arange(256)] * 3).astype(np.uint16)  # 8 bits where 16 are due
+    tifffile.imwrite(tmp_path / "p.tif", indices, photometric="palette", colormap=small)
+    assert (read_image(tmp_path / "p.tif")[..., 0] == indices).all()
+    shades = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    tifffile.imwrite(tmp_path / "f.tif", shades, photometric="miniswhite")
+    assert np.allclose(read_image(tmp_path / "f.tif"), 1 - shades)
+
+
+def test_several_pictures_in_one_file_are_counted(plate, tmp_path):
+    gray = plate if plate.ndim == 2 else plate[..., 0]
+    pgm = f"P5\n# a comment\n{gray.shape[1]} {gray.shape[0]}\n255\n".encode() + gray.tobytes()
+    assert (decode_image(pgm, "a.pgm") == gray).all()
+    with pytest.raises(ImageError, match="holds 3 pictures"):
+        decode_image(pgm * 3, "a.pgm")
+    tifffile.imwrite(tmp_path / "s.tif", np.stack([gray] * 5), truncate=True)
+    with pytest.raises(ImageError, match="holds 5 planes"):
+        read_image(tmp_path / "s.tif")
+
+
+def test_a_jpeg_that_is_whole_and_not_read_is_not_called_damaged(plate):
+    codecs = pytest.importorskip("imagecodecs")
+    gray = np.ascontiguousarray(plate if plate.ndim == 2 else plate[..., 0])
+    with pytest.raises(ImageError, match="is a JPEG-LS, which is not read"):
+        decode_image(bytes(codecs.jpegls_encode(gray)), "a.jpg")
+    assert (decode_image(bytes(codecs.ljpeg_encode(gray)), "a.jpg") == gray).all()
+    with pytest.raises(ImageError, match="is a JPEG of 12 bits, which is not read"):
+        decode_image(bytes(codecs.jpeg_encode(gray.astype(np.uint16) * 16, bitspersample=12)), "a.jpg")

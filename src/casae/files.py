@@ -136,6 +136,8 @@ def without_controls(text: str) -> str:
     >>> without_controls("part\x1b[31m.png")
     'part\\x1b[31m.png'
     """
+    if text.isprintable():
+        return text
     return "".join(f"\\x{ord(c):02x}" if _commands(c) else c for c in text)
 
 

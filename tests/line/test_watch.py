@@ -441,3 +441,85 @@ def test_sigterm_ends_a_watch_with_what_it_began(inbox, dark_model, engine, tmp_
         process.terminate()
         assert process.stdout.read() == "1 inspected, 0 could not be\n"
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("way", ["dots", "link to the folder", "link inside"])
+def test_what_was_moved_away_does_not_come_in_again(inbox, inspector, engine, store, tmp_path, way):
+    picture(inbox / "a.png")
+    target = {
+        "dots": inbox / ".." / "in" / "done",
+        "link to the folder": tmp_path / "other" / "done",
+        "link inside": tmp_path / "done",
+    }[way]
+    if way == "link to the folder":
+        (tmp_path / "other").symlink_to(inbox)
+    if way == "link inside":
+        target.mkdir()
+        (inbox / "archive").symlink_to(target)
+        for _ in range(3):
+            once(inbox, inspector, store, then="move", move_to=target)
+        assert len(page(engine, Filter())) == 1
+        assert [file.name for file in target.rglob("*.png")] == ["a.png"]
+        return
+    with pytest.raises(UsageError, match="lies in the folder that is watched"):
+        once(inbox, inspector, store, then="move", move_to=target)
+
+
+def test_labels_results_and_batches_are_neither_inspected_nor_deleted(inbox, inspector, engine, store, components):
+    shutil.copytree(components, inbox / "dataset")
+    for name in ("results/masks/a.png", "results/overlays/a.jpg", "batch/overlays/ab/a.jpg"):
+        picture(inbox / name)
+    (inbox / "results" / "inspections.jsonl").write_text("")
+    for name in ("batch.json", "manifest.parquet"):
+        (inbox / "batch" / name).write_text("")
+    labels = {file.relative_to(inbox) for file in inbox.rglob("masks/*.png")}
+    once(inbox, inspector, store, then="delete")
+    assert {file.relative_to(inbox) for file in inbox.rglob("masks/*.png")} == labels
+    assert (inbox / "batch/overlays/ab/a.jpg").exists()
+    assert len(page(engine, Filter(), limit=1000)) == len(list((components / "images").iterdir()))
+    assert not list(inbox.glob("dataset/images/*"))
+
+
+def test_links_are_followed_and_what_lies_elsewhere_stays_there(inbox, inspector, engine, store, tmp_path):
+    picture(tmp_path / "gold" / "a.png")
+    picture(tmp_path / "other" / "b.png", 150)
+    (inbox / "gold").symlink_to(tmp_path / "gold")
+    (inbox / "b.png").symlink_to("../other/b.png")
+    once(inbox, inspector, store, then="move", move_to=tmp_path / "done")
+    assert (tmp_path / "gold" / "a.png").exists()
+    (moved,) = (tmp_path / "done").rglob("*.png")
+    assert not moved.is_symlink()  # which would lead nowhere from there
+    assert moved.read_bytes() == (tmp_path / "other" / "b.png").read_bytes()
+    once(inbox, inspector, store, then="delete")
+    assert (tmp_path / "gold" / "a.png").exists()
+    assert len(page(engine, Filter())) == 2
+
+
+@pytest.mark.parametrize("stem", ["x" * 251, "ä" * 124])
+def test_long_names_are_put_away_too(inbox, inspector, store, tmp_path, stem, monkeypatch):
+    for gray in (200, 150):
+        encoded = cv2.imencode(".png", np.full((48, 64), gray, np.uint8))[1]
+        (inbox / f"{stem}.png").write_bytes(encoded.tobytes())
+        with monkeypatch.context() as changed:
+            if gray == 200:  # to another drive
+                changed.setattr(module.os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+            now = once(inbox, inspector, store, then="move", move_to=tmp_path / "done")
+        assert not list(inbox.iterdir()), now
+    assert len(list((tmp_path / "done").rglob("*.png"))) == 2
+
+
+def test_the_disk_that_is_full_is_named(inbox, inspector, store, tmp_path, monkeypatch):
+    free = {tmp_path / "home": 9e9, tmp_path / "done": 5e6}
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda place: type("", (), {"free": free[place]}))
+    for folder in free:
+        folder.mkdir(exist_ok=True)
+    settings = WatchSettings(**NOW | {"room_mb": 100}, then="move", move_to=tmp_path / "done")
+    source = Watch(inbox, settings, tmp_path / "home", threading.Event())
+    next(source._until_there_is_room())
+    assert source.now.trouble.startswith(f"{tmp_path / 'done'}: 5 MB are free, 100 are needed")
+
+
+def test_how_many_are_not_looked_at_is_said(inbox, inspector, store):
+    for name in ("a.gif", "b.gif", "c.jp2"):
+        (inbox / name).write_bytes(b"x")
+    assert once(inbox, inspector, store).trouble.endswith("is not read; save it as PNG (and 2 more)")

@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from casae.batch.places import Place, filesystem, first_line, is_url, local_path
+from casae.decoding import FileState
 from casae.errors import MissingExtraError, OutputError, UsageError
 from casae.files import SUFFIXES, UNREAD_SUFFIXES, files_under, is_file, printable
-from casae.line.files import is_label, matching
-from casae.results.folder import is_result
+from casae.line.files import is_ours, matching
 
 COLUMNS = ("path", "source", "file", "filename", "url", "image")  # of a table; the first one that it has counts
 TAR = ".tar"
@@ -26,7 +26,6 @@ PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 PADDING = 20_480  # bytes that a tar may have behind its end mark
 ROWS_AT_ONCE = 10_000
 NAMED = 1000  # of what is passed over; the others are counted
-OF_A_BATCH = ("batch.json", "manifest.parquet")
 
 
 class Entry(NamedTuple):
@@ -85,7 +84,7 @@ class Listing:
             yield from self._named(path.absolute(), asked=True)
             return
         found = False
-        passed_over = functools.lru_cache(64)(lambda parent: self._is_ours(parent, Path(parent.anchor)))
+        passed_over = functools.lru_cache(64)(lambda parent: is_ours(parent, Path(parent.anchor)))
         for match in matching(str(path)):
             found = True
             whole = match.absolute()
@@ -108,7 +107,7 @@ class Listing:
 
     def _in_folder(self, folder: Path) -> Iterator[Entry]:
         """As `casae.line.files.gather` finds them, one after the other; tars among them too."""
-        passed_over = functools.lru_cache(1)(lambda parent: self._is_ours(parent, folder))
+        passed_over = functools.lru_cache(1)(lambda parent: is_ours(parent, folder))
         found: dict[str, str] = {}
         for file in files_under(folder, found):
             if passed_over(file.parent):
@@ -183,13 +182,6 @@ class Listing:
             if problem:
                 self._leave(tar, problem)
 
-    def _is_ours(self, parent: Path, asked: Path) -> bool:
-        """Whether a folder holds labels of a dataset, or what casae made of images."""
-        if is_result(parent) or is_label(parent, asked):
-            return True
-        within = [parent, *(each for each in parent.parents if asked in each.parents or each == asked)]
-        return any(all((each / name).is_file() for name in OF_A_BATCH) for each in within)
-
     def _is_image(self, name: str, whole: str) -> bool:
         suffix = PurePosixPath(name).suffix.lower()
         if whole in self.own:
@@ -245,7 +237,7 @@ def _local(file: Path) -> Entry:
         state = file.stat()
     except OSError:  # why it cannot be read is said when its turn comes
         return Entry(printable(file))
-    return Entry(printable(file), size=state.st_size, modified_ns=state.st_mtime_ns)
+    return Entry(printable(file), size=state.st_size, modified_ns=FileState.of(state).modified_ns)
 
 
 def _changed(info: Mapping[str, Any]) -> int | None:

@@ -173,8 +173,10 @@ def _run(
         raise
     with _progress() as bar:
         found = write_summary(place, bar.summed)
+    from casae.files import without_controls
+
     for path, why in list(run.left_out.items())[:SAID]:
-        typer.echo(f"casae: {path}: {why}", err=True)
+        typer.echo(without_controls(f"casae: {path}: {why}"), err=True)
     if len(run.left_out) > SAID:
         typer.echo(f"casae: more that was left out stands in {place.path(LEFT_OUT)}", err=True)
     counts = ", ".join(f"{found.decisions[name]:,} {name}" for name in ("OK", "REVIEW", "NG"))

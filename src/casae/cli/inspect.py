@@ -104,6 +104,8 @@ def inspect(
         max_megapixels,
     )
 
+    from casae.cli.ending import left_by_signals
+    from casae.files import without_controls
     from casae.line.files import gather
     from casae.line.run import inspect_files
 
@@ -113,13 +115,18 @@ def inspect(
         def done(source: str, record: "InspectionRecord | None", failure: str | None) -> None:
             advance()
             if failure:
-                say(f"casae: {failure}")
+                say(f"casae: {without_controls(failure)}")
             elif json and record:
                 print_utf8(record.model_dump_json(by_alias=True))
 
-        records, failures = inspect_files(inspector, gathered.files, out, done, told)
+        try:
+            with left_by_signals():
+                records, failures = inspect_files(inspector, gathered.files, out, done, told, gathered.left_out)
+        except (KeyboardInterrupt, SystemExit):
+            say(f"casae: stopped; what was inspected is kept in {out}, the same command goes on")
+            raise
     for path, why in gathered.left_out.items():
-        say(f"casae: {path}: {why}")
+        say(f"casae: {without_controls(path)}: {why}")
     if not json:
         _print(records, len(failures), out)
         _print_left_out(gathered, inspector.roi)

@@ -5,6 +5,8 @@ import os
 import sys
 from typing import TextIO
 
+from casae.files import without_controls
+
 
 class _Patient(io.TextIOWrapper):
     """A stream that goes nowhere once nobody reads it any more, as after `| head`, instead of ending the run."""
@@ -39,9 +41,12 @@ def make_streams_safe() -> None:
 
 
 def print_utf8(line: str) -> None:
-    """Print a line in UTF-8, whatever the alphabet of the terminal; where nobody reads, it goes nowhere."""
+    """Print a line in UTF-8, whatever the alphabet of the terminal; where nobody reads, it goes nowhere.
+
+    Names of files may hold what steers a terminal: that is taken out.
+    """
     try:
-        sys.stdout.buffer.write(line.encode() + b"\n")
+        sys.stdout.buffer.write(without_controls(line).encode() + b"\n")
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         _to_nowhere(sys.stdout)

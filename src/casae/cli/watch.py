@@ -192,13 +192,14 @@ def _shown(source: Path, json: bool) -> "Iterator[Tell]":
     from rich.console import Console
 
     from casae.cli.streams import print_utf8
+    from casae.files import without_controls
 
     console = Console()
 
     def lines(step: "Step[str] | None", now: "Watching") -> None:
         if step is None or step.failure is not None:
             said = now.trouble or "goes on" if step is None else step.failure
-            typer.echo(f"casae: {said}", err=True)
+            typer.echo(without_controls(f"casae: {said}"), err=True)
         elif step.record is not None and step.is_new:
             record = step.record
             line = f"{record.inspected_at[:19]}  {record.decision:<6}  {record.source}  {record.reason}"

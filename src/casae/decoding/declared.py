@@ -11,6 +11,7 @@ from casae.image import LONGEST_SIDE, Image
 
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, PGM or PPM"
 PNG = b"\x89PNG\r\n\x1a\n"
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a picture we say ourselves
 LARGEST_PIXEL = 8  # bytes: four channels of 16 bits
 # Pixels that a byte of a file can stand for at most, by how it is compressed.
 DEFLATED = 8 * 1032  # 1 bit a pixel
@@ -50,11 +51,12 @@ def check_size(declared: Declared, size: int, max_megapixels: float) -> None:
 
 
 def decode_by_opencv(data: bytes, declared: Declared) -> Image:
-    """Decode with OpenCV, in the depth and channels of the file, colours as RGB; raises ImageError."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    """Decode with OpenCV, in the depth and channels of the file, colours as RGB, upright; raises ImageError."""
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise ImageError(f"is damaged or not a {FORMATS} image; save it as PNG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
+    return upright(cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image, declared.orientation)
 
 
 def cut_off() -> ImageError:

@@ -20,7 +20,6 @@ from casae.decoding.jpeg import JPEG, decode_jpeg, jpeg_header
 from casae.decoding.others import (
     bmp_header,
     decode_bmp,
-    decode_png,
     decode_pnm,
     png_header,
     pnm_header,
@@ -30,6 +29,8 @@ from casae.decoding.tiff import TIFF_STARTS, decode_tiff, tiff_header
 from casae.errors import ImageError
 from casae.files import printable
 from casae.image import Image, check_image
+
+LATEST_NS = 2**63 - 1  # in the year 2262; databases and tables hold no later time of a file
 
 
 class FileState(NamedTuple):
@@ -42,7 +43,7 @@ class FileState(NamedTuple):
     @classmethod
     def of(cls, known: os.stat_result) -> "FileState":
         """From what the system says of a file."""
-        return cls(known.st_size, known.st_mtime_ns, known.st_ino)
+        return cls(known.st_size, min(known.st_mtime_ns, LATEST_NS), known.st_ino)
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
@@ -131,12 +132,11 @@ def size_of(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[i
 
 
 def orientation_of(data: bytes) -> int:
-    """The EXIF orientation of a JPEG, 1 to 8; 1 where it stands upright, and for files that are none."""
-    if not data.startswith(JPEG):
-        return 1
+    """How a file says that its picture is to be turned, as in EXIF, 1 to 8; 1 where it stands upright, or is none."""
+    header, _ = _format_of(data)
     try:
-        return jpeg_header(data).orientation
-    except ImageError:
+        return 1 if header is None else header(data).orientation
+    except Exception:  # of a damaged file, which is said where it is decoded
         return 1
 
 
@@ -173,7 +173,7 @@ def _format_of(data: bytes) -> Reading:
     if data.startswith(JPEG):
         return jpeg_header, decode_jpeg
     if data.startswith(PNG):
-        return png_header, decode_png
+        return png_header, decode_by_opencv
     if data[:4] in TIFF_STARTS:
         return tiff_header, decode_tiff
     if data.startswith(b"BM"):

@@ -11,6 +11,8 @@ from casae.errors import ImageError
 from casae.image import Image
 
 JPEG = b"\xff\xd8"  # begins such files
+LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)  # starts of frames
+JPEG_LS = 0xF7  # and that of another standard
 JPEG_SEGMENTS = 4096  # before the pixels of a photograph there are some ten
 JPEG_DENSITY = 512  # a block of 8 x 8 px needs a bit; two channels of four blocks share it in 4:2:0
 
@@ -20,10 +22,12 @@ def jpeg_header(data: bytes) -> Declared:
     orientation = 1
     for kind, start, end in _jpeg_segments(data):
         if kind == 0xE1 and data[start : start + 6] == b"Exif\0\0":
-            orientation = _exif_orientation(data[start + 6 : end])
+            orientation = exif_orientation(data[start + 6 : end])
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # start of frame
             height, width = (int.from_bytes(data[at : at + 2], "big") for at in (start + 1, start + 3))
             return Declared(width, height, JPEG_DENSITY, orientation)
+        if kind == JPEG_LS:
+            raise ImageError("is a JPEG-LS, which is not read; save it as PNG")
     raise cut_off()
 
 
@@ -44,8 +48,8 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
-def _exif_orientation(exif: bytes) -> int:
-    """Tag 274 of the first directory; 1 where there is none."""
+def exif_orientation(exif: bytes) -> int:
+    """Tag 274 of the first directory of an EXIF block; 1 where there is none."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
     if order is None:
         return 1
@@ -100,6 +104,10 @@ def jpeg_pixels(data: bytes, colours: str) -> NDArray[np.uint8]:
 
 
 def _damaged_jpeg(error: ValueError, data: bytes) -> ImageError:
+    for kind, start, _ in _jpeg_segments(data):
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC) and (data[start] != 8 or kind in LOSSLESS):
+            what = "compressed without loss" if kind in LOSSLESS else f"of {data[start]} bits"
+            return ImageError(f"is a JPEG {what}, which is not read; save it as PNG")
     ends = data.rstrip(b"\0").endswith(b"\xff\xd9")
     if not ends or "premature end of jpeg file" in str(error).lower():
         return cut_off()

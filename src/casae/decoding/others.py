@@ -1,11 +1,19 @@
 """PNG, BMP, WebP, PGM and PPM."""
 
+import re
+from collections.abc import Iterator
+
 import numpy as np
 
 from casae.decoding.declared import DEFLATED, PNG, RUNS, Declared, check_written, cut_off, decode_by_opencv, several
+from casae.decoding.jpeg import exif_orientation
+from casae.errors import ImageError
 from casae.image import FULL_SCALE, Image
 
 ANIMATED = 2  # bit of WebP's flags
+ZEROS = 256  # bytes at the end of a WebP, which is packed to the last bit
+SPACE = rb"(?:\s|#[^\n]*\n)+"
+PNM_HEAD = re.compile(rb"P[56]" + SPACE + rb"\d+" + SPACE + rb"\d+" + SPACE + rb"\d+\s")
 
 
 def png_header(data: bytes) -> Declared:
@@ -13,20 +21,24 @@ def png_header(data: bytes) -> Declared:
     if data[12:16] != b"IHDR" or len(data) < 33:
         raise cut_off()
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    return Declared(width, height, DEFLATED)
+    orientation = 1
+    for kind, start, end in _png_chunks(data):
+        if kind == b"acTL" and int.from_bytes(data[start : start + 4], "big") > 1:
+            raise several(int.from_bytes(data[start : start + 4], "big"), "frames")
+        if kind == b"eXIf":
+            orientation = exif_orientation(data[start:end])
+    return Declared(width, height, DEFLATED, orientation)
 
 
-def decode_png(data: bytes, declared: Declared) -> Image:
-    """Walk the chunks to IEND, so that a file cut off is found, then decode."""
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of the chunks before IEND; raises ImageError where the file is cut off."""
     at = len(PNG)
     while data[at + 4 : at + 8] != b"IEND":
-        kind, size = data[at + 4 : at + 8], int.from_bytes(data[at : at + 4], "big")
-        if kind == b"acTL" and int.from_bytes(data[at + 8 : at + 12], "big") > 1:
-            raise several(int.from_bytes(data[at + 8 : at + 12], "big"), "frames")
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at + 8, at + 8 + size
         at += 12 + size
         if at + 8 > len(data):
             raise cut_off()
-    return decode_by_opencv(data, declared)
 
 
 def bmp_header(data: bytes) -> Declared:
@@ -70,7 +82,20 @@ def webp_header(data: bytes) -> Declared:
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     else:
         width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
-    return Declared(width, height, DEFLATED)
+    if not data[-ZEROS:].strip(b"\0"):
+        raise ImageError("ends in zeros: still being copied? Inspect it again")
+    # Without loss, some bytes hold a picture of one value, however large.
+    return Declared(width, height, DEFLATED if kind == b"VP8 " else float("inf"), _webp_orientation(data))
+
+
+def _webp_orientation(data: bytes) -> int:
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == b"EXIF":
+            return exif_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
+        at += 8 + size + size % 2
+    return 1
 
 
 def pnm_header(data: bytes) -> Declared:
@@ -93,10 +118,21 @@ def decode_pnm(data: bytes, declared: Declared) -> Image:
         needed = declared.width * declared.height * (3 if kind == b"P6" else 1) * (2 if white > 255 else 1)
         if len(data) < needed:
             raise cut_off()
-    image = decode_by_opencv(data, declared)
-    if image.dtype == np.uint16 and 255 < white < 65535:
-        full = FULL_SCALE[image.dtype]
-        image = np.minimum(np.rint(image * (full / white)), full).astype(np.uint16)
+        if behind := _pictures_behind(data, needed):
+            raise several(1 + behind, "pictures")
+    image = decode_by_opencv(data if kind in (b"P5", b"P6") else data + b"\n", declared)  # which ends the last number
+    full = FULL_SCALE.get(image.dtype, 1.0)
+    as_stored = image.dtype == np.uint16 or kind in (b"P5", b"P6")  # OpenCV stretches texts of 8 bits itself
+    if as_stored and 0 < white < full:
+        image = np.minimum(np.rint(image * (full / white)), full).astype(image.dtype)
     if kind in (b"P5", b"P6"):
         check_written(image)
     return image
+
+
+def _pictures_behind(data: bytes, needed: int) -> int:
+    """How many pictures follow the first one of a PGM or PPM, whose pixels take so many bytes."""
+    count = 0
+    while (head := PNM_HEAD.match(data)) and PNM_HEAD.match(data, head.end() + needed):
+        data, count = data[head.end() + needed :], count + 1
+    return count

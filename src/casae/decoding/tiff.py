@@ -1,8 +1,9 @@
 """TIFF: one picture a file, every part of it there, no band left out."""
 
 import io
+import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TIFF_SAMPLES = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4}
 ALPHA = (1, 2)  # of TIFF's ExtraSamples; 0 is a band that nobody explained
 REDUCED, MASK = 1, 4  # bits of TIFF's NewSubfileType
+UNBOUNDED = ("ZSTD", "LZMA", "LERC", "WEBP")  # some bytes hold a picture of one value; segments tell what is missing
 TIFF_DENSITY = {"NONE": 8, "PACKBITS": 8 * 64, "LZW": 8 * 2731, "JPEG": JPEG_DENSITY}
 
 
@@ -36,7 +38,9 @@ def tiff_header(data: bytes) -> Declared:
     page = _only_page(data)
     if page.imagedepth > 1:
         raise several(page.imagedepth, "layers")
-    density = TIFF_DENSITY.get(_compression(page), DEFLATED)
+    kind = _compression(page)
+    is_bounded = not kind.startswith(("CCITT", *UNBOUNDED))
+    density = TIFF_DENSITY.get(kind, DEFLATED) if is_bounded else float("inf")
     if page.is_tiled:
         check_size(Declared(page.tilewidth, page.tilelength, float("inf")), len(data), MAX_MEGAPIXELS)
     if page.samplesperpixel * max(1, page.bitspersample // 8) > 2 * LARGEST_PIXEL:
@@ -56,6 +60,10 @@ def _only_page(data: bytes) -> "TiffPage":
         images = (file.imagej_metadata or {}).get("images", 1) if file.is_imagej else 1
         if images > 1:
             raise several(images, "pages")
+        told: dict[str, Any] = (file.shaped_metadata or ({},))[0]
+        stacked = told.get("shape", ())
+        if len(whole) == 1 and math.prod(stacked) > math.prod(whole[0].shape):  # one page told for all of them
+            raise several(math.prod(stacked) // math.prod(whole[0].shape), "planes")
         if not whole:
             raise ImageError("holds no picture in full resolution; save it as an ordinary PNG")
         return whole[0]
@@ -79,9 +87,33 @@ def decode_tiff(data: bytes, declared: Declared) -> Image:
         page = file.pages[page.index].aspage()
         stored = np.asarray(page.asarray(maxworkers=1))
         image = _colours_of(page, stored)
-    if _compression(page) == "NONE" and not page.is_tiled and image.ndim <= 3:
-        check_written(image)
+    if _compression(page) == "NONE":
+        _check_written(page, data, stored)
     return upright(image, _orientation(page))
+
+
+def _check_written(page: "TiffPage", data: bytes, stored: Image) -> None:
+    """As `check_written`, in the order in which the file has rows, planes or tiles."""
+    if page.is_tiled:
+        last = _last_drawn(page, data)
+        if last is not None:
+            check_written(np.concatenate([last, np.zeros_like(last[:1])]))
+    elif stored.ndim == 3 and page.axes.startswith("S"):
+        for plane in stored:
+            check_written(plane)
+    else:
+        check_written(stored)
+
+
+def _last_drawn(page: "TiffPage", data: bytes) -> Image | None:
+    """The last tile that is not all zeros, in the order of the file; None where none follow it."""
+    wide = page.bitspersample // 8
+    for number, (offset, count) in enumerate(sorted(zip(page.dataoffsets, page.databytecounts, strict=True))[::-1]):
+        tile = np.frombuffer(data, np.uint8, count, offset)
+        if tile.any():
+            is_last = number == 0 or not wide or count % (wide * page.tilelength)
+            return None if is_last else np.asarray(tile.reshape(page.tilelength, -1, wide).any(axis=2))
+    return None
 
 
 def _orientation(page: "TiffPage") -> int:
@@ -111,19 +143,20 @@ def _check_segments(page: "TiffPage", data: bytes) -> None:
 def _colours_of(page: "TiffPage", image: Image) -> Image:
     """Samples of a TIFF page -> (H, W) or (H, W, 3) RGB in the dtype's full scale."""
     kind = page.photometric.name if page.photometric is not None else "RGB" if image.ndim == 3 else "MINISBLACK"
-    if kind not in TIFF_SAMPLES:
+    if kind not in TIFF_SAMPLES or (kind == "YCBCR" and _compression(page) != "JPEG"):
         raise ImageError(f"has its colours as {kind}; save it as an ordinary PNG")
     if image.ndim == 3 and page.axes.startswith("S"):
         image = np.moveaxis(image, 0, -1)
     if image.ndim == 3:
         image = _without_alpha(page, image, TIFF_SAMPLES[kind])
     if kind == "PALETTE":
-        return (page.colormap[:, image] >> 8).astype(np.uint8).transpose(1, 2, 0)
+        shift = 8 if page.colormap.max() > 255 else 0  # some write eight bits where there are sixteen
+        return (page.colormap[:, image] >> shift).astype(np.uint8).transpose(1, 2, 0)
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * 255
     full = FULL_SCALE.get(image.dtype)
     if full is None:
-        return image
+        return 1 - image if kind == "MINISWHITE" else image
     white = 2**page.bitspersample - 1
     if 1 < white < full:
         image = np.rint(image * (full / white)).astype(image.dtype)

@@ -17,7 +17,8 @@ from casae.files import settings_of
 from casae.inspection.regions import Region
 from casae.labels.shapes import polygon
 
-Corner = tuple[float, float]
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+Corner = tuple[Coordinate, Coordinate]
 
 
 class Zone(Frozen):

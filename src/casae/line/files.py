@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from casae.errors import UsageError
-from casae.files import look_for_images, printable
+from casae.files import SUFFIXES, UNREAD_SUFFIXES, look_for_images, printable
 from casae.results.folder import is_result
+
+OF_A_BATCH = ("batch.json", "manifest.parquet")
 
 
 @dataclass
@@ -45,7 +47,14 @@ def gather(paths: Sequence[str]) -> Gathered:
         if not matches:
             raise UsageError(f"{path or '(nothing)'}: no such file or folder, and no file matches it; check the path")
         for match in matches:
-            inside = _images_in(match, gathered) if match.is_dir() else [match]
+            if match.is_dir():
+                inside = _images_in(match, gathered)
+            elif named or match.suffix.lower() in SUFFIXES:
+                inside = [match]
+            else:  # of what a pattern matches, pictures are meant
+                inside = []
+                if match.suffix.lower() in UNREAD_SUFFIXES:
+                    gathered.left_out[printable(match)] = f"{match.suffix.lower()} is not read; save it as PNG"
             found.update(dict.fromkeys(folder(file.parent) / file.name for file in inside))
     gathered.files = list(found)
     return gathered
@@ -54,8 +63,12 @@ def gather(paths: Sequence[str]) -> Gathered:
 def _images_in(folder: Path, gathered: Gathered) -> list[Path]:
     within = look_for_images(folder)
     gathered.left_out |= within.left_out
-    images = [file for file in within.images if not is_result(file.parent)]
+    ours = functools.cache(lambda parent: is_result(parent) or is_of_a_batch(parent, folder))
+    images = [file for file in within.images if not ours(file.parent)]
     shown = [file for file in images if not is_label(file.parent, folder)]
+    if len(images) < len(within.images):
+        count = len(within.images) - len(images)
+        gathered.notes.append(f"{printable(folder)}: {count} pictures that casae made of results are not inspected")
     if len(shown) < len(images):
         gathered.notes.append(f"{printable(folder)}: {len(images) - len(shown)} label masks are not inspected")
     if not shown:
@@ -69,6 +82,17 @@ def is_label(folder: Path, asked: Path) -> bool:
     """Whether a folder below the one that was asked for is in the masks of a dataset."""
     above = [parent for parent in (folder, *folder.parents) if parent != asked and asked in parent.parents]
     return any(each.name == "masks" and (each.parent / "dataset.toml").exists() for each in above)
+
+
+def is_of_a_batch(folder: Path, asked: Path) -> bool:
+    """Whether a folder, of the one that was asked for or below it, is in what `casae batch` wrote."""
+    within = [folder, *(each for each in folder.parents if asked in each.parents or each == asked)]
+    return any(all((each / name).is_file() for name in OF_A_BATCH) for each in within)
+
+
+def is_ours(folder: Path, asked: Path) -> bool:
+    """Whether a folder holds labels of a dataset, or pictures that casae made of others."""
+    return is_result(folder) or is_label(folder, asked) or is_of_a_batch(folder, asked)
 
 
 def matching(pattern: str) -> Iterator[Path]:

@@ -1,12 +1,13 @@
 """Inspect what a source gives and keep it in a store. A bad picture is named and passed over."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 import cv2
@@ -195,6 +196,7 @@ def inspect_files(
     out: Path,
     done: Done = lambda source, record, failure: None,
     told: Told = Told(),
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Records, dict[str, str]]:
     """Inspect files into a results folder, going on where an earlier run stopped, and write its tables and report.
 
@@ -204,6 +206,7 @@ def inspect_files(
         out: the folder; made if missing.
         done: called after every file with its record, or with why it failed.
         told: what is known of the files.
+        left_out: source -> why it was not looked at, for the table of failures and the report.
 
     Returns:
         The records of all readable files, each read when its turn comes and until the next run into `out`, and
@@ -223,11 +226,12 @@ def inspect_files(
             outcome = run(chain.from_iterable(map(note.begin, files)), inspector, store, over, told)
         finally:  # whoever stops it blames no picture
             note.drop()
-        records = store.finish(outcome.keys, outcome.failures)
+        unseen = outcome.failures | dict(left_out)
+        records = store.finish(outcome.keys, unseen)
         from casae.results.report import write_report  # only now: the first record does not wait for Jinja
 
         report = out / REPORT
-        write_report(report, records, outcome.failures, out, inspector, store.replaced)
+        write_report(report, records, unseen, out, inspector, store.replaced)
         write_whole(out / f"report-{date.today()}.html", report.read_bytes(), "free space, start again")
         return records, outcome.failures
 

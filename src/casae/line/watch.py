@@ -1,6 +1,8 @@
 """Inspect what arrives in a folder, for months: finished files only, each once, whatever goes away meanwhile."""
 
 import errno
+import functools
+import hashlib
 import os
 import shutil
 import threading
@@ -17,13 +19,14 @@ from casae.errors import CasaeError, UsageError
 from casae.files import SUFFIXES, UNREAD_SUFFIXES, files_under, path_of, printable
 from casae.inspection.inspector import Inspector
 from casae.line.begun import Begun, Deadly
+from casae.line.files import is_ours
 from casae.line.parts import Told
 from casae.line.run import Step, Store, follow
 from casae.progress import tell as tell_progress
-from casae.results.folder import is_result
 
 LONGEST_WAIT = 30.0  # s until the next try, while something is away
 AGAIN = 2.0  # s between two tries of a file that cannot be read and may not be whole yet
+LONGEST_NAME = 255  # bytes that drives take
 LOOKING_SHARE = 0.1  # of the time at most goes into looking into the folder, whatever it holds
 
 Key = TypeVar("Key")
@@ -149,7 +152,7 @@ class Watch:
         target = self.settings.move_to
         if (self.settings.then == "move") != (target is not None):
             raise UsageError("move: needs a folder to move to, and only then; say --then move --to FOLDER")
-        if target is not None and target.absolute().is_relative_to(self.folder):
+        if target is not None and target.resolve().is_relative_to(self.folder.resolve()):
             raise UsageError(f"{target}: lies in the folder that is watched; name one outside of it")
 
     def files(self) -> Iterator[Path | Deadly | None]:
@@ -230,7 +233,7 @@ class Watch:
         seen.over = True
         self.now.stuck.discard(file)
         try:
-            if FileState.of(file.stat()) != seen.state:
+            if FileState.of(file.stat()) != seen.state or not self._is_inside(file):
                 return
             if self.settings.move_to is not None:
                 self._move_away(file, self.settings.move_to.absolute(), step, store)
@@ -256,17 +259,17 @@ class Watch:
         today = Path(date.today().isoformat(), file.relative_to(self.folder))
         if step.key is None or step.record is None:
             target = folder / "failed" / today
-            move_new(file, target.with_stem(f"{target.stem}-{time.time_ns()}") if target.exists() else target)
+            move_new(file, _with_ending(target, f"-{time.time_ns()}") if target.exists() else target)
             return
         wanted = folder / today
         ending = step.record.sha256[:12]
-        first = wanted.with_stem(f"{wanted.stem}-{ending}") if wanted.exists() else wanted
+        first = _with_ending(wanted, f"-{ending}") if wanted.exists() else wanted
         place = store.place(step.key, printable(first))
         try:
             if place is not None:
                 move_new(file, path_of(place))
         except FileExistsError:
-            other = path_of(place or "").with_stem(f"{wanted.stem}-{ending}-{step.key[-12:]}")
+            other = _with_ending(path_of(place or "").with_stem(wanted.stem), f"-{ending}-{step.key[-12:]}")
             store.place(step.key, printable(other), instead_of=place)
             move_new(file, other)
 
@@ -293,10 +296,11 @@ class Watch:
         if drive in self._drive.parents:
             raise OSError(f"nothing is mounted on {self._drive}")
         now, left_out = time.monotonic(), dict[str, str]()
+        passed_over = functools.cache(self._is_passed_over)
         found: dict[Path, _Seen] = {}
         for file in files_under(self.folder, left_out):
             suffix = file.suffix.lower()
-            if suffix in SUFFIXES and not is_result(file.parent):
+            if suffix in SUFFIXES and not passed_over(file.parent):
                 self._look_at(file, found, now)
             elif suffix in UNREAD_SUFFIXES:
                 left_out[printable(file)] = f"{suffix} is not read; save it as PNG"
@@ -304,9 +308,19 @@ class Watch:
             raise OSError(left_out[printable(self.folder)])
         self._seen, self._drive = found, drive
         self.now.stuck.intersection_update(found)  # somebody else has put the others away
-        self._left_out = next((f"{path}: {why}" for path, why in left_out.items()), "")
+        more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+        self._left_out = next((f"{path}: {why}{more}" for path, why in left_out.items()), "")
         ready = [file for file, seen in found.items() if not seen.taken and now >= seen.since]
         return sorted(ready, key=lambda file: (found[file].state.modified_ns, file))
+
+    def _is_passed_over(self, folder: Path) -> bool:
+        """Labels, results, and what was moved away, also where a link leads there."""
+        away = self.settings.move_to
+        return is_ours(folder, self.folder) or (away is not None and folder.resolve().is_relative_to(away.resolve()))
+
+    def _is_inside(self, file: Path) -> bool:
+        """Whether a file lies in the watched folder, and no link leads to it from there."""
+        return file.parent.resolve().is_relative_to(self.folder.resolve())
 
     def _look_at(self, file: Path, found: dict[Path, _Seen], now: float) -> None:
         try:
@@ -339,14 +353,17 @@ class Watch:
         return False
 
     def _until_there_is_room(self) -> Iterator[None]:
-        while not self.stop.is_set() and (free := self._free_mb()) < self.settings.room_mb:
+        while not self.stop.is_set():
+            free, place = self._least_free()
+            if free >= self.settings.room_mb:
+                return
             rule = f"{free:,.0f} MB are free, {self.settings.room_mb:,.0f} are needed"
-            self._trouble(f"{self.home}: {rule}; free space, it goes on by itself")
+            self._trouble(f"{place}: {rule}; free space, it goes on by itself")
             yield None
             self.stop.wait(self.settings.every_s)
 
-    def _free_mb(self) -> float:
-        """The least of the disks of the records and of the pictures that are moved.
+    def _least_free(self) -> tuple[float, Path | None]:
+        """The least room, MB, of the disks of the records and of the pictures that are moved, and whose it is.
 
         Raises:
             OSError: one is away.
@@ -355,7 +372,8 @@ class Watch:
         there = [
             next(folder for folder in (each.absolute(), *each.absolute().parents) if folder.exists()) for each in places
         ]
-        return min((shutil.disk_usage(each).free / 1e6 for each in there), default=float("inf"))
+        room = [(shutil.disk_usage(each).free / 1e6, place) for each, place in zip(there, places, strict=True)]
+        return min(room, default=(float("inf"), None), key=lambda each: each[0])
 
     def _trouble(self, what: str) -> None:
         if what != self.now.trouble:
@@ -410,6 +428,13 @@ def _watched(
     return not source.renewed
 
 
+def _with_ending(file: Path, ending: str) -> Path:
+    """With an ending before its suffix; of a long name as much as a drive takes."""
+    room = LONGEST_NAME - len(os.fsencode(f"{ending}{file.suffix}"))
+    stem = os.fsencode(file.stem)[:room].decode(errors="ignore") if len(os.fsencode(file.stem)) > room else file.stem
+    return file.with_stem(f"{stem}{ending}")
+
+
 def drive_of(folder: Path) -> Path:
     """The folder that its drive or share is mounted on; that of the system where a share is not mounted now."""
     return next(each for each in (folder, *folder.parents) if os.path.ismount(each) or each == each.parent)
@@ -432,6 +457,8 @@ def move_new(file: Path, target: Path) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        if file.is_symlink():  # what it leads to is meant, and would not be found from there
+            raise OSError(errno.EXDEV, "a link")
         os.link(file, target)
     except FileExistsError:
         if target.read_bytes() != file.read_bytes():  # else a kill came between
@@ -439,7 +466,7 @@ def move_new(file: Path, target: Path) -> None:
     except OSError:  # another drive, or one without hard links
         if target.exists():
             raise FileExistsError(errno.EEXIST, "another file lies there", str(target)) from None
-        part = target.with_name(f".{target.name}.part")
+        part = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
         shutil.copy2(file, part)
         with part.open("rb+") as copy:
             os.fsync(copy.fileno())
