@@ -52,7 +52,7 @@ def test_there_and_back_every_pixel_is_as_before(form, part, tmp_path):
     says = form == "folder" or FORMATS[form].tells_unlabelled
     left_out = {name for name, label in drawn.items() if label is None and not says}
     assert again.keys() == drawn.keys() - left_out
-    assert len(there.lost) == bool(left_out) + (form != "folder")  # and the scale
+    assert len(there.lost) == bool(left_out) + 2 * (form != "folder")  # and the scale, and the licence
     for name, label in again.items():
         assert (label is None) == (drawn[name] is None)
         assert label is None or np.array_equal(label, drawn[name])

@@ -306,9 +306,7 @@ def test_a_mask_with_transparency_is_refused(folder):
 def test_a_jpeg_names_no_classes(folder):
     (folder / "masks/a.png").unlink()
     cv2.imwrite(str(folder / "masks/a.jpg"), np.zeros((4, 6), np.uint8))
-    with pytest.raises(
-        ImageError, match=r"a\.jpg: JPEG changes gray values, which name classes here; save masks as PNG"
-    ):
+    with pytest.raises(ImageError, match=r"a\.jpg: JPEG changes gray values, .*; save masks as PNG"):
         open_dataset(f"folder:{folder}").samples[0].draw((4, 6), 2)
 
 

@@ -93,6 +93,7 @@ def split(
     Without --group, folders in the names are groups; without folders, neighbours by name. Exit codes: 0 done, 2 wrong
     usage or data, or there is a list test.
     """
+    from casae.datasets.names import as_listed
     from casae.datasets.registry import open_dataset
     from casae.errors import UsageError
     from casae.files import write_whole
@@ -105,7 +106,8 @@ def split(
         raise UsageError(f"{dataset}: has a list test already; delete splits/test.txt to draw another")
     drawn = draw_test(data, share, seed, group)
     file = Path(data.name.removeprefix("folder:")) / "splits" / "test.txt"
-    write_whole(file, "".join(f"{name}\n" for name in drawn.test))
+    suffixes = {sample.name: sample.image.suffix for sample in data.samples}
+    write_whole(file, "".join(f"{as_listed(name, suffixes[name])}\n" for name in drawn.test))
     typer.echo(f"{len(drawn.test)} of {len(data.labelled.samples)} labelled pictures in {file}")
     typer.echo(f"groups: {drawn.groups}, by {drawn.by}")
     names = {0: "free of defects", 255: "defect without class"} | dict(enumerate(data.classes, start=1))
@@ -208,7 +210,8 @@ def review(
     console.print(f"{len(doubtful)} of {len(part.labelled.samples)} pictures are doubtful", highlight=False)
     by_heart = sum(each.by_heart for each in doubtful)
     if by_heart or len(judges) == 1:
-        text = "the model has learned from pictures that it judges; train with --folds 5 to doubt more"
+        learned = "has learned from pictures that it judges" if by_heart else "may know pictures that it learned from"
+        text = f"the model {learned}; train with --folds 5 to doubt more"
         console.print(text, style="yellow", markup=False)
     if sheet is not None and doubtful:
         write_sheet(sheet, part, doubtful, judges)

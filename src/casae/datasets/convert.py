@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.datasets.exported import ShapesLabel
+from casae.datasets.names import as_listed
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import UNCLASSED, Dataset, KnownGood, Sample
-from casae.decoding import size_of
+from casae.decoding import orientation_of, read_file, size_of
+from casae.decoding.declared import upright
 from casae.errors import DatasetError, ImageError, OutputError, UsageError
 from casae.files import write_whole
 from casae.image import encode
@@ -22,6 +24,7 @@ from casae.labels.labelset import LabelSet, Picture
 from casae.labels.shapes import Shape
 
 FOLDER = "folder"
+NO_LICENCE = "not stated"
 TARGETS = (FOLDER, *WRITTEN)
 
 
@@ -119,9 +122,8 @@ def _write(
             failures.append(str(error))
             continue
         written.append((sample, picture, _name_in(form, sample, picture)))
-    labels = _labels(data, form, [picture for _, picture, _ in written])
-    if form != FOLDER:
-        lost += _lost(labels, data, form, lossy)
+    labels = _labels(data, form, [sample for sample, _, _ in written], [picture for _, picture, _ in written])
+    lost += _lost(labels, data, form, lossy)
     for sample, picture, _ in written:
         _copy(sample, picture, form, folder)
     if form == FOLDER:
@@ -132,11 +134,13 @@ def _write(
         assert write is not None  # one of `TARGETS`
         write(labels, folder / usual if usual else folder)
     names = {sample.name: name for sample, _, name in written}
+    suffixes = {sample.name: sample.image.suffix for sample, _, _ in written}
     for title, listed in data.splits.items():
         if not (title == "train" and data.train_is_rest):
             file = folder / "splits" / f"{title}.txt"
             file.parent.mkdir(exist_ok=True)
-            write_whole(file, "".join(f"{names[each]}\n" for each in listed if each in names))
+            lines = (as_listed(names[each], suffixes[each]) for each in listed if each in names)
+            write_whole(file, "".join(f"{line}\n" for line in lines))
     return written, lost
 
 
@@ -146,19 +150,40 @@ def _lost(labels: LabelSet, data: Dataset, form: str, lossy: bool) -> list[str]:
     Raises:
         UsageError: some of it is labels, and nobody asked for that.
     """
-    loses = FORMATS[form].loses(labels)
+    loses = "" if form == FOLDER else FORMATS[form].loses(labels)
     if loses and not lossy:
         raise UsageError(f"{data.name}: {loses}; say --lossy to write {form} all the same, or take coco")
-    scale = f"the scale of {data.mm_per_pixel:g} mm a pixel: {form} has no place for it" if data.mm_per_pixel else ""
-    return [each for each in (loses, scale) if each]
+    lost = [loses] if loses else []
+    if data.mm_per_pixel and form != FOLDER:
+        lost.append(f"the scale of {data.mm_per_pixel:g} mm a pixel: {form} has no place for it")
+    if data.licence != NO_LICENCE and form != FOLDER:
+        lost.append(f"the licence, {data.licence}: {form} has no place for it")
+    if data.calibration and form == FOLDER:
+        lost.append(f"what calibration {data.calibration.name} says beside the scale; copy its file and name it again")
+    return lost
 
 
-def _labels(data: Dataset, form: str, pictures: Sequence[Picture]) -> LabelSet:
+def _labels(data: Dataset, form: str, samples: Sequence[Sample], pictures: Sequence[Picture]) -> LabelSet:
     own = data.name.partition(":")[0] == form
     first = next((sample.label for sample in data.samples if isinstance(sample.label, ShapesLabel)), None)
     extra = first.extra if own and first is not None else {}
     unnamed = any(shape.defect_class == UNNAMED for picture in pictures for shape in picture.shapes)
-    return LabelSet(form if own else "", (*data.classes, *((UNNAMED,) if unnamed else ())), tuple(pictures), extra)
+    lists = _lists(data, [sample.name for sample in samples])
+    names = {sample.name: picture.name for sample, picture in zip(samples, pictures, strict=True)}
+    splits = {title: tuple(names[each] for each in listed) for title, listed in lists.items()}
+    classes = (*data.classes, *((UNNAMED,) if unnamed else ()))
+    return LabelSet(form if own else "", classes, tuple(pictures), extra, splits=splits)
+
+
+def _lists(data: Dataset, written: Sequence[str]) -> dict[str, list[str]]:
+    """Lists of what was written; beside others, what stands in none is learned from."""
+    known = set(written)
+    lists = {title: [name for name in listed if name in known] for title, listed in data.splits.items()}
+    lists = {title: lists[title] for title in ("train", "val", "test") if lists.get(title)}
+    if lists and "train" not in lists:
+        apart = set().union(*lists.values())
+        lists = {"train": [name for name in written if name not in apart], **lists}
+    return lists
 
 
 def _name_in(form: str, sample: Sample, picture: Picture) -> str:
@@ -178,10 +203,24 @@ def _named(picture: Picture, form: str) -> Picture:
 
 def _picture(sample: Sample, data: Dataset) -> Picture:
     name = f"{sample.name}{sample.image.suffix}"
-    if isinstance(sample.label, ShapesLabel) and sample.label.picture.width:
-        return replace(sample.label.picture, name=name)
     height, width = size_of(sample.image)
+    if isinstance(sample.label, ShapesLabel) and sample.label.picture.width:
+        known = sample.label.picture
+        if (known.height, known.width) == (width, height) != (height, width):  # labelled as the file lies
+            return _upright(known, name, height, width)
+        return replace(known, name=name)
     return Picture(name, sample.image, width, height, tuple(_shapes(sample, data)), sample.labelled)
+
+
+def _upright(known: Picture, name: str, height: int, width: int) -> Picture:
+    """A picture whose shapes were drawn on it as it lies in its file, as it is shown."""
+    orientation = orientation_of(read_file(known.file)) if known.file else 1
+    turned = (
+        Shape.of(each.defect_class, upright(each.mask(known.height, known.width), orientation), extra=each.extra)
+        for each in known.shapes
+    )
+    shapes = tuple(shape for shape in turned if shape)
+    return replace(known, name=name, width=width, height=height, shapes=shapes)
 
 
 def _shapes(sample: Sample, data: Dataset) -> Sequence[Shape]:
@@ -223,7 +262,7 @@ def _write_folder(data: Dataset, samples: Sequence[Sample], folder: Path) -> Non
             write_whole(file, encode(label, ".png"))
     lines = [f"classes = {json.dumps(data.classes, ensure_ascii=False)}", 'masks = "classes"']
     lines += [f"mm_per_pixel = {data.mm_per_pixel!r}"] if data.mm_per_pixel else []
-    lines += [f"licence = {json.dumps(data.licence, ensure_ascii=False)}"] if data.licence != "not stated" else []
+    lines += [f"licence = {json.dumps(data.licence, ensure_ascii=False)}"] if data.licence != NO_LICENCE else []
     write_whole(folder / "dataset.toml", "\n".join([*lines, ""]))
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from casae.datasets.names import read_splits, same_form
+from casae.datasets.names import read_splits
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import orientation_of, read_file
 from casae.decoding.declared import upright
 from casae.errors import DatasetError
 from casae.files import find_images
 from casae.labels.formats import UNNAMED, read_labels
-from casae.labels.labelset import Picture
+from casae.labels.labelset import Picture, one_form
 from casae.labels.voc import SETS
 
 SOME = 3  # names that a note lists
@@ -86,6 +86,8 @@ def reader(form: str) -> Callable[[Path], Dataset]:
             name = _name(picture.name)
             if name in samples:
                 both = f"{samples[name].image} and {picture.file}"
+                if samples[name].image == picture.file:
+                    raise DatasetError(f"{picture.source}: labels {picture.file} twice; keep one of both")
                 raise DatasetError(f"{picture.source}: {both} have one name; rename one, in the labels too")
             label = ShapesLabel(picture, classes, extra=labels.extra) if picture.labelled else None
             samples[name] = Sample(name, picture.file, label)
@@ -96,7 +98,7 @@ def reader(form: str) -> Callable[[Path], Dataset]:
         known = {sample.image.resolve() for sample in samples.values()}
         for file in find_images(root) if form == "labelme" else []:
             if file.resolve() not in known:  # labelme has no file for what nobody labelled
-                name = same_form(file.relative_to(root).with_suffix("").as_posix())
+                name = one_form(file.relative_to(root).with_suffix("").as_posix())
                 samples.setdefault(name, Sample(name, file))
         lists = {title: tuple(map(_name, names)) for title, names in labels.splits.items()}
         return Dataset(
@@ -111,9 +113,10 @@ def reader(form: str) -> Callable[[Path], Dataset]:
 
 
 def _name(path: str) -> str:
-    """A picture's name from its path in a label file, which never leads out of a folder: `../x/a.png` is `x/a`."""
+    """A picture's name from its path in a label file, without `images/`: `../x/a.png` is `x/a`, out of no folder."""
     parts = PurePosixPath(path.replace("\\", "/")).with_suffix("").parts
-    return same_form("/".join(part for part in parts if part not in ("/", "..") and not part.endswith(":")))
+    within = [part for part in parts if part not in ("/", "..") and not part.endswith(":")]
+    return one_form("/".join(within[1:] if within[:1] == ["images"] and len(within) > 1 else within))
 
 
 def _notes(notes: tuple[str, ...], samples: list[Sample]) -> tuple[str, ...]:

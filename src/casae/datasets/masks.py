@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from casae.datasets.sample import UNCLASSED
-from casae.decoding import JPEG, decode_image, is_transparent, read_file
+from casae.decoding import decode_image, is_lossy, is_transparent, read_file
 from casae.errors import DatasetError, ImageError
 from casae.image import FULL_SCALE, Image
 
@@ -96,11 +96,11 @@ def label_values(file: Path, mask_class: int | None, classes: int, meaning: Mean
             return indices
     if is_transparent(data, mask):
         raise ImageError(f"{file}: is partly transparent; flatten it on black and save it again")
+    is_jpeg = is_lossy(data)
     if mask.ndim == 3:
-        if not same and by_class:
+        if not same and by_class and not (is_jpeg and np.ptp(mask, axis=2).max() <= NOISE):
             raise ImageError(f"{file}: a colour picture is no label mask; save gray values or a palette of classes")
-        mask = mask[..., 0] if same else cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
-    is_jpeg = data.startswith(JPEG)
+        mask = mask[..., 0] if same else mask.max(axis=2)  # red or blue is as much a defect as white
     if meaning == "any" or mask_class is not None:
         cut = 0 if meaning == "any" and not is_jpeg else 127
         return np.where(mask > cut, np.uint8(mask_class or UNCLASSED), np.uint8(0))
@@ -117,7 +117,7 @@ def label_values(file: Path, mask_class: int | None, classes: int, meaning: Mean
 def _no_levels(mask: Image, is_jpeg: bool) -> str:
     """Why a mask's gray values cannot name classes, and what to do; empty if they can."""
     if is_jpeg:
-        return "JPEG changes gray values, which name classes here; save masks as PNG"
+        return "JPEG changes gray values, as WebP with loss does, and they name classes here; save masks as PNG"
     if mask.max() > UNCLASSED:
         return f"value {mask.max()} names no class; save masks with 8 bits a pixel"
     if (mask != np.rint(mask)).any():

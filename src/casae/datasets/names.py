@@ -1,12 +1,12 @@
 """Files of a dataset by name: images, the masks that belong to them, and lists of names."""
 
 import re
-import unicodedata
 from collections.abc import Container, Mapping
 from pathlib import Path
 
 from casae.errors import DatasetError
 from casae.files import SUFFIXES, find_images, printable, read_text, unusable_name
+from casae.labels.labelset import one_form
 
 MASK_ENDINGS = ("_mask", "_gt", "_label")  # of masks, in upper or lower case, behind the name of their image
 ENDED = re.compile(rf"(?P<image>.+?)(?P<ending>{'|'.join(MASK_ENDINGS)})([_-]?(?P<number>\d{{1,9}}))?", re.IGNORECASE)
@@ -54,12 +54,13 @@ def names_in(file: Path) -> tuple[str, ...]:
     """Names of a list, a line each. What does not belong to a name is forgiven: `images/`, the suffix of the file."""
     lines = (line.strip().replace("\\", "/").removeprefix("images/") for line in text_of(file).splitlines())
     names = filter(None, lines)
-    return tuple(same_form(name.rsplit(".", 1)[0] if Path(name).suffix.lower() in SUFFIXES else name) for name in names)
+    return tuple(one_form(name.rsplit(".", 1)[0] if Path(name).suffix.lower() in SUFFIXES else name) for name in names)
 
 
-def same_form(name: str) -> str:
-    """A name in the form in which umlauts and accents are one character; files from a Mac have them as two."""
-    return unicodedata.normalize("NFC", name)
+def as_listed(name: str, suffix: str) -> str:
+    """How a list names a picture: with what would otherwise be taken for no part of its name."""
+    listed = f"images/{name}" if name.startswith("images/") else name
+    return f"{listed}{suffix}" if Path(name).suffix.lower() in SUFFIXES else listed
 
 
 def text_of(file: Path) -> str:
@@ -81,7 +82,7 @@ def by_name(folder: Path) -> dict[str, Path]:
         problem = unusable_name(file)
         if problem:
             raise DatasetError(f"{printable(file)}: {problem}")
-        name = same_form(file.relative_to(folder).with_suffix("").as_posix())
+        name = one_form(file.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise DatasetError(f"{file}: same name as {found[name].name}; keep one, or move masks to masks/")
         found[name] = file

@@ -3,6 +3,7 @@
 from casae.decoding.formats import (
     FileState,
     decode_image,
+    is_lossy,
     is_transparent,
     orientation_of,
     read_file,
@@ -16,6 +17,7 @@ __all__ = [
     "JPEG",
     "FileState",
     "decode_image",
+    "is_lossy",
     "is_transparent",
     "orientation_of",
     "read_file",

@@ -23,6 +23,7 @@ from casae.decoding.others import (
     decode_pnm,
     png_header,
     pnm_header,
+    webp_chunks,
     webp_header,
 )
 from casae.decoding.tiff import TIFF_STARTS, decode_tiff, tiff_header
@@ -138,6 +139,21 @@ def orientation_of(data: bytes) -> int:
         return 1 if header is None else header(data).orientation
     except Exception:  # of a damaged file, which is said where it is decoded
         return 1
+
+
+def is_lossy(data: bytes) -> bool:
+    """Whether a file keeps its pixels only roughly: JPEG, WebP with loss, TIFF with either inside."""
+    if data.startswith(JPEG):
+        return True
+    if data.startswith(b"RIFF"):
+        return b"VP8 " in (data[12:16], *(data[at : at + 4] for at in webp_chunks(data)))
+    if data[:4] in TIFF_STARTS:
+        import tifffile
+
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            compression = file.pages[0].aspage().compression
+            return str(getattr(compression, "name", compression)).startswith(("JPEG", "OJPEG", "WEBP"))
+    return False
 
 
 def is_transparent(data: bytes, decoded: Image) -> bool:

@@ -88,13 +88,20 @@ def webp_header(data: bytes) -> Declared:
     return Declared(width, height, DEFLATED if kind == b"VP8 " else float("inf"), _webp_orientation(data))
 
 
-def _webp_orientation(data: bytes) -> int:
+def webp_chunks(data: bytes) -> Iterator[int]:
+    """Where the chunks of a WebP begin."""
     at = 12
     while at + 8 <= len(data):
+        yield at
         size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"EXIF":
-            return exif_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
         at += 8 + size + size % 2
+
+
+def _webp_orientation(data: bytes) -> int:
+    for at in webp_chunks(data):
+        if data[at : at + 4] == b"EXIF":
+            size = int.from_bytes(data[at + 4 : at + 8], "little")
+            return exif_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
     return 1
 
 

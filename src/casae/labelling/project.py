@@ -24,13 +24,13 @@ from sqlalchemy import ColumnElement, Engine, insert, select, update
 from casae.config import Frozen, first_problem
 from casae.datasets.folder import MAX_CLASSES, SETTINGS, DatasetSettings, read_folder, settings_of_folder
 from casae.datasets.masks import MaskLabel
-from casae.datasets.names import same_form
 from casae.datasets.sample import UNCLASSED, Dataset, Sample
 from casae.decoding import decode_image, read_file, size_of
 from casae.errors import CasaeError, DatasetError, UsageError
 from casae.files import SUFFIXES, read_text, unusable_name, without_controls, write_durably, write_whole
 from casae.image import encode
 from casae.inspection.inspection import new_id
+from casae.labels.labelset import one_form
 from casae.records.database import reading, writing
 from casae.records.schema import labels, submissions
 from casae.records.store import now, once
@@ -302,11 +302,11 @@ class Project:
         if problem or file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
             raise UsageError(f"{file.name}: {problem or 'is no name of a picture'}; rename it, such as ring-1.png")
         decode_image(data, file.name)
-        stem = same_form(file.stem)
+        stem = one_form(file.stem)
         with _adding:
             if any(each.name == stem for each in self.dataset.samples):
                 raise UsageError(f"{file.name}: there is a picture of this name; rename it")
-            write_durably(self.folder / "images" / same_form(file.name), data)
+            write_durably(self.folder / "images" / one_form(file.name), data)
             _read.cache_clear()
         return stem
 

@@ -1,7 +1,7 @@
 """Label Studio, "Brush labels to PNG": a mask for each region, and the JSON export for what their pictures are called.
 
-The masks are called `task-ID-annotation-ID-by-N-tag-CLASS-NUMBER.png`, white on black, as large as the picture. Of a
-task, the annotation of the largest ID counts.
+The masks are called `task-ID-annotation-ID-by-N-CONTROL-CLASS-NUMBER.png`, white on black, as large as the picture.
+Of a task, the annotation of the largest ID counts.
 """
 
 import re
@@ -13,11 +13,12 @@ from casae.decoding import read_image
 from casae.errors import DatasetError
 from casae.image import to_gray
 from casae.labels.json_node import Node
-from casae.labels.label_studio import UPLOADED, address_of, name_of
+from casae.labels.label_studio import address_of, annotation_of, find_uploaded, name_of
 from casae.labels.labelset import Images, LabelSet, Picture
 from casae.labels.shapes import Shape
 
-NAME = re.compile(r"task-(\d{1,12})-annotation-(\d{1,12})-by-.*?-tag-(.+?)-(\d{1,9})\.png")
+NAME = re.compile(r"task-(\d{1,12})-annotation-(\d{1,12})-by-(.*)-(\d{1,9})\.png")  # who, control and class between
+USUAL = "tag"  # name of the control that Label Studio proposes
 
 
 def read_brush_png(folder: Path) -> LabelSet:
@@ -28,11 +29,13 @@ def read_brush_png(folder: Path) -> LabelSet:
         ImageError: a mask cannot be read.
     """
     masks: dict[int, list[tuple[int, int, str, Path]]] = {}
+    exports = [file for file in sorted(folder.glob("*.json")) if not file.name.startswith(".")]
+    controls = _controls(exports[0]) if len(exports) == 1 else {USUAL}
     for file in sorted(folder.rglob("*.png")):
         parts = NAME.fullmatch(file.name)
-        if parts:
-            masks.setdefault(int(parts[1]), []).append((int(parts[2]), int(parts[4]), parts[3], file))
-    exports = sorted(folder.glob("*.json"))
+        name = next((after for each in controls if parts and (after := parts[3].partition(f"-{each}-")[2])), None)
+        if parts and name:
+            masks.setdefault(int(parts[1]), []).append((int(parts[2]), int(parts[4]), name, file))
     if not masks or len(exports) != 1:
         rule = (
             "holds no mask such as task-1-annotation-1-by-1-tag-dent-0.png" if not masks else f"has {len(exports)} JSON"
@@ -41,8 +44,7 @@ def read_brush_png(folder: Path) -> LabelSet:
     images, pictures, notes = Images.near(exports[0]), [], []
     for task in Node.of(exports[0]).each():
         number, name = task.at("id").whole(0), name_of(address_of(task))
-        place = f"{task.file}: {task.place}"
-        image = images.find(name, place) or images.find(UPLOADED.sub("", Path(name).name), place)
+        image = find_uploaded(images, name, f"{task.file}: {task.place}")
         drawn = masks.pop(number, [])
         newest = max((annotation for annotation, *_ in drawn), default=0)
         shapes, height, width = [], 0, 0
@@ -51,7 +53,9 @@ def read_brush_png(folder: Path) -> LabelSet:
             height, width = mask.shape
             shape = Shape.of(defect_class, np.asarray(mask > 0))
             shapes += [shape] if shape else []
-        pictures.append(Picture(name, image, width, height, tuple(shapes), bool(drawn), source=exports[0]))
+        pictures.append(
+            Picture(name, image, width, height, tuple(shapes), bool(drawn) or _is_good(task), source=exports[0])
+        )
         if image is None:
             notes.append(f"{name}: no such picture near {exports[0].name}")
     if masks:
@@ -59,3 +63,20 @@ def read_brush_png(folder: Path) -> LabelSet:
         raise DatasetError(f"{first}: {exports[0].name} has no task of this number; export both from one project")
     classes = {shape.defect_class for picture in pictures for shape in picture.shapes}
     return LabelSet("label-studio-png", tuple(sorted(classes)), tuple(pictures), {}, tuple(notes))
+
+
+def _controls(export: Path) -> set[str]:
+    """Names of what draws in the labelling interface, as results have them; they stand in the names of masks."""
+    found = {USUAL}
+    for task in Node.of(export).each():
+        annotation = annotation_of(task)
+        for result in [] if annotation is None else annotation.at("result").each():
+            if result.has("from_name"):
+                found.add(result.at("from_name").text())
+    return found
+
+
+def _is_good(task: Node) -> bool:
+    """Whether somebody looked and drew nothing."""
+    annotation = annotation_of(task)
+    return annotation is not None and not list(annotation.at("result").each())

@@ -5,6 +5,7 @@ several things, and never that it is a hole.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from casae.labels.labelset import Images, LabelSet, Picture
 from casae.labels.runs import from_coco, to_coco
 from casae.labels.shapes import Shape, polygon
 
+PART = re.compile(r"(instances|annotations|labels)_")  # before the name of a folder, as COCO itself has it
+
 
 def read_coco(file: Path) -> LabelSet:
     """Labels of a COCO file; pictures are looked for beside it, in `images/`, and above.
@@ -27,14 +30,14 @@ def read_coco(file: Path) -> LabelSet:
     """
     whole = Node.of(file)
     categories = list(whole.at("categories").each())
-    names = {node.at("id").whole(): node.at("name").text() for node in categories}
-    drawn: dict[int, list[Node]] = {}
+    names = {node.at("id").key(): node.at("name").text() for node in categories}
+    drawn: dict[str, list[Node]] = {}
     for node in whole.at("annotations").each():
-        drawn.setdefault(node.at("image_id").whole(), []).append(node)
-    images = Images.near(file)
+        drawn.setdefault(node.at("image_id").key(), []).append(node)
+    images = Images.near(file, PART.sub("", file.stem) if PART.match(file.stem) else "")
     pictures, notes = [], []
     for node in whole.at("images").each():
-        key = node.at("id").whole()
+        key = node.at("id").key()
         picture = _picture(node, drawn.pop(key, []), names, images)
         pictures.append(picture)
         if picture.file is None:
@@ -47,13 +50,14 @@ def read_coco(file: Path) -> LabelSet:
     used = {shape.defect_class for picture in pictures for shape in picture.shapes}
     pairs = [(str(node.value.get("supercategory")), node.value["name"]) for node in categories]
     above = {name for name, below in pairs if name != below} - used  # Roboflow lists such a root among the classes
-    classes = dict.fromkeys(names[key] for key in sorted(names) if names[key] not in above)
+    ordered = sorted(names, key=lambda key: (len(key), key) if key.isdecimal() else (99, key))
+    classes = dict.fromkeys(names[key] for key in ordered if names[key] not in above)
     others = whole.others("images", "annotations", "categories")
     extra = others | {"categories": [node.value for node in categories]}
     return LabelSet("coco", tuple(classes), tuple(pictures), extra, tuple(notes))
 
 
-def _picture(node: Node, drawn: list[Node], names: Mapping[int, str], images: Images) -> Picture:
+def _picture(node: Node, drawn: list[Node], names: Mapping[str, str], images: Images) -> Picture:
     name, width, height = node.at("file_name").text(), node.at("width").whole(1), node.at("height").whole(1)
     found = (_shape(each, names, height, width) for each in drawn)
     return Picture(
@@ -67,18 +71,18 @@ def _picture(node: Node, drawn: list[Node], names: Mapping[int, str], images: Im
     )
 
 
-def _shape(node: Node, names: Mapping[int, str], height: int, width: int) -> Shape | None:
+def _shape(node: Node, names: Mapping[str, str], height: int, width: int) -> Shape | None:
     category = node.at("category_id")
-    if category.whole() not in names:
+    if category.key() not in names:
         raise category.error(f"{category.value} is no id of a category")
     extra = node.others("image_id", "category_id", "segmentation", "bbox", "area", "id")
     pixels = _pixels(node, height, width)
-    return Shape.of(names[category.whole()], pixels, extra=extra)
+    return Shape.of(names[category.key()], pixels, extra=extra)
 
 
 def _pixels(node: Node, height: int, width: int) -> NDArray[np.bool_]:
     """(height, width) bool of an annotation; of one without outline, its box."""
-    if not node.has("segmentation") or node.value["segmentation"] == []:
+    if not node.has("segmentation") or node.value["segmentation"] in ([], [[]]):
         box = node.at("bbox")
         numbers = box.numbers()
         if len(numbers) != 4:

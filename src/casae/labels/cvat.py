@@ -18,6 +18,7 @@ from casae.labels.runs import flags_of
 from casae.labels.shapes import Shape, ellipse, line, polygon
 from casae.labels.xml_file import parsed_xml
 
+LISTS = {"validation": "val", "valid": "val", "training": "train", "testing": "test"}  # by other names
 PIXELLESS = ("points", "skeleton", "cuboid", "tag")
 Box = tuple[NDArray[np.bool_], int, int]
 
@@ -29,6 +30,8 @@ def read_cvat(file: Path) -> LabelSet:
         DatasetError: the file is none of CVAT's; names the place in it.
     """
     root = parsed_xml(file)
+    if root.tag == "annotations" and root.find("image") is None and root.find("track") is not None:
+        raise DatasetError(f"{file}: is CVAT for video, which has tracks; export as CVAT for images")
     if root.tag != "annotations":
         raise DatasetError(f"{file}: begins with <{root.tag}>, CVAT for images with <annotations>; export as that")
     images = Images.near(file)
@@ -40,7 +43,16 @@ def read_cvat(file: Path) -> LabelSet:
     skipped = sum(1 for image in root.iter("image") for node in image if node.tag in PIXELLESS)
     if skipped:
         notes.append(f"{skipped} points, skeletons, cuboids and tags cover no pixel and are left out")
-    return LabelSet("cvat", tuple(classes), pictures, {"meta": _meta(root)}, tuple(notes))
+    return LabelSet("cvat", tuple(classes), pictures, {"meta": _meta(root)}, tuple(notes), _subsets(pictures))
+
+
+def _subsets(pictures: tuple[Picture, ...]) -> dict[str, tuple[str, ...]]:
+    """Lists of a project, where its tasks are of several subsets."""
+    lists: dict[str, list[str]] = {}
+    for picture in pictures:
+        title = str(picture.extra.get("subset", "")).lower()
+        lists.setdefault(LISTS.get(title, title), []).append(picture.name)
+    return {title: tuple(names) for title, names in lists.items() if title} if len(lists) > 1 else {}
 
 
 def _meta(root: ET.Element) -> str | None:
@@ -57,7 +69,11 @@ def _picture(node: ET.Element, file: Path, images: Images) -> Picture:
     shapes = tuple(shape for each in _in_order(node, place) if (shape := _shape(each, place, height, width)))
     extra: dict[str, Any] = {key: node.attrib[key] for key in node.attrib if key not in ("name", "width", "height")}
     extra |= {"tags": [ET.tostring(each, encoding="unicode") for each in node if each.tag == "tag"]}
-    return Picture(name, images.find(name, place), width, height, shapes, extra=extra, source=file)
+    within = f"{node.attrib['subset']}/{name}" if node.attrib.get("subset") else name
+    found = images.find(within, place) if within != name else None
+    if found is not None and found.parent.name == node.attrib.get("subset"):
+        name = within
+    return Picture(name, found or images.find(name, place), width, height, shapes, extra=extra, source=file)
 
 
 def _in_order(node: ET.Element, place: str) -> Iterator[ET.Element]:

@@ -19,6 +19,7 @@ from casae.labels.severstal import PICTURES, read_severstal, write_severstal
 from casae.labels.voc import PICTURES as VOC_PICTURES
 from casae.labels.voc import read_voc, write_voc
 from casae.labels.yolo import loses as yolo_loses
+from casae.labels.yolo import place_of as yolo_place_of
 from casae.labels.yolo import read_yolo, write_yolo
 
 UNNAMED = "defect without class"  # what such a region is called where every one needs a name
@@ -55,7 +56,7 @@ FORMATS: Mapping[str, Format] = {
     "cvat": Format(read_cvat, write_cvat, "annotations.xml", (".xml",)),
     "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",), tells_unlabelled=True),
     "label-studio-png": Format(read_brush_png),
-    "yolo": Format(read_yolo, write_yolo, "data.yaml", (".yaml", ".yml"), loses=yolo_loses),
+    "yolo": Format(read_yolo, write_yolo, "data.yaml", (".yaml", ".yml"), place=yolo_place_of, loses=yolo_loses),
     "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True),
     "mvtec": Format(read_mvtec, write_mvtec, pictures="", tells_unlabelled=False, place=place_of, loses=mvtec_loses),
     "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
@@ -87,7 +88,8 @@ def read_labels(name: str, path: Path) -> LabelSet:
 def _only_file(name: str, form: Format, folder: Path) -> Path:
     """The file of a format in a folder: that of the usual name, or the only one."""
     usual = folder / str(form.file)
-    found = [file for file in sorted(folder.glob("*")) if file.suffix.lower() in form.endings]
+    files = (file for file in sorted(folder.glob("*")) if not file.name.startswith("."))  # as a Mac puts beside others
+    found = [file for file in files if file.suffix.lower() in form.endings]
     if usual in found:
         return usual
     if len(found) == 1:

@@ -78,6 +78,13 @@ class Node:
         text: str = self._of(str)
         return text
 
+    def key(self) -> str:
+        """A number or a text that something is known by, as text: 7, 7.0 and "7" are one."""
+        if isinstance(self.value, str):
+            return self.value
+        number = self.number()
+        return str(int(number)) if number == int(number) else str(number)
+
     def number(self) -> float:
         """A finite number."""
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):

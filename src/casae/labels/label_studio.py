@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from casae.decoding import decode_image
 from casae.errors import ImageError
-from casae.files import write_whole
+from casae.files import SUFFIXES, write_whole
 from casae.labels.json_node import Node
 from casae.labels.labelset import Images, LabelSet, Picture, known_size
 from casae.labels.runs import from_label_studio, to_label_studio
@@ -31,6 +32,9 @@ from casae.labels.xml_file import parsed_xml
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded picture
 CONFIG = "label_config.xml"  # the labelling interface, with the classes in their order
 KINDS = ("brush", "bitmask", "polygon", "rectangle", "ellipse")
+STORES = ("s3", "gs", "azure-blob")
+OTHERS = ""  # counted beside types of results: those of other pictures of a task
+ODD = re.compile(r"[^-\w.]")  # what Django takes out of the names of uploaded files
 PNG = "data:image/png;base64,"  # begins a bitmask
 
 
@@ -40,37 +44,55 @@ def read_label_studio(file: Path) -> LabelSet:
     Raises:
         DatasetError: the file is no such export; names the place in it.
     """
-    images = Images.near(file)
+    images, listed = Images.near(file), _configured(file.parent / CONFIG)
     pictures, notes = [], []
     skipped = Counter[str]()
     for task in Node.of(file).each():
-        picture = _picture(task, images, skipped)
+        picture = _picture(task, images, skipped, listed)
         pictures.append(picture)
         if picture.file is None:
             notes.append(f"{picture.name}: no such picture near {file.name}")
-    for kind, count in sorted(skipped.items()):
-        notes.append(f"{count} results of type {kind} draw nothing that casae knows and are left out")
+    for kind, count in sorted((+skipped).items()):
+        why = (
+            f"are of other pictures of their tasks than {listed.image or 'the first'}"
+            if kind == OTHERS
+            else (f"of type {kind} draw nothing that casae knows")
+        )
+        notes.append(f"{count} results {why} and are left out")
     drawn = {shape.defect_class for picture in pictures for shape in picture.shapes if shape.defect_class}
-    listed = [name for name in _listed(file.parent / CONFIG) if name in drawn]
-    classes = (*listed, *sorted(drawn.difference(listed)))
+    ordered = [name for name in listed.classes if name in drawn]
+    classes = (*ordered, *sorted(drawn.difference(ordered)))
     return LabelSet("label-studio", classes, tuple(pictures), {}, tuple(notes))
 
 
-def _listed(file: Path) -> list[str]:
-    """Classes in the order of a labelling configuration beside the export; none without one that can be read."""
+@dataclass(frozen=True)
+class _Configuration:
+    """A labelling interface: its classes in their order, the name of its first picture, and its key in tasks."""
+
+    classes: tuple[str, ...] = ()
+    image: str = ""
+    key: str = ""
+
+
+def _configured(file: Path) -> _Configuration:
+    """That beside the export; an empty one without it."""
     if not file.is_file():
-        return []
+        return _Configuration()
     root = parsed_xml(file)
-    return list(dict.fromkeys(str(node.get("value")) for node in root.iter("Label")))
+    first = next(root.iter("Image"), None)
+    names = ("", "") if first is None else (first.get("name", ""), first.get("value", "").removeprefix("$"))
+    return _Configuration(tuple(dict.fromkeys(str(node.get("value")) for node in root.iter("Label"))), *names)
 
 
-def _picture(task: Node, images: Images, skipped: Counter[str]) -> Picture:
+def _picture(task: Node, images: Images, skipped: Counter[str], configured: _Configuration) -> Picture:
     """A task; `skipped` counts results that draw nothing, by their type. One of such alone is not labelled."""
-    name = name_of(address_of(task))
-    place = f"{task.file}: {task.place}"
-    file = images.find(name, place) or images.find(UPLOADED.sub("", PurePosixPath(name).name), place)
-    chosen = _chosen(task)
+    name = name_of(address_of(task, configured.key))
+    file = find_uploaded(images, name, f"{task.file}: {task.place}")
+    chosen = annotation_of(task)
     found = [] if chosen is None else list(chosen.at("result").each())
+    of_others = [each for each in found if _is_of_another(each, found, configured.image)]
+    skipped[OTHERS] += len(of_others)
+    found = [each for each in found if each not in of_others]
     names = _names_apart(found)
     results = [each for each in found if _kind(each)]
     skipped.update(each.at("type").text() for each in found if not _kind(each) and _type(each) not in ("", "labels"))
@@ -88,35 +110,67 @@ def _picture(task: Node, images: Images, skipped: Counter[str]) -> Picture:
     return Picture(name, file, width, height, tuple(shapes), labelled, extra, task.file)
 
 
-def address_of(task: Node) -> str:
+def find_uploaded(images: Images, name: str, place: str) -> Path | None:
+    """The picture of a task, also under the name that it had before it was uploaded; see `Images.find`."""
+    found = images.find(name, place) or images.find(UPLOADED.sub("", PurePosixPath(name).name), place)
+    if found is None and UPLOADED.match(PurePosixPath(name).name):
+        kept = UPLOADED.sub("", PurePosixPath(name).name)
+        return images.like(lambda other: ODD.sub("", other.replace(" ", "_")) == kept)
+    return found
+
+
+def _is_of_another(result: Node, found: Sequence[Node], image: str) -> bool:
+    """Whether a result is of another picture than the first one of its task."""
+    names = [str(each.value.get("to_name")) for each in found if each.has("to_name")]
+    first = image if image in names else min(names, default="")
+    later = result.value.get("item_index")
+    return (result.has("to_name") and result.value["to_name"] != first) or later not in (None, 0)
+
+
+def address_of(task: Node, key: str = "") -> str:
     """Where the picture of a task lies, as Label Studio has it.
+
+    Args:
+        task: of an export.
+        key: of the picture in its data, as far as the labelling interface says it.
 
     Raises:
         DatasetError: it names none.
     """
+    if not task.has("data") and {"annotation_id", "annotator", "lead_time"} & set(task.others()):
+        raise task.error("is of JSON-MIN, without what was drawn as it was; export as JSON")
     data = task.at("data")
-    if data.has("image"):
-        return data.at("image").text()
-    address = next((value for value in data.others().values() if isinstance(value, str)), None)
-    if address is None:
+    for name in (key, "image"):
+        if name and data.has(name):
+            said = data.at(name)
+            return said.text() if isinstance(said.value, str) else next(said.each()).text()
+    addresses = [value for value in data.others().values() if isinstance(value, str)]
+    pictures = [each for each in addresses if PurePosixPath(name_of(each)).suffix.lower() in SUFFIXES]
+    if not addresses:
         raise data.error("names no picture; export it again")
-    return address
+    return (pictures or addresses)[0]
 
 
 def name_of(address: str) -> str:
     """The path in an address: of an upload, of a local file (`?d=`), or of any server."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as brackets that are no address: the text is a path
+        return unquote(address)
     local = parse_qs(parts.query).get("d")
     path = unquote(local[0] if local else parts.path)
+    if parts.scheme in STORES:  # where ? and # belong to names
+        path = address.partition("://")[2].partition("/")[2]
     return path.lstrip("/").removeprefix("data/").removeprefix("upload/")
 
 
-def _chosen(task: Node) -> Node | None:
+def annotation_of(task: Node) -> Node | None:
     """The annotation that counts; None where nobody has annotated."""
     if not task.has("annotations"):
         return None
     done = [each for each in task.at("annotations").each() if not each.others().get("was_cancelled")]
-    return max(done, key=lambda each: str(each.value.get("updated_at", "")), default=None)
+    newest = max((str(each.value.get("updated_at", "")) for each in done), default="")
+    return next((each for each in reversed(done) if str(each.value.get("updated_at", "")) == newest), None)
 
 
 def _type(node: Node) -> str:

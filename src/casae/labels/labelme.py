@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from casae.decoding import decode_image
 from casae.errors import DatasetError, ImageError
 from casae.files import write_whole
-from casae.image import encode
+from casae.image import Image, encode
 from casae.labels.json_node import Node
-from casae.labels.labelset import Images, LabelSet, Picture, text_of
+from casae.labels.labelset import Images, LabelSet, Picture, known_size, text_of
 from casae.labels.shapes import Shape, ellipse, line, polygon
 
 VERSION = "5.5.0"  # whose keys we write
@@ -35,7 +35,7 @@ def read_labelme(folder: Path) -> LabelSet:
         DatasetError: a file is damaged; names the place in it.
     """
     files = sorted(file for file in folder.rglob("*.json") if not _is_hidden(file.relative_to(folder)))
-    pictures, notes, classes = [], [], set()
+    pictures, notes, classes, near = [], [], set(), dict[Path, Images]()
     thin = points = 0
     for file in files:
         node = Node.of(file)
@@ -46,11 +46,12 @@ def read_labelme(folder: Path) -> LabelSet:
             kind = each.value.get("shape_type") if isinstance(each.value, dict) else None
             thin += kind in ("line", "linestrip")
             points += kind in ("point", "points")
-        picture = _picture(node, folder)
+        picture = _picture(node, folder, near)
         classes |= {shape.defect_class for shape in picture.shapes if shape.defect_class}
         pictures.append(picture)
         if picture.file is None:
-            notes.append(f"{picture.name}: no such picture near {file.relative_to(folder)}")
+            inside = ", but in it as imageData: save it from there" if node.has("imageData") else ""
+            notes.append(f"{picture.name}: no such picture near {file.relative_to(folder)}{inside}")
     if not pictures:
         raise DatasetError(f"{folder}: no labelme file (NAME.json with shapes) in it; name the folder that holds them")
     if thin:
@@ -74,11 +75,12 @@ def _listed(file: Path) -> list[str]:
     return [name for name in names if name and not name.startswith("_")]
 
 
-def _picture(node: Node, folder: Path) -> Picture:
+def _picture(node: Node, folder: Path, near: dict[Path, Images]) -> Picture:
     path = node.at("imagePath").text().replace("\\", "/")
-    height, width = node.at("imageHeight").whole(1), node.at("imageWidth").whole(1)
     beside = node.file.parent
-    file = Images([beside], [beside]).find(path, f"{node.file}: imagePath") or _same_stem(node.file)
+    images = near.setdefault(beside, Images([beside], [beside]))
+    file = images.find(path, f"{node.file}: imagePath") or next(iter(images.named(node.file.stem)), None)
+    height, width = _size(node, file)
     name = (beside / PurePosixPath(path).name).relative_to(folder).as_posix()
     shapes: list[Shape] = []
     for each in node.at("shapes").each():
@@ -91,9 +93,16 @@ def _picture(node: Node, folder: Path) -> Picture:
     return Picture(name, file, width, height, tuple(shapes), extra=extra, source=node.file)
 
 
-def _same_stem(file: Path) -> Path | None:
-    """The picture beside a JSON file that has its name, where the path in it leads nowhere."""
-    return next((found for found in Images([], [file.parent]).named(file.stem)), None)
+def _size(node: Node, file: Path | None) -> tuple[int, int]:
+    """(height, width) as the file says, else of the picture, beside it or within."""
+    if node.has("imageHeight") and node.has("imageWidth"):
+        return node.at("imageHeight").whole(1), node.at("imageWidth").whole(1)
+    if file is not None:
+        return known_size(file)
+    if node.has("imageData"):
+        height, width = _decoded(node.at("imageData"), "picture").shape[:2]
+        return height, width
+    raise node.error("has no imageHeight, and its picture is not near; put the picture beside it")
 
 
 def _shape(node: Node, height: int, width: int) -> Shape | None:
@@ -114,6 +123,10 @@ def _drawn(kind: str, corners: list[list[float]], node: Node, height: int, width
     """The pixels of a shape; raises ValueError where its points do not make one."""
     match kind:
         case "polygon":
+            return polygon(corners, height, width)
+        case "oriented_rectangle" | "rotation":
+            return polygon(corners, height, width)
+        case "rectangle" if len(corners) == 4:  # as other programs write it
             return polygon(corners, height, width)
         case "rectangle":
             (x0, y0), (x1, y1) = _pair(corners)
@@ -138,11 +151,15 @@ def _pair(corners: list[list[float]]) -> tuple[list[float], list[float]]:
 
 
 def _bitmap(node: Node) -> NDArray[np.bool_]:
-    try:
-        pixels = decode_image(base64.b64decode(node.text(), validate=True), "the PNG")
-    except (binascii.Error, ImageError) as error:
-        raise node.error(f"is no PNG in base64 ({error})") from error
+    pixels = _decoded(node, "PNG")
     return (pixels if pixels.ndim == 2 else pixels[..., 0]) > 0
+
+
+def _decoded(node: Node, what: str) -> Image:
+    try:
+        return decode_image(base64.b64decode(node.text(), validate=True), f"the {what}")
+    except (binascii.Error, ImageError) as error:
+        raise node.error(f"is no {what} in base64 ({error})") from error
 
 
 def write_labelme(labels: LabelSet, folder: Path) -> None:

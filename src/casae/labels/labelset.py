@@ -1,6 +1,8 @@
 """What a label file says: pictures, the shapes on them, the names of their classes."""
 
-from collections.abc import Mapping, Sequence
+import os
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -85,18 +87,28 @@ class Images:
     Args:
         roots: folders below which the path may stand as it is, the likeliest first.
         deep: those that are searched with their sub-folders.
+        within: out of which no path leads; by default, that of the first folder.
     """
 
-    def __init__(self, roots: Sequence[Path], deep: Sequence[Path]) -> None:
+    def __init__(self, roots: Sequence[Path], deep: Sequence[Path], within: Path | None = None) -> None:
         self._roots = roots
+        self._within = os.path.normpath(within or (roots[0].parent if roots else Path()))
         self._deep = [root for root in dict.fromkeys(deep) if root.is_dir()]
 
     @classmethod
-    def near(cls, file: Path) -> Self:
-        """Those that a label file may mean: beside it, in `images/` beside it or beside its folder, or above."""
+    def near(cls, file: Path, part: str = "") -> Self:
+        """Those that a label file may mean: beside it, in `images/` beside it or beside its folder, or above.
+
+        Args:
+            file: of labels.
+            part: folder there that is meant first, such as `train` for `instances_train.json`; empty for none.
+        """
         folder = file.parent
         above = folder.parent / "images"
-        return cls([folder, folder / "images", above, folder.parent], [folder, above])
+        places = [folder, folder / "images", above, folder.parent]
+        first = [place / part for place in places] if part else []
+        deep = [folder, above, *(place for place in first if place.parent == folder.parent)]
+        return cls([*first, *places], deep, folder.parent)
 
     def find(self, name: str, place: str) -> Path | None:
         """The picture that is meant; None where there is none.
@@ -111,12 +123,13 @@ class Images:
         wanted = PurePosixPath(name.replace("\\", "/"))
         for root in self._roots:
             file = root / wanted
-            if file.is_file():
+            if self._is_near(file) and file.is_file():
                 return file
-        same = self._files.get(wanted.name, [])
-        for length in range(len(wanted.parts), 0, -1):
-            end = wanted.parts[-length:]
-            meant = [file for file in same if file.parts[-length:] == end]
+        same = self._files.get(one_form(wanted.name), [])
+        parts = PurePosixPath(one_form(str(wanted))).parts
+        for length in range(len(parts), 0, -1):
+            end = parts[-length:]
+            meant = [file for file in same if PurePosixPath(one_form(file.as_posix())).parts[-length:] == end]
             if len(meant) == 1:
                 return meant[0]
             if meant:
@@ -124,14 +137,35 @@ class Images:
                 raise DatasetError(f"{place}: {name} could be {both}; write the folder before the name, or keep one")
         return None
 
+    def like(self, fits: Callable[[str], bool]) -> Path | None:
+        """The only picture whose name without folders fits; None where none does, or several."""
+        found = [files for name, files in self._files.items() if fits(name)]
+        return found[0][0] if len(found) == 1 and len(found[0]) == 1 else None
+
     def named(self, stem: str) -> list[Path]:
         """Pictures of this name without suffix."""
-        return [file for files in self._files.values() for file in files if file.stem == stem]
+        return self._stems.get(one_form(stem), [])
+
+    def _is_near(self, file: Path) -> bool:
+        """Whether a path leads nowhere else: who wrote it may not know what lies there."""
+        return Path(os.path.normpath(file)).is_relative_to(self._within)
 
     @cached_property
     def _files(self) -> dict[str, list[Path]]:
         """All pictures below the folders, by their name."""
         found: dict[str, list[Path]] = {}
         for file in sorted({file for root in self._deep for file in find_images(root)}):
-            found.setdefault(file.name, []).append(file)
+            found.setdefault(one_form(file.name), []).append(file)
         return found
+
+    @cached_property
+    def _stems(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for name, files in self._files.items():
+            found.setdefault(PurePosixPath(name).stem, []).extend(files)
+        return found
+
+
+def one_form(name: str) -> str:
+    """A name in the form in which umlauts and accents are one character; files from a Mac have them as two."""
+    return unicodedata.normalize("NFC", name)

@@ -4,6 +4,7 @@
 shows one kind of defect, so it can hold no second class. Names are their paths, such as `test/scratch/000`.
 """
 
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ from casae.image import encode
 from casae.labels.labelset import LabelSet, Picture, known_size
 from casae.labels.shapes import Shape
 
+UNSAFE = re.compile(r"[/\\\x00-\x1f:*?\"<>|]")
 GOOD, TRUTH, PARTS = "good", "ground_truth", ("train", "test")
 
 
@@ -63,7 +65,13 @@ def kind_of(picture: Picture) -> str:
     areas = Counter[str]()
     for shape in picture.shapes:
         areas[shape.defect_class] += shape.area
-    return areas.most_common(1)[0][0] if areas else GOOD
+    return folder_of(areas.most_common(1)[0][0]) if areas else GOOD
+
+
+def folder_of(defect_class: str) -> str:
+    """A class as one folder, which is not that of good pictures and leads nowhere else."""
+    name = UNSAFE.sub("_", defect_class).strip(". ") or "_"
+    return f"{name}_" if name.lower() == GOOD else name
 
 
 def place_of(picture: Picture) -> str:
@@ -77,7 +85,10 @@ def place_of(picture: Picture) -> str:
 def loses(labels: LabelSet) -> str:
     """What the layout cannot hold of these labels; empty if nothing."""
     several = sum(len({shape.defect_class for shape in picture.shapes}) > 1 for picture in labels.pictures)
-    return f"{several} pictures show several classes, and a folder of mvtec is of one" if several else ""
+    if several:
+        return f"{several} pictures show several classes, and a folder of mvtec is of one"
+    renamed = sorted({name for name in labels.classes if folder_of(name) != name})
+    return f"class {renamed[0]!r} cannot be the name of a folder of defects" if renamed else ""
 
 
 def write_mvtec(labels: LabelSet, folder: Path) -> None:

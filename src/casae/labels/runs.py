@@ -39,13 +39,19 @@ def flags_of(runs: Sequence[int] | NDArray[np.int64], size: int) -> NDArray[np.b
     Raises:
         ValueError: they are not whole numbers from 0 on, or do not add up to `size`.
     """
+    lengths = _checked(runs, size)
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+
+
+def _checked(runs: Sequence[int] | NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Runs that add up to `size`; see `flags_of`."""
     lengths = np.asarray(runs)
     if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 0).any():
         raise ValueError("runs must be whole numbers, 0 or more")
     total = int(lengths.sum(dtype=np.float64)) if lengths.size else 0
     if total != size or size > MOST_PIXELS:
         raise ValueError(f"runs cover {total} pixels where {size} are due")
-    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return lengths.astype(np.int64)
 
 
 def from_coco(counts: str | Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
@@ -54,8 +60,18 @@ def from_coco(counts: str | Sequence[int], height: int, width: int) -> NDArray[n
     Raises:
         ValueError: they do not describe a mask of this size.
     """
-    runs = _unpacked(counts) if isinstance(counts, str) else counts
-    return np.ascontiguousarray(flags_of(runs, height * width).reshape(width, height).T)
+    runs = _checked(_unpacked(counts) if isinstance(counts, str) else counts, height * width)
+    mask = np.zeros((height, width), np.bool_)
+    ends = np.cumsum(runs)
+    starts = ends - runs
+    inside = np.flatnonzero(runs[1::2]) * 2 + 1
+    if inside.size:  # of a large picture, the columns alone that have pixels
+        first, last = int(starts[inside[0]]) // height, (int(ends[inside[-1]]) - 1) // height
+        within = np.clip(ends, first * height, (last + 1) * height)
+        lengths = np.diff(within, prepend=first * height)
+        flags = np.repeat(np.arange(len(runs)) % 2 == 1, lengths)
+        mask[:, first : last + 1] = flags.reshape(last + 1 - first, height).T
+    return mask
 
 
 def to_coco(mask: NDArray[np.bool_]) -> str:

@@ -8,7 +8,6 @@ box. As YOLO takes it, a picture without a text file shows no defect. Polygons h
 import itertools
 import math
 import os
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +17,7 @@ import yaml
 
 from casae.errors import DatasetError
 from casae.files import files_under, find_images, write_whole
-from casae.labels.labelset import LabelSet, Picture, known_size, text_of
+from casae.labels.labelset import Images, LabelSet, Picture, known_size, one_form, text_of
 from casae.labels.shapes import Shape, polygon
 from casae.outlines import outlines_of, signed_area
 
@@ -36,10 +35,10 @@ def read_yolo(file: Path) -> LabelSet:
     content, root, notes = _content(file), file.parent, list[str]()
     classes, listed = _names(content, file), _listed(content, file, notes)
     images = dict.fromkeys([*find_images(root / PICTURES), *itertools.chain(*listed.values())])
-    texts = {_same_form(text): text for text in sorted(files_under(root, {})) if text.suffix == ".txt"}
+    texts = {one_form(text.as_posix()): text for text in sorted(files_under(root, {})) if text.suffix == ".txt"}
     pictures, without = [], 0
     for image in images:
-        text = texts.pop(_same_form(_text_of(image, root)), None)
+        text = texts.pop(one_form(_text_of(image, root).as_posix()), None)
         height, width = known_size(image)
         shapes: tuple[Shape, ...] = ()
         if text is not None and height:
@@ -61,11 +60,6 @@ def read_yolo(file: Path) -> LabelSet:
     apart = len(listed) > 1 and len(set(every)) == len(every)  # or one picture would be learned from and judged on
     names = {title: tuple(_name_of(image, root) for image in each) for title, each in listed.items()} if apart else {}
     return LabelSet("yolo", tuple(classes), tuple(pictures), {}, tuple(notes), names)
-
-
-def _same_form(path: Path) -> str:
-    """A path in which umlauts and accents are one character, as `casae.datasets.names.same_form` has them."""
-    return unicodedata.normalize("NFC", path.as_posix())
 
 
 def _text_of(image: Path, root: Path) -> Path:
@@ -102,7 +96,10 @@ def _listed(content: Mapping[str, Any], file: Path, notes: list[str]) -> dict[st
     for title in LISTS:
         said = content.get(title)
         for place in said if isinstance(said, list) else [said] if said else []:
-            found = _pictures_at(str(place), str(content.get("path") or "."), file.parent)
+            found, lost = _pictures_at(str(place), str(content.get("path") or "."), file.parent)
+            if lost:
+                rule = f"{lost} of its pictures are not in the folder, and are passed over"
+                notes.append(f"{file.name}: {title}: {place}: {rule}")
             if found is None:
                 notes.append(f"{file.name}: {title}: {place} is not in its folder and is passed over")
             else:
@@ -110,19 +107,31 @@ def _listed(content: Mapping[str, Any], file: Path, notes: list[str]) -> dict[st
     return listed
 
 
-def _pictures_at(place: str, path: str, root: Path) -> list[Path] | None:
-    """Pictures of a folder or of a list of paths; None where there is neither in the folder `root`."""
+def _pictures_at(place: str, path: str, root: Path) -> tuple[list[Path] | None, int]:
+    """Pictures of a folder or of a list of paths, and how many are not there; None where `root` has neither, or none.
+
+    Paths of another machine lead to the pictures that their ends name.
+    """
     plain = place.replace("\\", "/")
     for each in (root / path / plain, root / plain, root / plain.removeprefix("../")):  # as Roboflow writes it
         found = _inside(each, root)
         if found and found.is_dir():
-            return find_images(found)
+            return find_images(found), 0
         if found and found.suffix == ".txt" and found.is_file():
             lines = filter(None, (line.strip().replace("\\", "/") for line in text_of(found).splitlines()))
-            places = ([_inside(base / line, root) for base in (found.parent, root / path, root)] for line in lines)
-            files = (next((file for file in each if file and file.is_file()), None) for each in places)
-            return [file for file in files if file]
-    return None
+            images = Images([], [root])
+            files = [_listed_picture(line, (found.parent, root / path, root), root, images) for line in lines]
+            known = [file for file in files if file]
+            return known or None, len(files) - len(known)
+    return None, 0
+
+
+def _listed_picture(line: str, bases: tuple[Path, ...], root: Path, images: Images) -> Path | None:
+    for base in bases:
+        file = _inside(base / line, root)
+        if file and file.is_file():
+            return file
+    return images.find(line, f"{root}: list")
 
 
 def _inside(place: Path, root: Path) -> Path | None:
@@ -170,6 +179,12 @@ def _shape(line: str, place: str, classes: list[str], height: int, width: int) -
     return Shape.of(classes[int(number)], box, left_px, top_px)
 
 
+def place_of(picture: Picture) -> str:
+    """Where a picture lies in `images/`: in no other folder of that name, or YOLO would look elsewhere for its text."""
+    *folders, name = PurePosixPath(picture.name).parts
+    return PurePosixPath(*(each for each in folders if each != PICTURES), name).as_posix()
+
+
 def loses(labels: LabelSet) -> str:
     """What polygons cannot hold of these labels; empty if nothing."""
     shapes = (shape for picture in labels.pictures for shape in picture.shapes)
@@ -194,8 +209,15 @@ def write_yolo(labels: LabelSet, file: Path) -> None:
                 shares = np.add(outline, (shape.left, shape.top)) / (picture.width, picture.height)
                 number = labels.classes.index(shape.defect_class)
                 lines.append(" ".join([str(number), *(f"{share:.9g}" for share in shares.ravel())]))
-        text = root / LABELS / PurePosixPath(picture.name).with_suffix(".txt")
+        text = root / LABELS / PurePosixPath(place_of(picture)).with_suffix(".txt")
         text.parent.mkdir(parents=True, exist_ok=True)
         write_whole(text, "".join(f"{line}\n" for line in lines))
-    content = {"path": ".", "train": PICTURES, "val": PICTURES, "names": dict(enumerate(labels.classes))}
+    content: dict[str, Any] = {"path": ".", "train": PICTURES, "val": PICTURES}
+    if labels.splits:  # or who trains with it would learn what is to be judged on
+        places = {picture.name: place_of(picture) for picture in labels.pictures}
+        for title, names in labels.splits.items():
+            write_whole(root / f"{title}.txt", "".join(f"./{PICTURES}/{places[name]}\n" for name in names))
+        content |= {title: f"{title}.txt" for title in labels.splits}
+        content["val"] = "val.txt" if "val" in labels.splits else content["train"]
+    content["names"] = dict(enumerate(labels.classes))
     write_whole(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
