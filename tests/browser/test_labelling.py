@@ -1,5 +1,7 @@
 """Labelling in a real browser: what is drawn is what is kept, whatever happens meanwhile."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -10,22 +12,34 @@ from casae.inspection.inspector import Inspector
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 WIDTH, HEIGHT = 320, 240
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def project(serving):
     """A project of four pictures with a ring that is dark, and how to ask for a label."""
+    return made(serving, "rings")
+
+
+@pytest.fixture
+def fresh(serving):
+    """A project that no other test has touched: where it is, how to ask for a label, its name."""
+    name = f"fresh-{next(NUMBERS)}"
+    return *made(serving, name)[:2], name
+
+
+def made(serving, project):
     url, _, http = serving
-    assert http.post("/api/v1/projects", json={"name": "rings", "classes": ["dark", "darker"]}).status_code == 201
+    http.post("/api/v1/projects", json={"name": project, "classes": ["dark", "darker"]})
     image = np.full((HEIGHT, WIDTH), 200, np.uint8)
     cv2.circle(image, (80, 80), 30, 10, 8)
     data = cv2.imencode(".png", image)[1].tobytes()
     for name in ("a", "b", "c", "d"):
-        answer = http.post("/api/v1/projects/rings/pictures", files={"image": (f"{name}.png", data)})
+        answer = http.post(f"/api/v1/projects/{project}/pictures", files={"image": (f"{name}.png", data)})
         assert answer.status_code == 201, answer.text
 
     def label(picture):
-        answer = http.get(f"/api/v1/projects/rings/label/{picture}")
+        answer = http.get(f"/api/v1/projects/{project}/label/{picture}")
         return decode_image(answer.content, "label"), answer.headers["x-state"]
 
     return url, label, image
@@ -36,8 +50,8 @@ def page(as_person):
     return as_person("ann")
 
 
-def go_to(page, url, picture, **query):
-    page.goto(f"{url}/projects/rings/label/{picture}" + ("?" + "&".join(f"{k}={v}" for k, v in query.items())))
+def go_to(page, url, picture, of="rings", **query):
+    page.goto(f"{url}/projects/{of}/label/{picture}" + ("?" + "&".join(f"{k}={v}" for k, v in query.items())))
     page.locator("body[data-ready=true]").wait_for()
 
 
@@ -176,7 +190,7 @@ def test_what_the_model_proposes_is_accepted_region_by_region(page, project, dar
     url, label, image = project
     go_to(page, url, "d")
     page.keyboard.press("a")
-    saved(page, "proposals")
+    saved(page, "proposals_unnamed")  # of classes that the project lacks: they get the chosen one
     click(page, 110, 80)
     saved(page)
     found = Inspector(dark_model).inspect(image).mask
@@ -290,3 +304,95 @@ def test_what_no_server_will_take_does_not_stand_in_the_way(page, project):
     saved(page, "refused")
     page.keyboard.press("ArrowRight")
     playwright.expect(page.locator("#name")).to_have_text("b")
+
+
+def test_after_a_click_keys_mean_the_picture_again(page, fresh):
+    url, label, name = fresh
+    go_to(page, url, "a", of=name)
+    for row in (30, 60, 90):
+        stroke(page, (200, row), (240, row))
+    page.get_by_role("button", name="Undo").click()
+    saved(page)
+    before = np.count_nonzero(label("a")[0])
+    page.wait_for_timeout(500)
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#name")).not_to_have_text("a")
+    drawn, state = label("a")
+    assert (np.count_nonzero(drawn), state) == (before, "done")
+
+
+def test_a_second_press_submits_no_picture_unseen(page, fresh):
+    url, label, name = fresh
+    go_to(page, url, "c", of=name)
+    page.wait_for_timeout(500)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(120)
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#name")).to_have_text("d")
+    page.wait_for_timeout(600)
+    assert (label("c")[1], label("d")[1]) == ("done", "none")
+
+
+def test_undo_takes_back_the_corner_that_was_set_last(page, fresh):
+    url, label, name = fresh
+    go_to(page, url, "d", of=name)
+    stroke(page, (20, 20), (60, 20))
+    saved(page)
+    before = label("d")[0]
+    page.keyboard.press("p")
+    for x, y in ((200, 100), (240, 100), (240, 140), (300, 200)):
+        click(page, x, y)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(400)
+    saved(page)
+    drawn = label("d")[0]
+    assert (drawn[before > 0] == before[before > 0]).all()
+    assert drawn[130, 239]
+    assert not drawn[170, 280]
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(400)
+
+
+def test_two_fingers_zoom_and_draw_nothing(as_person, fresh):
+    url, label, name = fresh
+    page = as_person("ann", viewport={"width": 820, "height": 1000}, has_touch=True)
+    go_to(page, url, "d", of=name)
+    before = label("d")[0]
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        places = [
+            {"x": at(page, x, y)[0], "y": at(page, x, y)[1], "id": number} for number, (x, y) in enumerate(points)
+        ]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    for tool in ("wand", "polygon", "fill"):
+        page.locator(f"[data-tool={tool}]").click()
+        touch("touchStart", (80, 80))
+        touch("touchStart", (80, 80), (120, 80))
+        touch("touchMove", (60, 80), (140, 80))
+        touch("touchEnd")
+        page.wait_for_timeout(300)
+        page.get_by_role("button", name="Fit").click()
+    page.keyboard.press("Enter")  # would close a polygon
+    page.wait_for_timeout(400)
+    assert np.array_equal(label("d")[0], before)
+
+
+def test_strokes_that_could_not_be_sent_are_sent_from_another_picture(as_person, fresh):
+    url, label, name = fresh
+    page = as_person("ann")
+    go_to(page, url, "b", of=name)
+    before = label("b")[0]
+    page.context.set_offline(True)
+    stroke(page, (250, 200), (300, 200))
+    saved(page, "not_saved")
+    page.evaluate("addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true)")
+    page.context.set_offline(False)
+    page.route("**/label/b?*", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    page.goto("about:blank")
+    page.unroute("**/label/b?*")
+    go_to(page, url, "c", of=name)
+    page.wait_for_timeout(500)
+    assert np.count_nonzero(label("b")[0]) > np.count_nonzero(before)

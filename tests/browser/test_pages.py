@@ -158,6 +158,140 @@ def test_a_held_key_judges_one_part_and_an_empty_queue_looks_again(page, service
     assert [each["new"] for each in reviews] == ["OK"]
 
 
+def review_of(page, url, client, serial):
+    """Make a doubtful part, the only one, and wait until it can be judged."""
+    for row in client.inspections(decision="REVIEW", reviewed=False):
+        client.review(row["id"], "OK", "done")
+    doubtful(client, serial)
+    page.goto(f"{url}/review")
+    playwright.expect(page.locator("#part")).to_have_text(serial)
+    playwright.expect(page.locator("#ng")).to_be_enabled()
+    (row,) = client.inspections(serial=serial)
+    return lambda: client.get(f"/api/v1/inspections/{row['id']}")["reviews"]
+
+
+def test_what_is_typed_into_a_list_of_classes_judges_nothing(page, service):
+    url, client = service
+    reviews = review_of(page, url, client, "typed")
+    choice = page.locator("#findings select").first
+    choice.focus()
+    page.keyboard.type("no d")
+    playwright.expect(page.locator("#findings select").first).to_be_focused()
+    assert reviews() == []
+    page.locator("#part").focus()
+    page.keyboard.press("n")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    assert [each["class"] for each in reviews()[0]["findings"]] == [None]
+
+
+def test_what_was_said_of_a_part_is_there_again(page, service):
+    url, client = service
+    reviews = review_of(page, url, client, "again")
+    page.keyboard.press("d")
+    page.keyboard.press("x")
+    page.locator("#reason").fill("dust")
+    page.get_by_role("button", name="Later").click()
+    playwright.expect(page.locator("#ng")).to_be_enabled()
+    assert page.locator("#findings .changed").count() == 1  # put off, and not forgotten
+    assert page.locator("#reason").input_value() == "dust"
+    page.locator("#part").focus()
+    page.keyboard.press("m")
+    box = page.locator("#viewer canvas").bounding_box()
+    for x, y in ((60, 60), (90, 60), (90, 90)):
+        page.mouse.click(box["x"] + x, box["y"] + y)
+    page.keyboard.press("Enter")
+    page.keyboard.press("n")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    page.keyboard.press("u")
+    playwright.expect(page.locator("#ng")).to_be_enabled()
+    page.keyboard.press("o")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    first, second = reviews()
+    assert len(first["findings"]) == 2
+    assert (second["findings"], second["why"], second["new"]) == (first["findings"], "dust", "OK")
+
+
+def test_two_people_do_not_overrule_each_other_unseen(as_person, service):
+    url, client = service
+    page, other = as_person("ann"), as_person("eve")
+    reviews = review_of(page, url, client, "both")
+    other.goto(f"{url}/review")
+    playwright.expect(other.locator("#ng")).to_be_enabled()
+    page.keyboard.press("n")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    other.keyboard.press("o")
+    playwright.expect(other.locator("#trouble")).to_contain_text("ann has said NG meanwhile")
+    assert [each["new"] for each in reviews()] == ["NG"]
+    other.keyboard.press("o")  # meant
+    playwright.expect(other.locator("#empty")).to_be_visible()
+    assert [each["new"] for each in reviews()] == ["NG", "OK"]
+
+
+def test_on_a_phone_the_picture_and_the_verdict_are_on_screen_together(as_person, service):
+    url, client = service
+    page = as_person("ann", viewport={"width": 390, "height": 844}, has_touch=True)
+    review_of(page, url, client, "phone")
+    seen = [page.locator(each).bounding_box() for each in ("#viewer", "#ok", "#ng")]
+    assert all(box["y"] >= 0 and box["y"] + box["height"] <= 844 for box in seen)
+    assert seen[0]["y"] + seen[0]["height"] <= seen[1]["y"]
+    page.keyboard.press("n")
+
+
+def test_a_verdict_before_the_script_has_its_answer_is_kept(page, service):
+    url, client = service
+    (row,) = client.inspections(serial="part 1")
+    slow = lambda route: (page.wait_for_timeout(1500), route.continue_())  # noqa: E731
+    page.route(f"**/api/v1/inspections/{row['id']}", slow)
+    page.goto(f"{url}/inspections/{row['id']}", wait_until="commit")
+    page.get_by_label("Reason").fill("burr")
+    page.get_by_role("button", name="Part is NG").click()
+    page.get_by_text("burr").wait_for()
+    assert "decision=" not in page.url
+    assert client.get(f"/api/v1/inspections/{row['id']}")["reviews"][-1]["why"] == "burr"
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_picture_that_fails_for_a_while_comes_again(page, service):
+    url, client = service
+    (row,) = client.inspections(serial="part 2")
+    page.route("**/view", lambda route: route.fulfill(status=418, json={"detail": "busy drawing"}))
+    page.goto(f"{url}/inspections/{row['id']}")
+    playwright.expect(page.locator("#viewer .note")).to_have_text("busy drawing")
+    page.unroute("**/view")
+    playwright.expect(page.locator("#viewer .note")).to_be_hidden(timeout=10_000)
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_long_names_break_no_page(as_person, service, serving):
+    url, client = service
+    name = "a-project-with-a-name-that-says-all-there-is-to-say-of-it-and-then-some-more-of-that"
+    serving.http.post("/api/v1/projects", json={"name": name, "classes": ["c" * 60]})
+    serving.http.post(f"/api/v1/projects/{name}/pictures", files={"image": ("0.png", png(side=120))})
+    client.inspect(png(66, 0), name="long.png", serial="S-" + "0123456789" * 9)
+    for width in (390, 820, 1440):
+        page = as_person("eve", viewport={"width": width, "height": 800})
+        review_of(page, url, client, f"long {width}")
+        for path in ("/review", "/history", "/projects", f"/projects/{name}", f"/projects/{name}/label/0", "/"):
+            page.goto(url + path)
+            page.wait_for_timeout(500)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+
+
+def test_a_project_of_many_pictures_shows_them_all(page, service, serving):
+    url, _ = service
+    serving.http.post("/api/v1/projects", json={"name": "many", "classes": ["dark"]})
+    for number in range(205):
+        serving.http.post("/api/v1/projects/many/pictures", files={"image": (f"p{number:03}.png", png(side=64))})
+    page.goto(f"{url}/projects/many")
+    assert page.locator(".thumbs li").count() == 200
+    page.get_by_role("link", name="Next picture").click()
+    playwright.expect(page.locator(".thumbs li")).to_have_count(5)
+    page.locator("[name=find]").fill("P20")
+    page.get_by_role("button", name="Find").click()
+    playwright.expect(page.locator(".thumbs li")).to_have_count(5)
+    assert page.locator(".thumbs .small").all_inner_texts() == [f"p{number}" for number in range(200, 205)]
+
+
 def test_the_live_page_comes_back_by_itself(page, service):
     url, client = service
     page.route("**/api/v1/events*", lambda route: route.fulfill(status=418))  # after which a browser asks no more

@@ -305,3 +305,20 @@ def test_the_last_page_says_that_it_is(client):
     assert client.get("/api/v1/inspections", params={"limit": 6}).json()["next"] is None
     almost_all = client.get("/api/v1/inspections", params={"sample": 0.99999999}).json()
     assert len(almost_all["items"]) == 6
+
+
+def test_who_has_not_seen_a_review_does_not_overrule_it(client):
+    record = send(client, png())
+    path = f"/api/v1/inspections/{record['id']}/reviews"
+    said = {"decision": "NG", "why": "", "reviews_seen": 0}
+    assert client.post(path, json=said).status_code == 201
+    assert "local has said NG meanwhile" in is_problem(client.post(path, json=said | {"decision": "OK"}), 409)
+    assert client.post(path, json=said | {"decision": "OK", "reviews_seen": 1}).status_code == 201
+    assert client.post(path, json={"decision": "OK", "why": ""}).status_code == 201  # who does not say, is not asked
+
+
+def test_blanks_round_a_value_are_none(client):
+    record = send(client, png(), serial=" 7 ", product="ring ")
+    assert (record["part"]["serial"], record["part"]["product"]) == ("7", "ring")
+    found = client.get("/api/v1/inspections", params={"serial": "7 "}).json()["items"]
+    assert [each["id"] for each in found] == [record["id"]]

@@ -219,8 +219,16 @@ def test_an_inspection_becomes_a_label_as_the_review_says(project):
     assert state == "draft"
     assert np.count_nonzero(drawn == 2) == 36
     assert np.count_nonzero(drawn == 1) == 11 * 11
+    name = answer.json()["picture"]
+    said = {"decision": "OK", "why": "", "findings": [{"number": each, "class": None} for each in (1, 2)]}
+    assert project.post(f"/api/v1/inspections/{record['id']}/reviews", json=said).status_code == 201
     again = project.post(f"/api/v1/inspections/{record['id']}/labels", json={"project": "rings"})
-    assert "there is a picture of this name" in is_problem(again, 422)
+    assert (again.status_code, again.json()["picture"]) == (201, name)  # nobody has drawn on the one of before
+    drawn, version, _ = label(project, name)
+    assert not drawn.any()
+    assert paint(project, name, version, 0, 0, np.ones((4, 4), np.uint8)).status_code == 200
+    again = project.post(f"/api/v1/inspections/{record['id']}/labels", json={"project": "rings"})
+    assert "somebody has drawn on" in is_problem(again, 409)
 
 
 def test_a_part_that_is_ok_though_no_rule_accepts_defects_has_none(project):

@@ -130,7 +130,7 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there():
     assert set(re.findall(r"\bwords\.(\w+)", scripts)) <= known
     assert not known & set(dir(dict))  # which templates would find first
     names = set(re.findall(r"\w+", used + scripts + code)) | set(get_args(State))
-    put_together = {"tool", "about", "order", "queue", "chart", "step", "state", "truth", "drift", "nelson"}
+    put_together = {"tool", "about", "order", "queue", "chart", "step", "state", "truth", "drift", "nelson", "shape"}
     assert {name for name in known - names if name.partition("_")[0] not in put_together} == set()
 
 

@@ -21,6 +21,7 @@ from casae.files import without_controls
 from casae.inspection.inspection import Part
 from casae.inspection.record import InspectionRecord
 from casae.labelling.project import Patch
+from casae.labels.labelset import one_form
 from casae.labels.results import filled
 from casae.records.queries import Filter, Row, failures_of, moment_of, page, reviews_of
 from casae.records.store import record_by_id, review
@@ -116,6 +117,7 @@ class NewReview(Body):
     why: Text = Field(examples=["dust, wiped off"])
     blind: bool = Field(default=False, description="whether you do not know what casae had decided")
     findings: list[Finding] = Field(default=[], max_length=1000)
+    reviews_seen: int | None = Field(default=None, ge=0, description="how many you know; where there are more, 409")
 
 
 class IntoLabels(Body):
@@ -222,7 +224,7 @@ def show(service: TheService, who: Viewer, key: Id) -> Whole:
     return Whole(record=record, reviews=said_of(service, key))
 
 
-@router.post("/inspections/{key}/reviews", status_code=201, responses=documented(404))
+@router.post("/inspections/{key}/reviews", status_code=201, responses=documented(404, 409))
 def say(service: TheService, who: Operator, key: Id, said: NewReview) -> Review:
     """Say what a part truly is, and what its defects are: a new row; the inspection stays."""
     record = _record(service, key)
@@ -232,6 +234,10 @@ def say(service: TheService, who: Operator, key: Id, said: NewReview) -> Review:
             raise ProblemError(422, f"findings: defect {each.number} stands there twice; say of each what it is once")
         if each.number is not None and each.number not in numbers:
             raise ProblemError(422, f"findings: there is no defect {each.number}; there are {len(numbers)}")
+    before = said_of(service, key)
+    if said.reviews_seen is not None and len(before) > said.reviews_seen:
+        last = before[-1]
+        raise ProblemError(409, f"{last.who} has said {last.new} meanwhile; say it again if you mean to overrule that")
     findings = json.dumps([each.model_dump(by_alias=True) for each in said.findings]) if said.findings else None
     made = review(service.engine, key, said.decision, who.name, said.why, blind=said.blind, findings=findings)
     return next(each for each in said_of(service, key) if each.id == made)
@@ -244,9 +250,20 @@ def into_labels(service: TheService, who: Operator, key: Id, wanted: IntoLabels)
     data, _ = original(service.engine, service.home, record)
     if record.straightened:
         raise ProblemError(410, f"{key}: was straightened before it was inspected; its places are not the picture's")
-    values = drawn_as_said(record, said_of(service, key), there.dataset.classes)
-    stem = there.add_picture(f"{PurePath(record.source).stem}-{record.sha256[:8]}{_suffix(data)}", data)
-    told = there.change(stem, 0, Patch(0, 0, values), who.name)
+    said, classes = said_of(service, key), there.dataset.classes
+    values = drawn_as_said(record, said, classes)
+    name = f"{PurePath(record.source).stem}-{record.sha256[:8]}{_suffix(data)}"
+    stem, base = one_form(PurePath(name).stem), 0
+    if any(each.name == stem for each in there.dataset.samples):
+        before, drawn = there.label(stem)
+        told_before = [drawn_as_said(record, said[:count], classes) for count in range(len(said) + 1)]
+        if before.state == "done" or not any(np.array_equal(drawn, each) for each in told_before):
+            rule = "has a label that somebody has drawn on or submitted, which stays; mend it in the project"
+            raise ProblemError(409, f"{stem}: {rule}")
+        base = before.version
+    else:
+        stem = there.add_picture(name, data)
+    told = there.change(stem, base, Patch(0, 0, values), who.name)
     told = there.submit(stem, told.version, who.name) if wanted.submit else told
     noted(service.engine, who, "made a label of an inspection", key, project=wanted.project, picture=stem)
     return PictureItem(**asdict(told))

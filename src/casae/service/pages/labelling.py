@@ -1,6 +1,7 @@
 """Pages to label on, and to learn from labels."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -8,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from casae.labelled.order import Order
 from casae.labels.formats import FORMATS, WRITTEN
 from casae.service.api.labels import ProjectName, agree, item_of, ordered, project_of, projects, track_of
+from casae.service.api.values import Text
 from casae.service.pages.views import shown
 from casae.service.state import Operator, TheService, Viewer
 
@@ -23,16 +25,35 @@ def all_projects(request: Request, service: TheService, who: Viewer) -> Response
 
 
 @router.get("/projects/{name}")
-def one_project(request: Request, service: TheService, who: Viewer, name: ProjectName) -> Response:
-    """A project: its pictures, its label book, its trainings."""
+def one_project(
+    request: Request,
+    service: TheService,
+    who: Viewer,
+    name: ProjectName,
+    find: Text = "",
+    state: Annotated[str, Query(pattern="^(none|draft|done)?$")] = "",
+    leaf: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
+) -> Response:
+    """A project: its pictures, some at a time, its label book, its trainings."""
     there = project_of(service, name)
-    items = sorted(there.pictures(), key=lambda each: (each.state == "done", each.picture))
+    items = [
+        each
+        for each in sorted(there.pictures(), key=lambda each: (each.state == "done", each.picture))
+        if find.lower() in each.picture.lower() and state in ("", each.state)
+    ]
+    begin = (leaf - 1) * MOST_SHOWN
+    given = urlencode({name: value for name, value in (("find", find), ("state", state)) if value})
     return shown(
         request,
         "project",
         project=item_of(there),
-        items=items[:MOST_SHOWN],
-        more=max(0, len(items) - MOST_SHOWN),
+        items=items[begin : begin + MOST_SHOWN],
+        count=len(items),
+        begin=begin,
+        find=find,
+        state=state,
+        newer=f"?{given}&page={leaf - 1}" if leaf > 1 else None,
+        older=f"?{given}&page={leaf + 1}" if len(items) > begin + MOST_SHOWN else None,
         book=there.book(),
         agreement=agree(service, who, name),
         order="newest" if service.catalogue.active(name) is None else "uncertain",

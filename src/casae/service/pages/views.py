@@ -29,6 +29,7 @@ router = APIRouter(include_in_schema=False)
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
 POLICY += "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 LATEST, A_PAGE, OF_PART = 24, 50, 20
+A_MOMENT_MS = 1000  # after a shift began, when the page of the next one is asked for
 LONGEST = 2000  # characters of a place to go back to
 STATIC = files("casae.service") / "static"
 static = StaticFiles(packages=[("casae.service", "static")])
@@ -37,11 +38,13 @@ static = StaticFiles(packages=[("casae.service", "static")])
 @router.get("/")
 def live(request: Request, service: TheService, who: Viewer) -> Response:
     """What comes."""
-    began = shift_began(datetime.now(), service.settings.shifts)
+    now = datetime.now()
+    began, ends = shift_began(now, service.settings.shifts), shift_ends(now, service.settings.shifts)
+    left_ms = round((ends - datetime.now(UTC)) / timedelta(milliseconds=1)) + A_MOMENT_MS
     since = first_id(datetime.now(UTC))  # what comes from then on is told and counted by events, also what is a card
     counts = counted_since(service.engine, began, since)
     rows = page(service.engine, Filter(), limit=LATEST)
-    return shown(request, "live", rows=rows, counts=counts, began=began, since=since)
+    return shown(request, "live", rows=rows, counts=counts, began=began, since=since, left_ms=left_ms)
 
 
 @router.get("/history")
@@ -80,11 +83,12 @@ def history(
     asked = {"decision": decision, "since": since, "until": until, "serial": serial, "batch": batch}
     asked |= {"product": product, "station": station, "class": defect_class, "model": model, "least_px": least_px}
     asked |= {"reviewed": reviewed, "look": look if look != "table" else ""}
-    rows = page(service.engine, wanted, after, A_PAGE)
+    found = page(service.engine, wanted, after, A_PAGE + 1)
+    rows = found[:A_PAGE]
     given = urlencode({name: value for name, value in asked.items() if value})
     other = urlencode({**{name: value for name, value in asked.items() if value and name != "look"}, "look": "gallery"})
     other = other if look == "table" else other.removesuffix("look=gallery").removesuffix("&")
-    following = f"?{given}&after={rows[-1].id}" if len(rows) == A_PAGE else None
+    following = f"?{given}&after={rows[-1].id}" if len(found) > A_PAGE else None
     newest = f"?{given}" if after else None
     return shown(
         request, "history", rows=rows, asked=asked, following=following, newest=newest, look=look, other=f"?{other}"
@@ -147,6 +151,17 @@ def shift_began(now: datetime, shifts: str) -> datetime:
     days = (now.date() - timedelta(days=back) for back in (0, 1))
     begins = (datetime.combine(day, time(hour)) for day in days for hour in hours)
     return max(begin for begin in begins if begin <= now).astimezone()
+
+
+def shift_ends(now: datetime, shifts: str) -> datetime:
+    """When the next shift begins.
+
+    >>> shift_ends(datetime(2026, 11, 30, 23), "6,14,22").strftime("%d %H")
+    '01 06'
+    """
+    days = (now.date() + timedelta(days=ahead) for ahead in (0, 1))
+    begins = (datetime.combine(day, time(int(hour))) for day in days for hour in shifts.split(","))
+    return min(begin for begin in begins if begin > now).astimezone()
 
 
 def shown(request: Request, name: str, status: int = 200, **values: Any) -> Response:

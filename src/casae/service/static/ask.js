@@ -1,6 +1,7 @@
 /** Asking the API from a page, and the viewer as pages use it. */
 import { Viewer } from "./viewer.js";
 
+const AGAIN_MS = 3000; // until a picture that did not come is asked for again
 export const root = document.querySelector('meta[name="root"]').content;
 export const csrf = document.querySelector('meta[name="csrf"]').content;
 
@@ -22,13 +23,29 @@ export function viewerOf(element, record, onselect, gone) {
     picture: `${at}/view`, mask: record.defects.length ? `${at}/mask` : null, probability: `${at}/probability`, defects: record.defects,
     width: record.width_px, height: record.height_px, onselect,
   });
-  const say = () => {
-    const note = element.appendChild(document.createElement("p"));
-    note.className = "note";
-    note.textContent = gone;
+  const note = document.createElement("p");
+  note.className = "note";
+  const say = (what) => {
+    note.textContent = what;
+    element.append(note);
   };
-  viewer.ready.catch(say);
-  element.addEventListener("gone", say);
+  /** Shown, or gone for good; what fails for a while is tried again. */
+  viewer.shown = (async () => {
+    for (;;) {
+      const failed = await viewer.ready.then(() => false, () => true);
+      if (!failed) return note.remove();
+      const answer = await fetch(`${at}/view`).catch(() => null);
+      if ([404, 410].includes(answer?.status)) return say(gone);
+      if (!answer?.ok) say((await answer?.json().catch(() => null))?.detail ?? "…");
+      await new Promise((later) => setTimeout(later, AGAIN_MS));
+      if (!element.isConnected) return null;
+      viewer.reload();
+    }
+  })();
+  element.addEventListener("gone", async () => {
+    const answer = await fetch(`${at}/probability`).catch(() => null);
+    say((await answer?.json().catch(() => null))?.detail ?? gone);
+  });
   return viewer;
 }
 

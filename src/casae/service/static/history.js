@@ -10,6 +10,13 @@ function read() {
   }
 }
 
+/** The filters, from the newest on: a page in between would be another one tomorrow. */
+function viewed() {
+  const query = new URLSearchParams(location.search);
+  query.delete("after");
+  return `?${query}`;
+}
+
 function show() {
   const views = read();
   at("views").replaceChildren(...Object.entries(views).map(([name, query]) => {
@@ -31,7 +38,7 @@ function show() {
 at("keep-view").addEventListener("click", () => at("name-view").showModal());
 at("no-view").addEventListener("click", () => at("name-view").close());
 at("name-view").querySelector("form").addEventListener("submit", () => {
-  localStorage.setItem(KEPT, JSON.stringify({ ...read(), [at("view-name").value]: location.search || "?" }));
+  localStorage.setItem(KEPT, JSON.stringify({ ...read(), [at("view-name").value]: viewed() }));
   show();
 });
 show();

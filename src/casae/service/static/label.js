@@ -1,13 +1,14 @@
 /** The labelling page: one picture after the other, each stroke kept as soon as it is drawn. */
 import { ask, csrf, root } from "./ask.js";
 import { keep, kept, keysOf, PRESETS, written } from "./keys.js";
-import { colourOf, Labeller } from "./labeller.js";
+import { colourOf, Labeller, UNNAMED } from "./labeller.js";
 import { packed, Raster } from "./raster.js";
 import * as unsaved from "./unsaved.js";
 import { joined } from "./viewer.js";
 
 const PAUSE_MS = 150; // after a stroke, before it is sent
 const AGAIN_MS = 3000; // after the connection was lost
+const LOOK_MS = 400; // that a picture is on screen before it can be submitted: a second press of a key is none
 const at = (id) => document.getElementById(id);
 const page = at("label").dataset;
 const project = `/api/v1/projects/${page.project}`;
@@ -28,6 +29,8 @@ let waiting = null; // the rectangle that is not sent yet
 let timer = null;
 let sending = null;
 let proposed = false;
+let shownAt = 0; // when the picture came to the screen
+let touched = false; // whether anybody has done something with it since
 let busy = false; // another picture comes, or this one is being submitted
 
 /* What goes to and comes from the server */
@@ -49,8 +52,8 @@ async function read(name) {
   return { raster, version: Number(answer.headers.get("X-Version")), state: answer.headers.get("X-State") };
 }
 
-async function post(path, values, body) {
-  const answer = await fetch(`${root}${project}/${path}/${named(picture)}?${query(values)}`, {
+async function post(path, values, body, name = picture) {
+  const answer = await fetch(`${root}${project}/${path}/${named(name)}?${query(values)}`, {
     method: "POST", body, headers: { ...(csrf && { "X-CSRF-Token": csrf }), "Content-Type": "application/octet-stream" },
   });
   const said = await answer.json().catch(() => ({}));
@@ -99,7 +102,7 @@ async function sendAll() {
 
 /** The server will never take it; where there is nothing to draw on any more, it must not stand in the way for ever. */
 async function refused(key, error) {
-  say("refused", error.message);
+  say("refused", error.status === 403 && error.message.includes("csrf") ? words.signed_in_anew : error.message);
   if ([401, 403, 408, 413, 429].includes(error.status)) return; // another time, or by somebody else
   waiting = null;
   await unsaved.drop(key).catch(() => {});
@@ -129,12 +132,13 @@ async function alone(does) {
   }
 }
 
-const submit = () => labeller && alone(async () => {
+const submit = () => labeller && (touched || performance.now() - shownAt > LOOK_MS) && alone(async () => {
   const began = performance.now();
+  const isGood = labeller.raster.values.every((value) => !value);
   try {
     ({ version, state } = await post("submit", { version }));
     performance.measure("submit", { start: began });
-    say("submitted");
+    say(isGood ? "submitted_good" : "submitted");
     whole.add(picture);
     unread.delete(picture);
     const [before, after] = [pictures.slice(0, pictures.indexOf(picture)), pictures.slice(pictures.indexOf(picture) + 1)];
@@ -221,6 +225,9 @@ async function open(name) {
     labeller.raster.protect = at("protect").checked;
     for (const each of document.querySelectorAll("[data-layer]")) showLayer(each.dataset.layer);
     await labeller.ready;
+    shownAt = performance.now();
+    touched = false;
+    element.addEventListener("pointerdown", () => (touched = true));
     if (left) restore(left);
     else say(state === "done" ? "done" : state === "draft" ? "saved" : "empty");
     proposed = false;
@@ -276,7 +283,9 @@ async function propose() {
     if (name !== picture) return;
     labeller.propose(found.items);
     at("accept-all").disabled = !found.items.length;
-    say(found.model ? (found.items.length ? "proposals" : "no_proposals") : "no_model", found.items.length || "");
+    const unnamed = found.items.filter((each) => each.value === UNNAMED).length;
+    const what = found.items.length ? (unnamed ? "proposals_unnamed" : "proposals") : "no_proposals";
+    say(found.model ? what : "no_model", unnamed || found.items.length || "");
   } catch (error) {
     say("not_read", error.message);
   }
@@ -354,6 +363,7 @@ const actions = {
 async function acceptAll() {
   await propose();
   labeller?.accept();
+  touched = true;
 }
 
 for (const each of document.querySelectorAll("[data-tool]")) each.addEventListener("click", () => use(each.dataset.tool));
@@ -365,6 +375,10 @@ for (const each of document.querySelectorAll("[data-layer], [data-opacity]")) {
   each.addEventListener("input", () => showLayer(each.dataset.layer ?? each.dataset.opacity));
 }
 for (const each of document.querySelectorAll("[data-do]")) each.addEventListener("click", () => actions[each.dataset.do]());
+for (const each of document.querySelectorAll("[data-tool], [data-value], [data-do]")) {
+  // After a click keys mean the picture again: Enter submits, and does not press the button once more.
+  each.addEventListener("click", (event) => event.detail && at("viewer").querySelector("canvas").focus({ preventScroll: true }));
+}
 at("brush").addEventListener("input", (event) => brush(Number(event.target.value)));
 at("tolerance").addEventListener("input", (event) => labeller && (labeller.tolerance = Number(event.target.value)));
 at("protect").addEventListener("input", (event) => labeller && (labeller.raster.protect = event.target.checked));
@@ -421,7 +435,13 @@ function keyRow(name, key) {
       event.preventDefault();
       event.stopPropagation();
       const { preset, changed } = kept();
-      keep(preset, { ...changed, [name]: written(event) });
+      const pressed = written(event);
+      const taken = Object.keys(keys).find((each) => each !== name && keys[each] === pressed);
+      if (event.key === "Escape" || taken) {
+        button.textContent = event.key === "Escape" ? shown(key) : `${shown(pressed)}: ${wordOf(taken)}`;
+        return;
+      }
+      keep(preset, { ...changed, [name]: pressed });
       apply();
     });
   });
@@ -458,6 +478,25 @@ at("example-dialog").addEventListener("close", async () => {
   }
 });
 
+/** What earlier visits drew on other pictures and could not send. */
+async function sendLeft() {
+  const mine = `${page.who}/${page.project}/${second}/`;
+  const left = (await unsaved.keys().catch(() => [])).filter((key) => key.startsWith(mine) && key !== unsavedKey(picture || pictures[0]));
+  for (const key of left) {
+    const name = key.slice(mine.length);
+    const change = await unsaved.read(key).catch(() => null);
+    if (!change) continue;
+    try {
+      const { version: base, place, bytes } = change;
+      await post("label", { version: base, ...place }, await packed(bytes), name);
+      await unsaved.drop(key);
+    } catch (error) {
+      if ([400, 404, 410, 422].includes(error.status)) await unsaved.drop(key).catch(() => {}); // there is nothing to draw on
+      else if (error.status === 409 && !pictures.includes(name)) pictures.push(name); // it is asked there which one counts
+    }
+  }
+}
+
 /* Begin */
 
 const wanted = new URLSearchParams(location.search).get("order") ?? "name";
@@ -467,6 +506,7 @@ for (const each of queue.items) if (each.state === "done") whole.add(each.pictur
 const first = picture || pictures[0];
 at("order").value = wanted;
 if (first && !pictures.includes(first)) pictures.unshift(first);
+await sendLeft();
 if (first) await open(first);
 else say(wanted === "name" ? "no_pictures" : "all_labelled");
 document.body.dataset.ready = "true";

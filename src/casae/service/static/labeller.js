@@ -159,7 +159,8 @@ export class Labeller extends Viewer {
   /** Make all proposals, or those of a list, labels. */
   accept(chosen = this.proposals) {
     if (!chosen.length) return;
-    this.step(() => chosen.map((each) => this.raster.polygon(each.polygons, each.value)).reduce(joined, null));
+    const named = (each) => (each.value === UNNAMED ? this.value : each.value); // of a class that the project lacks
+    this.step(() => chosen.map((each) => this.raster.polygon(each.polygons, named(each))).reduce(joined, null));
     this.proposals = this.proposals.filter((each) => !chosen.includes(each));
     this.draw();
   }
@@ -173,7 +174,8 @@ export class Labeller extends Viewer {
   }
 
   undo() {
-    this.changed(this.raster.undo());
+    if (this.points.length) return this.dropLast(); // of what is being drawn, the last corner
+    return this.changed(this.raster.undo());
   }
 
   redo() {
@@ -200,28 +202,35 @@ export class Labeller extends Viewer {
       wand: () => this.wandAt(column, row),
       propose: () => this.acceptAt(column, row),
     }[this.tool];
-    const doing = does();
-    if (doing instanceof Promise) {
-      const asking = Promise.allSettled([this.asking, doing]).then(() => {
-        if (this.asking === asking) this.asking = null;
-      });
-      this.asking = asking;
-    }
+    this.meant = does; // when the finger is lifted, unless a second one comes to zoom
     return true;
+  }
+
+  does() {
+    const { meant } = this;
+    this.meant = null;
+    const doing = meant?.();
+    if (!(doing instanceof Promise)) return;
+    const asking = Promise.allSettled([this.asking, doing]).then(() => {
+      if (this.asking === asking) this.asking = null;
+    });
+    this.asking = asking;
   }
 
   move(x, y) {
     this.hover(x, y);
-    if (this.working && (this.tool === "brush" || this.tool === "eraser")) this.paintTo(Math.round(x), Math.round(y));
+    if (this.working && !this.meant && (this.tool === "brush" || this.tool === "eraser")) this.paintTo(Math.round(x), Math.round(y));
   }
 
   release() {
-    if (this.tool === "brush" || this.tool === "eraser") this.changed(this.raster.end());
+    if (this.meant) this.does();
+    else if (this.tool === "brush" || this.tool === "eraser") this.changed(this.raster.end());
   }
 
   /** A second finger came: what was begun is no stroke. */
   cancel() {
-    if (this.working && (this.tool === "brush" || this.tool === "eraser")) {
+    if (this.meant) this.meant = null;
+    else if (this.working && (this.tool === "brush" || this.tool === "eraser")) {
       this.raster.end();
       this.repaint(this.raster.undo());
       this.raster.undone = [];

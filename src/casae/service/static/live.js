@@ -4,7 +4,13 @@ import { ask, root } from "./ask.js";
 const list = document.getElementById("cards");
 const SIGNS = { OK: "✓", REVIEW: "?", NG: "✗" };
 const AGAIN_MS = 3000;
+const SOUND = "casae-sound";
 const MOST_TOLD = 5000;
+
+setTimeout(() => location.reload(), Number(list.dataset.shiftMs)); // counts are those of a shift
+const sound = document.getElementById("sound");
+sound.checked = localStorage.getItem(SOUND) === "on";
+sound.addEventListener("change", () => localStorage.setItem(SOUND, sound.checked ? "on" : "off"));
 
 const { since } = list.dataset; // what is older is counted already
 const told = new Set(); // an event may come twice

@@ -14,10 +14,17 @@ const say = (what) => {
 
 /* Pictures */
 
+const coming = []; // files that wait, of all choices together
+const troubles = [];
+let taken = 0;
+let sending = false;
+
 async function add(files) {
-  const troubles = [];
+  coming.push(...files);
+  if (sending) return; // who sends takes them too
+  sending = true;
   at("sent").hidden = false;
-  for (const [number, file] of files.entries()) {
+  for (let file = coming.shift(); file; file = coming.shift()) {
     const content = new FormData();
     content.set("image", file);
     const headers = csrf ? { "X-CSRF-Token": csrf } : {};
@@ -27,12 +34,20 @@ async function add(files) {
     } catch (error) {
       troubles.push(`${file.name}: ${error.message}`);
     }
-    at("sent").value = (number + 1) / files.length;
+    taken += 1;
+    at("sent").value = taken / (taken + coming.length);
   }
+  sending = false;
   at("sent").hidden = true;
+  if (isEdited()) return say([words.added_reload, ...troubles].join("\n"));
   sessionStorage.setItem(TROUBLES, troubles.join("\n")); // said beside the pictures that did come
-  location.reload();
+  return location.reload();
 }
+
+/** Whether a form holds what nobody has kept yet. */
+const isEdited = () =>
+  [...document.querySelectorAll("#book input, #book textarea")].some((each) => each.value !== each.defaultValue);
+addEventListener("beforeunload", (event) => sending && event.preventDefault());
 
 say(sessionStorage.getItem(TROUBLES) ?? "");
 sessionStorage.removeItem(TROUBLES);
@@ -53,6 +68,9 @@ at("add-class")?.addEventListener("click", () => {
   fresh.querySelector("legend").textContent = all.length + 1;
   for (const each of fresh.querySelectorAll("input, textarea")) each.value = "";
   for (const each of fresh.querySelectorAll("figure")) each.remove();
+  const away = button("✕", async () => fresh.remove());
+  away.setAttribute("aria-label", `${words.class} ${all.length + 1} ✕`);
+  fresh.append(away);
   all[all.length - 1].after(fresh);
   fresh.querySelector("input").focus();
 });

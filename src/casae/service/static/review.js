@@ -22,7 +22,27 @@ let classes = [];
 let corrected = new Map(); // number of a defect -> its class, null where it is none
 let missed = []; // {class, polygon}
 let drawing = null; // corners of a missed defect
+let reviewed = 0; // how often the part was judged before, as far as this page knows
 const known = new Map(); // hash of a model -> its classes
+const WORK = "casae-review-work"; // what was said of parts and not yet kept, by their ids, as long as this tab lives
+
+const work_of = () => JSON.parse(sessionStorage.getItem(WORK) ?? "{}");
+
+/** What was corrected of the part on screen outlives Later, a session that ends, and a reload. */
+function keepWork() {
+  if (!record) return;
+  const { [record.id]: _, ...others } = work_of();
+  const mine = { corrected: [...corrected], missed, why: at("reason").value };
+  const empty = !mine.corrected.length && !missed.length && !mine.why;
+  sessionStorage.setItem(WORK, JSON.stringify(empty ? others : { ...others, [record.id]: mine }));
+}
+
+/** What a review said, as it is drawn here. */
+const workOfReview = ({ findings, why }) => ({
+  corrected: findings.filter((each) => each.number).map((each) => [each.number, each.class]),
+  missed: findings.filter((each) => !each.number).flatMap((each) => each.polygons.map((polygon) => ({ class: each.class, polygon }))),
+  why,
+});
 
 const applyLayers = layers(() => viewer);
 const wanted = {
@@ -44,11 +64,11 @@ async function next() {
   try {
     do {
       if (!queue.length) await fill();
-    } while (!(await open(queue.shift())));
-    if (queue.length) ask("GET", `/api/v1/inspections/${queue[0]}`); // so that the browser has met it
+    } while (!(await open(queue[0]).then((is) => (queue.shift(), is))));
+    if (queue.length) ask("GET", `/api/v1/inspections/${queue[0]}`).catch(() => {}); // so that the browser has met it
   } catch (error) {
-    say(error.message);
-    if (work.hidden) waits = setTimeout(next, LOOK_MS); // nothing is shown, so nobody presses a key
+    say(error.status ? error.message : words.service_away);
+    if (!record) waits = setTimeout(next, LOOK_MS); // nobody can judge: it goes on by itself
   }
 }
 
@@ -73,8 +93,9 @@ async function open(id, isJudged = false) {
   if (mine !== turn) return true;
   record = found;
   classes = names;
-  show();
-  viewer.ready.catch(() => {}).then(() => mine === turn && hold(false));
+  reviewed = reviews.length;
+  show(isJudged && reviews.length ? workOfReview(reviews.at(-1)) : work_of()[id]);
+  viewer.shown.then(() => mine === turn && hold(false));
   return true;
 }
 
@@ -114,25 +135,28 @@ async function classesOf({ model_sha256: sha256, defects }) {
   return known.get(sha256);
 }
 
-function show() {
+function show(before = { corrected: [], missed: [], why: "" }) {
   const old = at("viewer");
   const fresh = old.cloneNode(false);
   old.replaceWith(fresh);
   chosen = 0;
-  corrected = new Map();
-  missed = [];
+  corrected = new Map(before.corrected);
+  missed = before.missed;
   draw(null);
   const shown = blind() ? { ...record, defects: [] } : record;
   viewer = viewerOf(fresh, shown, choose, work.dataset.gone);
   if (blind()) viewer.sources.probability = null;
   viewer.ready.then(applyLayers, () => {});
-  viewer.press = (x, y, event) => Boolean(drawing) && event.button === 0 && corner(x, y);
+  viewer.press = (x, y, event) => Boolean(drawing) && event.button === 0;
+  viewer.release = (x, y) => drawing && corner(x, y); // and not where a second finger came
+  const { doubled } = viewer;
+  viewer.doubled = () => (drawing ? closeMissed() : doubled.call(viewer));
   viewer.paintOver = paintMissed;
   at("part").textContent = record.part.serial ?? record.source.split("/").at(-1);
   at("why").textContent = blind() ? words.blind_help : record.reason;
   const about = [record.part.product, record.part.batch, record.part.station, record.model];
   at("about").textContent = about.filter(Boolean).join(" · ");
-  at("reason").value = "";
+  at("reason").value = before.why;
   at("class").replaceChildren(...classes.map((name) => new Option(name, name)));
   at("take").hidden = !at("project").options.length;
   const projects = [...at("project").options].map((each) => each.value);
@@ -140,6 +164,7 @@ function show() {
   if (mine) at("project").value = mine;
   showFindings();
   at("part").focus({ preventScroll: true });
+  at("viewer").scrollIntoView({ block: "nearest" }); // on a phone the buttons are there before the picture
 }
 
 function showFindings() {
@@ -166,6 +191,7 @@ function showFindings() {
     button.addEventListener("click", () => {
       missed.splice(index, 1);
       showFindings();
+      keepWork();
       viewer.draw();
     });
     return button;
@@ -186,7 +212,10 @@ function correct(number, name) {
   const { class: found } = record.defects.find((each) => each.number === number);
   if (name === found) corrected.delete(number);
   else corrected.set(number, name);
-  showFindings();
+  const row = at("findings").querySelector(`[data-number="${number}"]`); // which stays: the keyboard is in it
+  row.classList.toggle("changed", corrected.has(number));
+  row.querySelector("select").value = name ?? "";
+  keepWork();
 }
 
 /* A defect that was missed, drawn corner by corner */
@@ -200,13 +229,13 @@ function draw(corners) {
 function corner(x, y) {
   drawing.push([Math.round(x), Math.round(y)]);
   viewer.draw();
-  return true;
 }
 
 function closeMissed() {
   if (drawing?.length > 2) missed.push({ class: at("class").value, polygon: drawing });
   draw(null);
   showFindings();
+  keepWork();
 }
 
 function paintMissed(pen) {
@@ -230,8 +259,10 @@ async function judge(decision) {
   const findings = [...corrected].map(([number, name]) => ({ number, class: name }));
   findings.push(...missed.map((each) => ({ class: each.class, polygons: [each.polygon] })));
   try {
-    const said = { decision, why: at("reason").value, blind: blind(), findings };
+    const said = { decision, why: at("reason").value, blind: blind(), findings, reviews_seen: reviewed };
     await ask("POST", `/api/v1/inspections/${judged.id}/reviews`, said);
+    const { [judged.id]: _, ...others } = work_of();
+    sessionStorage.setItem(WORK, JSON.stringify(others));
     if (at("accept").checked && !at("take").hidden) await take(judged);
     last = judged.id;
     at("undo").hidden = false;
@@ -239,6 +270,7 @@ async function judge(decision) {
     if (/^\d+$/.test(left)) at("waiting").textContent = Math.max(0, Number(left) - 1);
   } catch (error) {
     if (record === judged) hold(false);
+    if (error.status === 409) reviewed += 1; // seen now: a second press is meant
     return say(work.dataset.notKept + error.message);
   }
   await next();
@@ -274,6 +306,7 @@ function name(index) {
   else if (chosen && classes[index]) correct(chosen, classes[index]);
 }
 
+at("reason").addEventListener("input", keepWork);
 at("ok").addEventListener("click", () => judge("OK"));
 at("ng").addEventListener("click", () => judge("NG"));
 at("later").addEventListener("click", next);

@@ -25,4 +25,5 @@ async function inStore(mode, does) {
 /** {version, place, bytes} of a key; undefined without. */
 export const read = (key) => inStore("readonly", (store) => store.get(key));
 export const write = (key, change) => inStore("readwrite", (store) => store.put(change, key));
+export const keys = () => inStore("readonly", (store) => store.getAllKeys());
 export const drop = (key) => inStore("readwrite", (store) => store.delete(key));

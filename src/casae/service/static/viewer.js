@@ -24,14 +24,21 @@ export class Viewer {
     this.pointers = new Map();
     this.outlines = defects.map((defect) => path(defect.polygons));
     this.rectangles = defects.map((defect) => path([defect.rectangle]));
+    this.wanted = { picture, mask };
+    this.reload();
+    this.listen();
+    new ResizeObserver(() => this.resize()).observe(element);
+    this.resize();
+  }
+
+  /** Ask for the picture, once more where it did not come. */
+  reload() {
+    const { picture, mask } = this.wanted;
     this.ready = Promise.all([load(picture), mask ? load(mask) : null]).then(([image, found]) => {
       this.image = image;
       this.mask = found && tinted(found, COLOURS.mask);
       this.draw();
     });
-    this.listen();
-    new ResizeObserver(() => this.resize()).observe(element);
-    this.resize();
   }
 
   /** Show all of the picture. */
@@ -170,7 +177,7 @@ export class Viewer {
     };
     this.canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
-      this.zoomBy(event.deltaY < 0 ? STEP : 1 / STEP, ...place(event));
+      if (event.deltaY) this.zoomBy(event.deltaY < 0 ? STEP : 1 / STEP, ...place(event)); // sideways means no zoom
     }, { passive: false });
     this.canvas.addEventListener("dblclick", () => this.doubled());
     this.canvas.addEventListener("pointerdown", (event) => {
