@@ -138,33 +138,40 @@ def http() -> str:
         for method, about in methods.items():
             statuses = ", ".join(status for status in about["responses"] if status.startswith("2"))
             meaning = _cell(about["description"].split("\n\n")[0])
-            row = f"| `{method.upper()} {path}` | {_asked(described, about)} | {statuses} | {meaning} |"
-            by_tag.setdefault(about["tags"][0], []).append(row)
+            for kind, asked in _asked(described, about):
+                row = f"| `{method.upper()} {path}`{kind} | {asked} | {about.get('x-role', '')} | {statuses} | {meaning} |"
+                by_tag.setdefault(about["tags"][0], []).append(row)
     parts = ["# HTTP", "", MADE, "", "As [OpenAPI](openapi.json). [How to use it](../how-to/use-http.md).", ""]
     for tag, rows in by_tag.items():
         parts += [
             f"## {tag.capitalize()}",
             "",
-            "| path | asks for | answers | |",
-            "| --- | --- | --- | --- |",
+            "| path | asks for | role | answers | |",
+            "| --- | --- | --- | --- | --- |",
             *rows,
             "",
         ]
     return "\n".join(parts)
 
 
-def _asked(described: dict[str, Any], about: dict[str, Any]) -> str:
-    """Names of a path's query, form or JSON; those that must be there come first, in bold."""
-    names = {each["name"]: each.get("required", False) for each in about.get("parameters", ()) if each["in"] == "query"}
-    for kind in about.get("requestBody", {}).get("content", {}).values():
-        parts = kind["schema"].get("oneOf", [kind["schema"]])
-        known = described["components"]["schemas"]
-        bodies = [known.get(part.get("$ref", "").rsplit("/", 1)[-1], part) for part in parts]
-        needed = set.intersection(*(set(body.get("required", ())) for body in bodies))
-        names |= {name: name in needed for body in bodies for name in body.get("properties", {})}
-    return " ".join(
-        f"**`{name}`**" if names[name] else f"`{name}`" for name in sorted(names, key=lambda n: not names[n])
-    )
+def _asked(described: dict[str, Any], about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names of a path's query, form or JSON, for each kind of body; those that must be there come first, in bold."""
+    query = {each["name"]: each.get("required", False) for each in about.get("parameters", ()) if each["in"] == "query"}
+    known = described["components"]["schemas"]
+    bodies = [("", {})]
+    for content in about.get("requestBody", {}).get("content", {}).values():
+        parts = content["schema"].get("oneOf", [content["schema"]])
+        found = [known.get(part.get("$ref", "").rsplit("/", 1)[-1], part) for part in parts]
+        bodies = [(f", {body['properties']['kind']['const']}" if len(found) > 1 else "", body) for body in found]
+    for kind, body in bodies:
+        names = query | {name: name in body.get("required", ()) for name in body.get("properties", {})}
+        yield (
+            kind,
+            " ".join(
+                f"**`{name}`**" if names[name] else f"`{name}`"
+                for name in sorted(names, key=lambda each: not names[each])
+            ),
+        )
 
 
 def openapi() -> dict[str, Any]:

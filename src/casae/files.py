@@ -185,7 +185,8 @@ def look_for_images(path: Path) -> Found:
         elif suffix in UNREAD_SUFFIXES:
             found.left_out[printable(file)] = f"{suffix} is not read; save it as PNG"
         elif not os.path.lexists(file) or not is_file(file):
-            found.left_out[printable(file)] = "leads to no file; mend the link"
+            why = "leads to no file; mend the link" if file.is_symlink() else "is no ordinary file, and is passed over"
+            found.left_out[printable(file)] = why
         else:
             found.images.append(file)
     found.images.sort()

@@ -5,6 +5,8 @@ from torch import nn
 from casae.networks.cascade import CASAE, AutoEncoder, probability_of
 from casae.networks.compact_cnn import CompactCNN
 from casae.networks.efficientnet import LiteAutoEncoder
+from casae.networks.registry import FACTORIES, _broken_rule
+from casae.recipes import settings_for
 
 
 def conv(before: int, after: int, side: int = 3) -> int:
@@ -121,6 +123,18 @@ def networks():
     yield pytest.param(LiteAutoEncoder, id="lite")
     yield pytest.param(lambda: LiteAutoEncoder(patch=4), id="lite patch")
     yield pytest.param(lambda: CASAE(LiteAutoEncoder(), AutoEncoder(4, patch=2), residual=True), id="CASAE lite")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", FACTORIES)
+def test_the_contract_of_every_network_that_is_named(name, channels):
+    torch.manual_seed(0)
+    settings = settings_for("scratch").segmenter.model_copy(update={"encoder": name, "channels": channels, "width": 4})
+    network = FACTORIES[name](settings, True, 3).eval()
+    assert _broken_rule(network, settings, 3) == ""
+    stride = network.stride
+    with pytest.raises(ValueError, match=f"multiples of {stride}"):
+        network(torch.rand(1, channels, stride + 1, stride))
 
 
 @pytest.mark.parametrize("build", list(networks()))

@@ -75,10 +75,16 @@ def ruler(
     Exit codes: 0 done, 2 wrong usage.
     """
     from casae.calibration.estimate import from_ruler
+    from casae.errors import UsageError
 
-    found = from_ruler(_point(start, "--from"), _point(end, "--to"), mm, out.stem)
+    marks = {"--from": _point(start, "--from"), "--to": _point(end, "--to")}
+    found = from_ruler(marks["--from"], marks["--to"], mm, out.stem)
     if picture is not None:
         ((_, image),) = _read([picture])
+        for option, (x, y) in marks.items():
+            if not (-0.5 <= x <= image.shape[1] - 0.5 and -0.5 <= y <= image.shape[0] - 0.5):
+                size = f"{image.shape[1]} x {image.shape[0]} px"
+                raise UsageError(f"{option} {x:g},{y:g}: lies outside of {picture}, {size}; read it once more")
         found = found.model_copy(update={"width_px": image.shape[1], "height_px": image.shape[0]})
     _write(found, [] if picture is None else [picture], out)
 

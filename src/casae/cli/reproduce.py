@@ -35,7 +35,7 @@ def reproduce(
     """Make a table or figure of the paper on public data, as Markdown, JSON and PNG.
 
     The same command goes on after an interruption; finished rows are kept. table4 and figure7 take all labelled images
-    and recipes of their own. Exit codes: 0 done, 1 or 130 stopped by Ctrl-C, 2 wrong usage or data.
+    and recipes of their own. Exit codes: 0 done, 130 stopped by Ctrl-C, 2 wrong usage or data.
     """
     import shlex
     import sys

@@ -41,9 +41,10 @@ def try_rules(
     from rich.table import Table
 
     from casae.datasets.registry import open_dataset
+    from casae.errors import UsageError
     from casae.evaluation.verdicts import judge_again, records_of, summary, tally_of
     from casae.files import common_folder, within
-    from casae.inspection.rules import read_rules
+    from casae.inspection.rules import check_names, read_rules
     from casae.inspection.verdict import SEVERITY
     from casae.inspection.zones import read_zones
 
@@ -70,7 +71,12 @@ def try_rules(
     console.print(f"{len(different)} of {len(changes)} verdicts change")
     _warn_of_unseen(console, accepted.rule, changes)
     if truth:
-        tally = tally_of(changes, accepted, open_dataset(truth), read_zones(zones) if zones else None)
+        places = read_zones(zones) if zones else None
+        check_names(accepted, None, places.names if places else ())
+        given = None if places is None else places.sha256
+        if any(rule.zone for rule in accepted.rule) and any(each.record.zones_sha256 != given for each in changes):
+            raise UsageError(f"--zones {zones}: is another file than that of the records; name theirs, or inspect anew")
+        tally = tally_of(changes, accepted, open_dataset(truth), places)
         for line in tally.lines():
             console.print(line, highlight=False, soft_wrap=True)
 

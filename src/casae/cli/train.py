@@ -144,7 +144,7 @@ def train(
 ) -> None:
     """Learn from labelled images and write a model.
 
-    Ctrl-C brings the training to its end soon. Exit codes: 0 done, 2 wrong usage or data, 1 or 130
+    Ctrl-C brings the training to its end soon. Exit codes: 0 done, 2 wrong usage or data, 130
     stopped by Ctrl-C before there was a model.
     """
     import shlex

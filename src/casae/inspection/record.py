@@ -116,7 +116,7 @@ class InspectionRecord(Frozen):
     join_px: float = Field(description="pieces of one class at most so far apart are one defect; 0 joins none")
     mm_per_pixel: float | None
     scale_error_percent: float | None = Field(
-        description="that sizes in mm may be wrong by; null without a calibration"
+        description="that lengths in mm may be wrong by, areas by twice as much; null without a calibration"
     )
     calibration: str | None = Field(
         description="its name; null where the scale was given as a number, or there is none"

@@ -231,6 +231,9 @@ class AcceptanceRules(Frozen):
         return [rule for rule in zonal if rule] or ([general] if general else [])
 
 
+TABLES = {"rule": "write [[rule]] above each", "picture": "write [picture], once"}  # where brackets are missing
+
+
 def read_rules(
     path: str | Path, classes: Sequence[str] | None = None, zones: Sequence[str] | None = None
 ) -> AcceptanceRules:
@@ -245,7 +248,9 @@ def read_rules(
         UsageError: not readable, an unknown field, or a class or zone that is not known; names line and column.
     """
     way = "write such as [[rule]] and, below it, max_length_mm = 0.5"
-    rules = settings_of(AcceptanceRules, path, way, lambda name, unknown: _meant(name) if unknown else "")
+    rules = settings_of(
+        AcceptanceRules, path, way, lambda name, unknown: _meant(name) if unknown else TABLES.get(name, "")
+    )
     for index, key, problem in _unknown_names(rules, classes, zones):
         raise UsageError(f"{place_in_toml(Path(path), ('rule', index, key))}: {problem}")
     return rules
@@ -254,6 +259,8 @@ def read_rules(
 def _meant(name: str) -> str:
     """What a misspelt setting may have been meant to be."""
     names = [info.alias or name for name, info in Rule.model_fields.items()]
+    if name in names:
+        return "put it below a [[rule]]"
     near = difflib.get_close_matches(
         name, ["review_below", "review_novelty", "picture", "rule", "max_specks", *names], 3
     )

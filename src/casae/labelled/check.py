@@ -76,10 +76,22 @@ def check(dataset: Dataset, done: Callable[[Sample], object] = lambda sample: No
             pictures[digest].append(sample)
         done(sample)
     _check_labels(dataset, findings)
+    _check_calibration(dataset, findings)
     _check_others(dataset, findings)
     _check_splits(dataset, findings)
     _check_duplicates(dataset, pictures, findings)
     return findings
+
+
+def _check_calibration(dataset: Dataset, findings: Findings) -> None:
+    known = dataset.calibration
+    if known is None or known.width_px is None:
+        return
+    others = {size: count for size, count in findings.sizes.items() if size != (known.width_px, known.height_px)}
+    if others:
+        (width, height), count = max(others.items(), key=lambda each: each[1])
+        rule = f"{count} pictures are {width} x {height} px, its calibration is of {known.width_px} x {known.height_px}"
+        findings.problems.append((Path("dataset.toml"), f"{rule}; calibrate with pictures of this size"))
 
 
 def _check_sample(sample: Sample, classes: int, findings: Findings) -> str | None:

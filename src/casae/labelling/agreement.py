@@ -64,7 +64,7 @@ def agreement(labelled: Iterable[tuple[str, Values, Values]]) -> Agreement:
     both = [pair for pair in pairs if pair.first and pair.second]
     return Agreement(
         pictures,
-        total.iou,
+        total.iou if total.tp + total.fp + total.fn else None,
         sum(pair.first == pair.second for pair in both) / len(both) if both else None,
         tuple(sorted(pairs, key=lambda pair: (pair.first == pair.second, pair.iou))),
     )

@@ -98,10 +98,11 @@ def check_own(model: str | Path, what: str) -> None:
     Raises:
         UsageError: it ships with casae.
     """
+    way = "say --out FILE, or " if what.endswith("--out") else ""
     path = Path(model)
     path = (path if path.suffix == SUFFIX else resolve_model(model)).resolve()
     if path in {file.resolve() for file in shipped_models().values()}:
-        raise UsageError(f"{what}: {model} is part of casae; copy {path.name} and name the copy")
+        raise UsageError(f"{what}: {model} is part of casae; {way}copy {path.name} and name the copy")
 
 
 def with_scores(bundle: Bundle, part: str, scores: Mapping[str, float | None], **changes: object) -> Bundle:

@@ -11,9 +11,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from casae.errors import (
     BundleError,
@@ -119,8 +120,9 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schemas = describe()["components"]["schemas"]
-            schemas["Problem"] = Problem.model_json_schema()
+            described = describe()
+            described["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+            _say_roles(app, described["paths"])
         return describe()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way
@@ -151,11 +153,26 @@ def install(app: FastAPI) -> None:
         )
 
 
+def _say_roles(app: FastAPI, paths: dict[str, Any]) -> None:
+    """At each path the role that it takes, as a sentence and as `x-role`."""
+    for route in _routes(app):
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        roles = [role for each in route.dependant.dependencies if (role := getattr(each.call, "needs", None))]
+        for method in (route.methods or ()) if roles else ():
+            about = paths[route.path_format][method.lower()]
+            about["x-role"] = roles[0]
+            about["description"] += f"\n\nRole: {roles[0]}."
+
+
+def _routes(app: FastAPI) -> list[BaseRoute]:
+    routers = [getattr(each, "original_router", None) for each in app.routes]  # as FastAPI includes them
+    return [*app.routes, *(each for router in routers if router is not None for each in router.routes)]
+
+
 def _methods(app: FastAPI, request: Request) -> set[str]:
     """That a path knows, of all its routes."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    routers = [getattr(each, "original_router", None) for each in app.routes]  # as FastAPI includes them
-    routes = [*app.routes, *(each for router in routers if router is not None for each in router.routes)]
-    there = [each for each in routes if isinstance(each, Route) and each.path_regex.match(path)]
+    there = [each for each in _routes(app) if isinstance(each, Route) and each.path_regex.match(path)]
     found = {method for each in there for method in each.methods or ()}
     return found | ({"HEAD"} if "GET" in found else set())

@@ -104,6 +104,7 @@ def needs(role: Role) -> Callable[..., Who]:
             raise ProblemError(403, f"{who.name} is {who.role}; this needs the role {role}")
         return who
 
+    of_role.needs = role  # type: ignore[attr-defined]  # for the description of the API
     return of_role
 
 
