@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -383,6 +385,13 @@ def test_records_are_kept_found_reviewed_and_exported(dark_model, spotted, tmp_p
     )
     assert records("backup", "copy.db").returncode == 0
     assert records("restore", "copy.db").stdout == "casae-home holds what copy.db held\n"
+    with closing(sqlite3.connect(tmp_path / "casae-home" / "records.db")) as connection:
+        ((what, subject),) = connection.execute("SELECT what, subject FROM audit")
+        assert (what, subject) == ("restored a backup", "copy.db")
+        ((content,),) = connection.execute("SELECT content FROM rules")
+        assert json.loads(content)["rule"] == []  # that decided, out of the results folder
+    assert records("export", "sizes.csv", "--rows", "defects").stdout.startswith("2 defects in")
+    assert records("export", "said.jsonl", "--rows", "reviews").stdout == "1 reviews in said.jsonl\n"
     for words, code, said in (
         (("show", "x"), 2, "x: no inspection has this id"),
         (("find", "--since", "soon"), 2, "--since soon: is no time"),

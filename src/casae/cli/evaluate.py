@@ -132,6 +132,7 @@ def _print(console: "Console", judged: "Judgement") -> None:
 
     from casae.evaluation.judgement import shown
     from casae.evaluation.uses import escapes_and_rejects
+    from casae.statistics.detection import in_words
 
     result = judged.result
     table = Table(
@@ -154,6 +155,8 @@ def _print(console: "Console", judged: "Judgement") -> None:
         for name, row in zip(result.classes, result.confusion(), strict=True):
             confusion.add_row(escape(name), *(str(count) for count in row))
         console.print(confusion)
+    if said := in_words(result.detection()):
+        console.print(said, soft_wrap=True, highlight=False)
     escaped, rejected = judged.scores["escaped_images"], judged.scores["rejected_good_images"]
     counts = (escaped.hits or 0, escaped.total or 0, rejected.hits or 0, rejected.total or 0)
     console.print(f"[bold]{escapes_and_rejects(*counts)}[/bold]", soft_wrap=True, highlight=False)

@@ -88,13 +88,14 @@ def import_(
 
 def _import_folder(folder: Path, home: str) -> tuple[int, int]:
     from casae.cli.progress import progress
-    from casae.records.store import import_records
-    from casae.results.folder import LINES
+    from casae.records.store import import_records, keep_rules
+    from casae.results.folder import LINES, RULES
     from casae.results.lines import every_record
 
     file = folder / LINES
     count = sum(1 for _ in every_record(file))
     with opened_home(home, may_be_new=True) as engine, progress("keeping", count) as step:
+        keep_rules(engine, (each.read_text("utf-8") for each in sorted((folder / RULES).glob("*.json"))))
         return import_records(engine, every_record(file), step), count
 
 

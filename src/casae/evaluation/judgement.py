@@ -53,6 +53,7 @@ class Judgement:
                 {"from_px": low, "below_px": high, "regions": count, "touched": touched}
                 for low, high, count, touched in self.result.recall_by_size()
             ],
+            "detection": {"unit": "px²", **asdict(self.result.detection())},
             "images": len(self.result.images),
             "images_learned_from": self.learned_from,
             "unreadable": self.result.failures,

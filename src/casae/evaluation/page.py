@@ -28,6 +28,7 @@ from casae.inspection.overlay import scaled, to_rgb
 from casae.inspection.regions import Region, find_regions
 from casae.metrics import Interval, proportion
 from casae.recipes import ENOUGH_DEFECTIVE
+from casae.statistics.detection import in_words
 
 ASKED, SHOWN = 200, 12  # unlabelled images that are looked at, and named
 LONGEST = 60.0  # seconds of looking
@@ -156,6 +157,7 @@ def write_page(file: Path, training: Training, unlabelled: Sequence[Sample]) -> 
         curves={title: learning_curves(training.folder / name) for name, title in STAGES.items()},
         threshold=threshold_chart(sensitivity(training.costs, training.chosen.gs), training.chosen.core_gs),
         sizes=training.result.recall_by_size(),
+        detection=in_words(training.result.detection()),
         confusion=training.result.confusion().tolist(),
         sheet=sheet,
         asked=asked,

@@ -16,6 +16,7 @@ from casae.inspection.inspector import Inspector
 from casae.inspection.measurement import measure
 from casae.inspection.regions import Region, find_regions
 from casae.metrics import Counts, Interval, average_precision, bootstrap, proportion
+from casae.statistics.detection import Detection, detection_probability
 
 AREA_STEPS = (30, 100, 300, 1000, 3000)  # px, where `recall_by_size` cuts
 
@@ -131,6 +132,11 @@ class Evaluation:
             inside = [touched for area, touched in regions if area >= (low or 0) and (high is None or area < high)]
             rows.append((low or 0, high, len(inside), sum(inside)))
         return rows
+
+    def detection(self) -> Detection:
+        """From which area on, px, labelled regions are touched."""
+        regions = [region for score in self.images for region in score.true_regions]
+        return detection_probability([area for area, _ in regions], [touched for _, touched in regions])
 
     def confusion(self) -> NDArray[np.int64]:
         """Labelled regions by true class (row) and the class their crop is given (column), (classes, classes)."""

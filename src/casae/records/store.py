@@ -11,15 +11,18 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Executable, Table, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
+from casae.config import first_problem
 from casae.decoding import FileState, read_file
 from casae.errors import UsageError
 from casae.files import printable
 from casae.inspection.inspection import Conditions, Inspection, Part, new_id
-from casae.inspection.record import JUDGED_BY, InspectionRecord, judged_by, record_of
+from casae.inspection.record import JUDGED_BY, InspectionRecord, judged_by, record_of, rules_sha256
+from casae.inspection.rules import AcceptanceRules
 from casae.records.database import reading, writing
 from casae.records.schema import (
     audit,
@@ -173,6 +176,25 @@ def import_records(
         for record in batch:
             done(record)
     return new
+
+
+def keep_rules(engine: Engine, contents: Iterable[str]) -> None:
+    """Keep what rules say, JSON, beside records that were judged by them; what was known stays.
+
+    Raises:
+        UsageError: a text is no rules.
+        RecordsError: the database does not take them.
+    """
+    for content in contents:
+        try:
+            known = AcceptanceRules.model_validate_json(content)
+        except ValidationError as error:
+            raise UsageError(f"rules: are none ({first_problem(error)}); leave their file out") from error
+        row = {"sha256": rules_sha256(known), "content": known.model_dump_json()}
+        with writing(engine) as connection:
+            if not once(connection, rules, row, "sha256"):
+                unknown = (rules.c.sha256 == row["sha256"], rules.c.content.is_(None))
+                connection.execute(update(rules).where(*unknown).values(content=row["content"]))
 
 
 def record_by_id(engine: Engine, key: str) -> InspectionRecord:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from casae.decoding import FileState, read_file
 from casae.errors import OutputError
-from casae.files import path_of, printable, unwritten, write_csv, write_new
+from casae.files import path_of, printable, unwritten, write_csv, write_new, write_whole
 from casae.image import encode
 from casae.inspection.inspection import Conditions, Inspection, Part
 from casae.inspection.overlay import draw_overlay
@@ -29,7 +29,7 @@ from casae.results.lines import RecordLines, Records, same_name
 PICTURES = ("masks", "overlays")
 REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names, by Windows and the file systems of its drives
 LONGEST_NAME = 200  # bytes; file systems take 255, with a suffix and what tells names apart
-LINES, REPORT = "inspections.jsonl", "report.html"
+LINES, REPORT, RULES = "inspections.jsonl", "report.html", "rules"
 IMAGES, TABLE, FAILURES = "images.csv", "defects.csv", "failures.csv"
 
 
@@ -46,6 +46,7 @@ class ResultsFolder:
     folder: Path
     lines: RecordLines = field(init=False)
     replaced: list[str] = field(default_factory=list)
+    _rules: set[str] = field(default_factory=set)  # by hash, those that are kept
     _lock: BinaryIO = field(init=False)
     _beside: Executor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
@@ -117,12 +118,22 @@ class ResultsFolder:
             mask = self._beside.submit(_write_picture, mask_file, _mask_picture(inspection.mask), ".png")
             _write_picture(overlay_file, draw_overlay(inspection), ".jpg")
             mask.result()
+            self._keep_rules(inspection.conditions, record.rules_sha256)
             key = self.lines.append(record)
         except OSError as error:
             raise unwritten(self.folder, error) from error
         if earlier is not None and earlier != key:
             self.replaced.append(inspection.source)
         return key, record
+
+    def _keep_rules(self, conditions: Conditions, sha256: str) -> None:
+        """What the records' `rules_sha256` stands for, so that nobody has to ask what decided."""
+        file = self.folder / RULES / f"{sha256}.json"
+        if sha256 not in self._rules:
+            if not file.exists():
+                file.parent.mkdir(exist_ok=True)
+                write_whole(file, conditions.rules.model_dump_json(indent=1) + "\n")
+            self._rules.add(sha256)
 
     def record(self, key: str) -> InspectionRecord:
         """The newest record of a picture."""
