@@ -388,3 +388,26 @@ def test_masks_that_lost_their_values_are_refused(tmp_path):
         (sample,) = open_dataset(f"folder:{root}").samples
         with pytest.raises(Exception, match="changes gray values"):
             sample.draw((96, 128), 2)
+
+
+@pytest.mark.parametrize("name", ["ISO 5817: crack", "#1 dent"])
+def test_classes_that_a_list_of_voc_cannot_hold_are_told_before_anything_is_written(tmp_path, name):
+    picture(tmp_path / "in" / "a.png")
+    file = coco(tmp_path / "in" / "c.json", "a.png")
+    file.write_text(file.read_text().replace('"dent"', json.dumps(name)))
+    with pytest.raises(UsageError, match=r"cannot stand in labelmap\.txt"):
+        convert(f"coco:{tmp_path / 'in'}", f"voc:{tmp_path / 'out'}")
+    shutil.rmtree(tmp_path / "out")
+    convert(f"coco:{tmp_path / 'in'}", f"voc:{tmp_path / 'out'}", lossy=True)
+    assert pixels(f"voc:{tmp_path / 'out'}") == {"a": 450}
+
+
+def test_more_classes_than_a_folder_holds_are_told_before_anything_is_written(tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    file = coco(tmp_path / "in" / "c.json", "a.png")
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": number, "name": f"c{number}"} for number in range(1, 251)]
+    file.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="rename or join classes"):
+        convert(f"coco:{tmp_path / 'in'}", f"folder:{tmp_path / 'out'}")
+    assert not list((tmp_path / "out").iterdir())

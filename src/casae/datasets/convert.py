@@ -9,8 +9,11 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from casae.config import first_problem
 from casae.datasets.exported import ShapesLabel
+from casae.datasets.folder import DatasetSettings
 from casae.datasets.names import as_listed
 from casae.datasets.registry import open_dataset
 from casae.datasets.sample import UNCLASSED, Dataset, KnownGood, Sample
@@ -148,8 +151,13 @@ def _lost(labels: LabelSet, data: Dataset, form: str, lossy: bool) -> list[str]:
     """What a format cannot hold of this dataset, in words.
 
     Raises:
-        UsageError: some of it is labels, and nobody asked for that.
+        UsageError: some of it is labels, and nobody asked for that, or its classes cannot be those of a folder.
     """
+    if form == FOLDER:
+        try:
+            DatasetSettings(classes=data.classes)
+        except ValidationError as error:
+            raise UsageError(f"{data.name}: {first_problem(error)}; rename or join classes, or take coco") from error
     loses = "" if form == FOLDER else FORMATS[form].loses(labels)
     if loses and not lossy:
         raise UsageError(f"{data.name}: {loses}; say --lossy to write {form} all the same, or take coco")

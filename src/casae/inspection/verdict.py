@@ -100,7 +100,7 @@ class Verdict:
             case "unknown defect":
                 return f"{name}{where}: unlike the defects that were learned, and no rule is for such"
             case "novelty":
-                found = _shortest(self.value or 0.0, self.limit or 0.0, least=False)
+                found = shortest(self.value or 0.0, self.limit or 0.0, least=False)
                 return f"unlike the pictures that were learned (novelty {found}, up to {limit} is usual)"
             case "no colour":
                 return "a gray picture, and the model has learned colours"
@@ -217,13 +217,13 @@ def _broken(verdict: Verdict) -> str:
     else:
         said, joint = {**TOGETHER, **DISTANCES}[field], ": "
     least = field in DISTANCES
-    found = said.format(_shortest(value, limit, least))
+    found = said.format(shortest(value, limit, least))
     if verdict.decision == "REVIEW":
         return f"{joint}{found}, {'below' if least else 'above'} {number(limit)} a person decides"
     return f"{joint}{found}, {number(limit)} {'needed' if least else 'allowed'}"
 
 
-def _shortest(value: float, limit: float, least: bool) -> str:
+def shortest(value: float, limit: float, least: bool) -> str:
     """As few digits as show on which side of the limit it is, three at least; whole numbers in full."""
     if value == int(value):
         return number(value)

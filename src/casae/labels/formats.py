@@ -17,6 +17,7 @@ from casae.labels.results import FILE as RESULTS_FILE
 from casae.labels.results import read_results
 from casae.labels.severstal import PICTURES, read_severstal, write_severstal
 from casae.labels.voc import PICTURES as VOC_PICTURES
+from casae.labels.voc import loses as voc_loses
 from casae.labels.voc import read_voc, write_voc
 from casae.labels.yolo import loses as yolo_loses
 from casae.labels.yolo import place_of as yolo_place_of
@@ -57,7 +58,7 @@ FORMATS: Mapping[str, Format] = {
     "label-studio": Format(read_label_studio, write_label_studio, "tasks.json", (".json",), tells_unlabelled=True),
     "label-studio-png": Format(read_brush_png),
     "yolo": Format(read_yolo, write_yolo, "data.yaml", (".yaml", ".yml"), place=yolo_place_of, loses=yolo_loses),
-    "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True),
+    "voc": Format(read_voc, write_voc, pictures=VOC_PICTURES, tells_unlabelled=True, loses=voc_loses),
     "mvtec": Format(read_mvtec, write_mvtec, pictures="", tells_unlabelled=False, place=place_of, loses=mvtec_loses),
     "severstal": Format(read_severstal, write_severstal, "train.csv", (".csv",), pictures=PICTURES),
     "results": Format(read_results, file=RESULTS_FILE, endings=(".jsonl",)),

@@ -36,6 +36,17 @@ def palette(count: int) -> list[Colour]:
     return colours
 
 
+def loses(labels: LabelSet) -> str:
+    """What the list of classes cannot hold; empty if nothing."""
+    odd = next((name for name in labels.classes if ":" in name or name.lstrip().startswith("#")), None)
+    return "" if odd is None else f"class {odd!r} cannot stand in {LIST}, where : and # mean something"
+
+
+def listed(name: str) -> str:
+    """A class as the list of classes can hold it."""
+    return name.replace(":", "_").replace("#", "_")
+
+
 def read_voc(folder: Path) -> LabelSet:
     """Labels of a folder in VOC's layout.
 
@@ -62,8 +73,8 @@ def read_voc(folder: Path) -> LabelSet:
         found.append(Picture(name, file, pixels.shape[1], pixels.shape[0], shapes, source=mask))
     notes = [f"{MASKS}/{mask.name}: no such picture in {PICTURES}/" for mask in masks.values()]
     classes = [name for name in colours.values() if name not in BACKGROUND and name]
-    listed = (folder / LIST).is_file()
-    return LabelSet("voc", tuple(n for n in classes if listed or n in used), tuple(found), {}, tuple(notes))
+    is_listed = (folder / LIST).is_file()
+    return LabelSet("voc", tuple(n for n in classes if is_listed or n in used), tuple(found), {}, tuple(notes))
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -116,7 +127,7 @@ def write_voc(labels: LabelSet, folder: Path) -> None:
     """
     colours = dict(zip(labels.classes, palette(len(labels.classes) + 1)[1:], strict=True))
     lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
-    lines += [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
+    lines += [f"{listed(name)}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
     write_whole(folder / LIST, "\n".join([*lines, ""]))
     labelled = [picture for picture in labels.pictures if picture.labelled]
     names = [str(PurePosixPath(picture.name).with_suffix("")) for picture in labelled]

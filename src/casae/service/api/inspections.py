@@ -29,6 +29,8 @@ from casae.service.api.labels import PictureItem, project_of
 from casae.service.api.values import Body, Id, Sha256, Text, Time
 from casae.service.home import NAME
 from casae.service.inspecting import Upload
+from casae.service.pages.reasons import reason_in
+from casae.service.pages.texts import language_of
 from casae.service.pictures import crop, marked, mask, original, probability, seen
 from casae.service.problems import ProblemError, come_again, documented
 from casae.service.state import Operator, Service, TheService, Viewer
@@ -108,6 +110,9 @@ class Whole(BaseModel):
 
     record: InspectionRecord
     reviews: list[Review]
+    reason: str = Field(
+        description="why it was decided so, in the language of Accept-Language, else as the record has it"
+    )
 
 
 class NewReview(Body):
@@ -218,10 +223,10 @@ def find(
 
 
 @router.get("/inspections/{key}", responses=documented(404))
-def show(service: TheService, who: Viewer, key: Id) -> Whole:
+def show(service: TheService, who: Viewer, request: Request, key: Id) -> Whole:
     """One inspection and what people said of it."""
     record = _record(service, key)
-    return Whole(record=record, reviews=said_of(service, key))
+    return Whole(record=record, reviews=said_of(service, key), reason=reason_in(language_of(request), record))
 
 
 @router.post("/inspections/{key}/reviews", status_code=201, responses=documented(404, 409))

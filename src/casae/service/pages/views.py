@@ -20,6 +20,7 @@ from casae.service.api.inspections import said_of
 from casae.service.api.labels import projects
 from casae.service.api.users import begin_session
 from casae.service.api.values import Id, Text
+from casae.service.pages.reasons import reason_in
 from casae.service.pages.texts import language_of, texts
 from casae.service.problems import ProblemError
 from casae.service.state import SESSION, Operator, TheService, Viewer
@@ -107,7 +108,8 @@ def inspection(request: Request, service: TheService, who: Viewer, key: Id) -> R
         rows = page(service.engine, Filter(serial=record.part.serial), limit=OF_PART)
         earlier = [row for row in rows if row.id != key]
     said = said_of(service, key)
-    return shown(request, "inspection", record=record, said=said, earlier=earlier)
+    reason = reason_in(language_of(request), record)
+    return shown(request, "inspection", record=record, reason=reason, said=said, earlier=earlier)
 
 
 @router.get("/review")

@@ -22,6 +22,7 @@ let classes = [];
 let corrected = new Map(); // number of a defect -> its class, null where it is none
 let missed = []; // {class, polygon}
 let drawing = null; // corners of a missed defect
+let why = ""; // the part was decided so, in the language of the page
 let reviewed = 0; // how often the part was judged before, as far as this page knows
 const known = new Map(); // hash of a model -> its classes
 const WORK = "casae-review-work"; // what was said of parts and not yet kept, by their ids, as long as this tab lives
@@ -87,13 +88,14 @@ async function open(id, isJudged = false) {
     return true;
   }
   looked.add(id);
-  const { record: found, reviews } = await ask("GET", `/api/v1/inspections/${id}`);
+  const { record: found, reviews, reason } = await ask("GET", `/api/v1/inspections/${id}`);
   if (reviews.length && !isJudged && mine === turn) return false;
   const names = await classesOf(found);
   if (mine !== turn) return true;
   record = found;
   classes = names;
   reviewed = reviews.length;
+  why = reason;
   show(isJudged && reviews.length ? workOfReview(reviews.at(-1)) : work_of()[id]);
   viewer.shown.then(() => mine === turn && hold(false));
   return true;
@@ -153,7 +155,7 @@ function show(before = { corrected: [], missed: [], why: "" }) {
   viewer.doubled = () => (drawing ? closeMissed() : doubled.call(viewer));
   viewer.paintOver = paintMissed;
   at("part").textContent = record.part.serial ?? record.source.split("/").at(-1);
-  at("why").textContent = blind() ? words.blind_help : record.reason;
+  at("why").textContent = blind() ? words.blind_help : why;
   const about = [record.part.product, record.part.batch, record.part.station, record.model];
   at("about").textContent = about.filter(Boolean).join(" · ");
   at("reason").value = before.why;
