@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from casae.cli.main import app
 from casae.networks import registry
+from casae.recipes import SegmenterSettings
 
 ROOT = Path(__file__).parent.parent
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
@@ -49,7 +50,9 @@ def test_the_network_in_the_docs_keeps_the_contract():
     (code,) = blocks("docs/how-to/add-a-network.md")
     names: dict[str, Any] = {}
     exec(compile(code, "docs/how-to/add-a-network.md", "exec"), names)
-    assert names["tiny"](None, False, 2)(torch.zeros(1, 1, 64, 96)).shape == (1, 2, 64, 96)
+    for channels in (1, 3):
+        network = names["tiny"](SegmenterSettings(channels=channels), False, 2)
+        assert network(torch.zeros(1, channels, 64, 96)).shape == (1, 2, 64, 96)
 
 
 def python_of(page: str) -> str:
