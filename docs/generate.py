@@ -139,8 +139,8 @@ def http() -> str:
             statuses = ", ".join(status for status in about["responses"] if status.startswith("2"))
             meaning = _cell(about["description"].split("\n\n")[0])
             for kind, asked in _asked(described, about):
-                row = f"| `{method.upper()} {path}`{kind} | {asked} | {about.get('x-role', '')} | {statuses} | {meaning} |"
-                by_tag.setdefault(about["tags"][0], []).append(row)
+                cells = (f"`{method.upper()} {path}`{kind}", asked, about.get("x-role", ""), statuses, meaning)
+                by_tag.setdefault(about["tags"][0], []).append(f"| {' | '.join(cells)} |")
     parts = ["# HTTP", "", MADE, "", "As [OpenAPI](openapi.json). [How to use it](../how-to/use-http.md).", ""]
     for tag, rows in by_tag.items():
         parts += [
