@@ -62,6 +62,8 @@ async function fill() {
 }
 
 async function next() {
+  const could = seen;
+  hold(); // while the queue is read, no key is meant for the part that is left
   try {
     do {
       if (!queue.length) await fill();
@@ -69,7 +71,8 @@ async function next() {
     if (queue.length) ask("GET", `/api/v1/inspections/${queue[0]}`).catch(() => {}); // so that the browser has met it
   } catch (error) {
     say(error.status ? error.message : words.service_away);
-    if (!record) waits = setTimeout(next, LOOK_MS); // nobody can judge: it goes on by itself
+    if (record && could) hold(false);
+    else waits = setTimeout(next, LOOK_MS); // nobody can judge: it goes on by itself
   }
 }
 
