@@ -83,6 +83,7 @@ def test_label_train_activate_inspect_review_and_see_it(as_person, serving):
     playwright.expect(page.locator("#part")).to_contain_text("plate")
     page.locator("#project").select_option("plates")
     part = page.locator("#part").inner_text()
+    playwright.expect(page.locator("#ng")).to_be_enabled()
     page.keyboard.press("d")
     page.keyboard.press("x")
     page.keyboard.press("a")
@@ -97,7 +98,7 @@ def test_label_train_activate_inspect_review_and_see_it(as_person, serving):
     with page.expect_download() as download:
         page.locator('[data-csv="rejected"]').click()
     rows = Path(download.value.path()).read_text("utf-8-sig").splitlines()
-    assert rows[0] == "start,parts,ng,value,low,high,centre,nelson_rules"
+    assert rows[0] == "start,inspections,ng,value,low,high,centre,baseline,nelson_rules,changes"
     assert sum(int(row.split(",")[1] or 0) for row in rows[1:]) == 4
     page.goto(f"{url}/projects/plates")
     page.get_by_text("4 / 5 labelled · 1 drafts").wait_for()

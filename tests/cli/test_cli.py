@@ -347,7 +347,7 @@ def test_novelty_says_what_it_did(telling_model, tmp_path):
     )
     assert "broken.png" in done.stderr
     done = casae("novelty", "component", "folder:gray", cwd=tmp_path)
-    assert (done.returncode, "is part of casae; copy component.casae" in done.stderr) == (2, True)
+    assert (done.returncode, "is part of casae; say --out FILE, or copy component.casae" in done.stderr) == (2, True)
 
 
 def test_what_was_found_is_written_as_labels_too(telling_model, tmp_path):
