@@ -406,14 +406,15 @@ def test_records_are_kept_found_reviewed_and_exported(dark_model, spotted, tmp_p
         assert said in done.stderr
 
 
-def test_records_without_their_extra_say_so(tmp_path):
-    program = """
+@pytest.mark.parametrize("words", [["records", "list"], ["publish", "list"], ["publish", "drop", "mqtt"]])
+def test_records_without_their_extra_say_so(words, tmp_path):
+    program = f"""
 import sys
 import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "alembic" else found(name, *rest)
 from casae.cli.main import main
-sys.argv = ["casae", "records", "list"]
+sys.argv = ["casae", *{words}]
 main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)

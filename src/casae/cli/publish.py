@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from casae.protocols.follow import Deliver, Tell
 
 app = typer.Typer(help="Tell the plant what is recorded: by MQTT, Modbus, OPC UA.", no_args_is_help=True)
+app.callback(help=app.info.help)(needs_database)
 Name = Annotated[str, typer.Option(metavar="NAME", help="Of this subscriber: what it was told is kept under it.")]
 PASSWORD = "CASAE_PASSWORD"
 PasswordFile = Annotated[
@@ -140,7 +141,6 @@ def drop(name: Annotated[str, typer.Argument()], home: Home = HOME) -> None:
 def _needs(package: str, extra: str) -> None:
     from casae.errors import MissingExtraError
 
-    needs_database()
     if find_spec(package) is None:
         way = f"pip install 'casae[{extra}]', in its folder pip install '.[{extra}]' -c constraints.txt"
         raise MissingExtraError(f"casae publish {extra} needs {package}; {way}")

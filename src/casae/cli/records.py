@@ -42,14 +42,9 @@ Picture = Annotated[str | None, typer.Option(metavar="NAME", help="Its file, wit
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-@app.callback()
-def _needs() -> None:
-    if not {"--help", "-h"} & set(sys.argv):  # which is read without it
-        needs_database()
-
-
+@app.callback(help=app.info.help)
 def needs_database() -> None:
-    """Whether what the database needs is installed.
+    """Whether what the database needs is installed; help is read without it.
 
     Raises:
         MissingExtraError: it is not.
@@ -57,7 +52,7 @@ def needs_database() -> None:
     from casae.errors import MissingExtraError
 
     missing = [name for name in ("sqlalchemy", "alembic") if find_spec(name) is None]
-    if missing:
+    if missing and not {"--help", "-h"} & set(sys.argv):
         way = "pip install 'casae[records]', in its folder pip install '.[records]' -c constraints.txt"
         raise MissingExtraError(f"records need {' and '.join(missing)}; {way}")
 
