@@ -79,5 +79,4 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         from casae.errors import MissingExtraError
 
-        advice = "install it with: pip install 'casae[train]'"
-        raise MissingExtraError(f"casae.{name} needs {error.name}; {advice}") from error
+        raise MissingExtraError.of(f"casae.{name} needs {error.name}", "train") from error

@@ -35,7 +35,7 @@ def needs_ray() -> Any:
         import ray
         import ray.data
     except ModuleNotFoundError as error:
-        raise MissingExtraError("--ray needs Ray; pip install 'casae[batch]'") from error
+        raise MissingExtraError.of("--ray needs Ray", "batch") from error
     return ray
 
 

@@ -13,6 +13,8 @@
 Each message is one line: the file or value, the rule it breaks, and a way out.
 """
 
+from typing import Self
+
 
 class CasaeError(Exception):
     """Base of all errors that casae raises on purpose."""
@@ -48,3 +50,8 @@ class RecordsError(CasaeError):
 
 class MissingExtraError(CasaeError):
     """An optional part of casae is not installed."""
+
+    @classmethod
+    def of(cls, need: str, extra: str) -> Self:
+        """What needs what, and how its extra is installed, also from a checkout."""
+        return cls(f"{need}; pip install 'casae[{extra}]', in its folder pip install '.[{extra}]' -c constraints.txt")

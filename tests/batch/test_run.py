@@ -428,7 +428,8 @@ def test_without_ray_the_option_says_what_is_missing(archive, tmp_path, dark_mod
     hidden = os.environ | {"PYTHONPATH": str(tmp_path / "hidden")}
     run = casae("batch", archive, "--model", dark_model, "--out", tmp_path / "out", "--ray", "auto", env=hidden)
     _out, errors = run.communicate(timeout=60)
-    assert (run.returncode, errors) == (2, "casae: --ray needs Ray; pip install 'casae[batch]'\n")
+    way = "pip install 'casae[batch]', in its folder pip install '.[batch]' -c constraints.txt"
+    assert (run.returncode, errors) == (2, f"casae: --ray needs Ray; {way}\n")
 
 
 def test_parts_are_named_by_what_is_in_them(tmp_path):

@@ -28,8 +28,7 @@ def needs_parquet() -> Any:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        way = "pip install 'casae[batch]', in its folder pip install '.[batch]' -c constraints.txt"
-        raise MissingExtraError(f"casae batch needs pyarrow; {way}") from error
+        raise MissingExtraError.of("casae batch needs pyarrow", "batch") from error
     return pyarrow
 
 

@@ -39,11 +39,11 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"{url}: URLs need fsspec; pip install 'casae[batch]'") from error
+        raise MissingExtraError.of(f"{url}: URLs need fsspec", "batch") from error
     try:
         system, path = url_to_fs(url)
     except ImportError as error:
-        raise MissingExtraError(f"{url}: {error}; of s3:// pip install 'casae[s3]'") from error
+        raise MissingExtraError.of(f"{url}: {error}; s3:// has an extra", "s3") from error
     except Exception as error:
         raise UsageError(f"{url}: {first_line(error)}; check the URL") from error
     return system, cast("str", path)

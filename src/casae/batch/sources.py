@@ -288,7 +288,7 @@ def _in_parquet(stream: Any, table: str) -> Iterator[str]:
     try:
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"{table}: Parquet needs pyarrow; pip install 'casae[parquet]'") from error
+        raise MissingExtraError.of(f"{table}: Parquet needs pyarrow", "parquet") from error
     file = ParquetFile(stream)
     column = _column(file.schema_arrow.names, table)
     for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):

@@ -142,8 +142,7 @@ def _needs(package: str, extra: str) -> None:
     from casae.errors import MissingExtraError
 
     if find_spec(package) is None:
-        way = f"pip install 'casae[{extra}]', in its folder pip install '.[{extra}]' -c constraints.txt"
-        raise MissingExtraError(f"casae publish {extra} needs {package}; {way}")
+        raise MissingExtraError.of(f"casae publish {extra} needs {package}", extra)
 
 
 def _follow(

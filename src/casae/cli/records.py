@@ -53,8 +53,7 @@ def needs_database() -> None:
 
     missing = [name for name in ("sqlalchemy", "alembic") if find_spec(name) is None]
     if missing and not {"--help", "-h"} & set(sys.argv):
-        way = "pip install 'casae[records]', in its folder pip install '.[records]' -c constraints.txt"
-        raise MissingExtraError(f"records need {' and '.join(missing)}; {way}")
+        raise MissingExtraError.of(f"records need {' and '.join(missing)}", "records")
 
 
 @app.command("import")

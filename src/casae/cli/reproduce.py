@@ -54,8 +54,7 @@ def reproduce(
         from casae.reproduction.run import reproduce as run
         from casae.training.progress import Reporter
     except ModuleNotFoundError as error:
-        advice = "pip install 'casae[reproduce]', in its folder pip install '.[reproduce]' -c constraints.txt"
-        raise MissingExtraError(f"reproduce needs {error.name}; {advice}") from error
+        raise MissingExtraError.of(f"reproduce needs {error.name}", "reproduce") from error
 
     request = Request(split, test, seeds, views, iterations, minutes, preset, width, size)
     console, dataset = Console(), open_dataset(data)

@@ -155,5 +155,4 @@ def _needs() -> None:
     wanted = ("sqlalchemy", "alembic", "fastapi", "uvicorn", "argon2", "structlog", "prometheus_client", "multipart")
     missing = [name for name in wanted if find_spec(name) is None]
     if missing:
-        way = "pip install 'casae[serve]', in its folder pip install '.[serve]' -c constraints.txt"
-        raise MissingExtraError(f"serving needs {', '.join(missing)}; {way}")
+        raise MissingExtraError.of(f"serving needs {', '.join(missing)}", "serve")

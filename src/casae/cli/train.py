@@ -178,8 +178,7 @@ def train(
         from casae.training.progress import Reporter
         from casae.training.stop import Stop
     except ModuleNotFoundError as error:
-        advice = "pip install 'casae[train]', in its folder pip install '.[train]' -c constraints.txt"
-        raise MissingExtraError(f"training needs {error.name}; {advice}") from error
+        raise MissingExtraError.of(f"training needs {error.name}", "train") from error
     command = shlex.join(["casae", *(word for word in sys.argv[1:] if word != "--resume")])
     console = Console(quiet=not crew.leads())
     with Reporter(console, mlflow) as reporter, suppress(crew.HelpedError):

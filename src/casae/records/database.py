@@ -174,7 +174,7 @@ def _engine(url: str) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"{_hidden(url)}: no such database; name a folder, or postgresql://USER@HOST/NAME") from error
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"{_hidden(url)}: needs {error.name}; pip install 'casae[postgres]'") from error
+        raise MissingExtraError.of(f"{_hidden(url)}: needs {error.name}", "postgres") from error
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: object) -> None:

@@ -121,7 +121,7 @@ def _write_parquet(rows: Iterator[Row], what: What, out: Path) -> None:
         import pyarrow
         from pyarrow.parquet import ParquetWriter
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"{out}: Parquet needs pyarrow; pip install 'casae[parquet]'") from error
+        raise MissingExtraError.of(f"{out}: Parquet needs pyarrow", "parquet") from error
     kinds = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     names = (*HEADERS[what], *([WHOLE] if what == "inspections" else []))
     schema = pyarrow.schema([(name, kinds.get(TYPES.get(name, str), pyarrow.string())) for name in names])

@@ -188,9 +188,7 @@ def _nncf() -> Any:
         with without("openvino_telemetry"):  # it would report its use to its makers
             import nncf
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "quantise needs nncf; pip install 'casae[int8]', in its folder pip install '.[int8]' -c constraints.txt"
-        ) from error
+        raise MissingExtraError.of("quantise needs nncf", "int8") from error
     nncf.set_log_level(logging.ERROR)
     return nncf
 
